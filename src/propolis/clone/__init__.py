@@ -1,0 +1,1 @@
+"""Instant copies of a stopped service's folder."""

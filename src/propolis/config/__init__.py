@@ -1,0 +1,1 @@
+"""One schema, its loading and the discovery of a stack."""

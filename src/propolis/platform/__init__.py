@@ -1,0 +1,1 @@
+"""How services are started and stopped: one small module a platform."""

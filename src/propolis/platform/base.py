@@ -1,0 +1,29 @@
+"""What every platform can do with a service."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Protocol
+
+
+class ServiceState(StrEnum):
+    """What the platform knows of a service; whether it *answers* is a probe's matter (`propolis.stack`)."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+class Platform(Protocol):
+    """Controls services by their role: `thehive`, `database`, `index` (and `minio`, … where there are more)."""
+
+    def services(self) -> tuple[str, ...]:
+        """Names of the services this platform knows."""
+
+    def state(self, service: str) -> ServiceState:
+        """Ask the platform; raise PreflightError if it can't tell."""
+
+    def start(self, service: str) -> None:
+        """Launch and return at once, without waiting for an answer. Idempotent: a running service is left alone."""
+
+    def stop(self, service: str) -> None:
+        """Ask it to end; return once every process of it is gone. Idempotent. Raise PreflightError on time-out."""
