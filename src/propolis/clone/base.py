@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 
 class Method(StrEnum):
@@ -16,8 +16,8 @@ class Method(StrEnum):
     COPY = "copy"
 
 
-Immutable = Callable[[PurePosixPath], bool]
-"""Says of a path relative to the cloned folder whether the file never changes in place once its service stopped.
+Immutable = Callable[[str], bool]
+"""Says of a path relative to the cloned folder ("a/b/c") whether the file never changes in place once its service stopped.
 
 Anything a rule doesn't know must be False: then its bytes are copied.
 """
