@@ -1,0 +1,59 @@
+"""Signals that ask to stop: at once while a plan runs, never while it is being undone."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+from propolis.errors import Interrupted
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupts:
+    """While active, a stopping signal raises Interrupted in the main thread, except inside `shield()`."""
+
+    def __init__(self) -> None:
+        self._shields = 0
+        self._pending: signal.Signals | None = None
+
+    @contextlib.contextmanager
+    def active(self) -> Iterator[Interrupts]:
+        """Handle the signals; the former handlers come back at the end."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        former = {number: signal.signal(number, self._handle) for number in STOPPING}
+        try:
+            yield self
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def shield(self) -> Iterator[None]:
+        """Keep signals waiting: what is inside is never cut short by one."""
+        self._shields += 1
+        try:
+            yield
+        finally:
+            self._shields -= 1
+        if self._pending is not None and not self._shields:
+            self._raise(self._pending)
+
+    def ignore_from_now_on(self) -> None:
+        """What follows (undo) isn't to be interrupted any more."""
+        self._shields += 1
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._shields:
+            self._pending = signal.Signals(number)
+        else:
+            self._raise(signal.Signals(number))
+
+    def _raise(self, which: signal.Signals) -> None:
+        self._pending = None
+        raise Interrupted(f"Interrupted by {which.name}")

@@ -1,0 +1,72 @@
+"""One run at a time on one stack."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+
+from propolis.errors import BusyError, PreflightError
+
+
+class StackLock:
+    """An exclusive `flock` on `<state>/lock`: it ends with its process, so it can never go stale."""
+
+    def __init__(self, state: Path) -> None:
+        self._path = state / "lock"
+        self._fd: int | None = None
+
+    def __enter__(self) -> StackLock:
+        """Take the lock; raise BusyError, naming the holder, when another run has it."""
+        fd = open_lock_file(self._path)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(fd, 200).decode(errors="replace").strip() or "unknown"
+            os.close(fd)
+            raise BusyError(
+                f"Another run holds this stack (process {holder}, lock {self._path})",
+                left="Nothing was touched",
+                next="Wait for it to end; `propolis status` shows how far it is",
+            ) from None
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        self._fd = fd
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Release it."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+def held(state: Path) -> bool:
+    """Say whether some run holds the stack's lock now."""
+    try:
+        fd = os.open(state / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def open_lock_file(path: Path) -> int:
+    """Open (and make) the lock file; raise PreflightError when the state folder can't be written."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise PreflightError(
+            f"The state folder can't be used: {path}: {error.strerror}",
+            left="Nothing was touched",
+            next="Run as root, or set `state:` to a folder of your own",
+        ) from error
