@@ -1,0 +1,230 @@
+"""What the repository takes and gives: plain values and the Protocols callers implement."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NewType, Protocol
+
+import msgspec
+
+BackupId = NewType("BackupId", str)
+"""A backup's full ID as shown to users, such as `20261123T224500Z-1a2b3c4d`."""
+
+EntryType = Literal["d", "f", "l", "o"]
+"""directory, file, symbolic link, object of a bucket"""
+
+TreeKind = Literal["folder", "bucket"]
+
+
+class TreeHeader(msgspec.Struct, frozen=True):
+    """One tree of a backup: a folder or bucket of a store."""
+
+    name: str
+    """Unique within the backup, such as `database/data-0`."""
+    store: str
+    kind: TreeKind
+    original: str
+    """Where it was: an absolute path, or `s3://bucket/prefix`."""
+    entries: int
+    files: int
+    """Files and objects among the entries."""
+    bytes: int
+    """Sum of their sizes."""
+
+
+class Header(msgspec.Struct, frozen=True):
+    """First line of a manifest."""
+
+    format: int
+    stack: str
+    kind: str
+    """`cold` or `hot`."""
+    host: str
+    started: str
+    """UTC, as `2026-11-23T22:45:00Z`; so is `ended`."""
+    ended: str
+    propolis: str
+    """Version that wrote it."""
+    parent: str | None
+    services: dict[str, str]
+    """service → version"""
+    trees: list[TreeHeader]
+    facts: dict[str, Any] = {}
+    """Whatever else belongs to the restore point (cluster name, keyspaces, …), as plain JSON."""
+
+    def tree(self, name: str) -> TreeHeader | None:
+        """The tree of that name."""
+        return next((tree for tree in self.trees if tree.name == name), None)
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """One line of a manifest: a directory, file, symbolic link or object."""
+
+    type: EntryType
+    mode: int
+    uid: int
+    gid: int
+    user: str
+    group: str
+    mtime_ns: int
+    size: int
+    inode: int
+    """Of the original, 0 when unknown; only used to recognise unchanged files."""
+    tree: str
+    path: bytes
+    """Relative to the tree (`.` is the tree's own folder), or the object's key."""
+    segments: bytes
+    """Segment IDs as hex joined by commas, in order; empty when size is 0."""
+    extra: bytes
+    """A link's target; an object's attributes as JSON (see `ObjectMeta`)."""
+
+
+class ObjectMeta(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a bucket tells about an object besides its bytes."""
+
+    key: str
+    size: int
+    etag: str = ""
+    last_modified_ns: int = 0
+    content_type: str = ""
+    metadata: dict[str, str] = {}
+    """User-defined metadata and the standard headers (Cache-Control, …), by name."""
+
+
+class ObjectSource(Protocol):
+    """A bucket to back up."""
+
+    def list(self) -> Iterator[ObjectMeta]:
+        """All objects, in any order (bytewise order of keys is fastest); content type and metadata may be left empty."""
+        ...
+
+    def open(self, key: str) -> tuple[ObjectMeta, Iterator[Any]]:
+        """Full metadata, and the bytes as buffers."""
+        ...
+
+
+class ObjectSink(Protocol):
+    """A bucket to restore into."""
+
+    def put(self, meta: ObjectMeta, chunks: Iterable[Any]) -> None:
+        """Store an object of `meta.size` bytes with its content type and metadata."""
+        ...
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the caller of `Writer.commit` tells about the restore point."""
+
+    stack: str
+    kind: Literal["cold", "hot"] = "cold"
+    started: str = ""
+    """UTC, as `2026-11-23T22:45:00Z`; empty: when the writer was opened."""
+    services: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Stats:
+    """Counts of one run; every counter only grows. Bytes are bytes."""
+
+    files: int = 0
+    """Files and objects seen or restored."""
+    bytes: int = 0
+    """Their size."""
+    unchanged: int = 0
+    """Files known from the parent and therefore not read."""
+    read: int = 0
+    """Bytes read from the source, or fetched from the repository."""
+    new: int = 0
+    """Plain bytes the repository did not have."""
+    stored: int = 0
+    """Bytes written to the repository (compressed and encrypted)."""
+    packs: int = 0
+    """Packs written, or read."""
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def add(self, **counts: int) -> None:
+        """Add to several counters at once; safe from any thread."""
+        with self.lock:
+            for name, count in counts.items():
+                setattr(self, name, getattr(self, name) + count)
+
+
+Observer = Callable[[Stats], None]
+"""Called now and then, from any thread, with the run's live counters. It must be quick and must not raise."""
+
+
+@dataclass(frozen=True)
+class BackupSummary:
+    """One line of `propolis list`."""
+
+    id: BackupId
+    header: Header
+    manifest_bytes: int
+    """Stored size of the manifest."""
+
+    @property
+    def files(self) -> int:
+        """Files and objects in the backup."""
+        return sum(tree.files for tree in self.header.trees)
+
+    @property
+    def bytes(self) -> int:
+        """Their size in bytes."""
+        return sum(tree.bytes for tree in self.header.trees)
+
+
+VerifyLevel = Literal["manifest", "sample", "full"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, and what of the backup it hits."""
+
+    what: str
+    object: str
+    """Name of the repository object."""
+    entries: tuple[str, ...] = ()
+    """Some of the files it hits, as `tree/path`."""
+    entries_hit: int = 0
+    """How many files it hits; 0 when it could not be told."""
+
+
+@dataclass(frozen=True)
+class VerifyResult:
+    """What `verify` checked and what it found. Only `ok` may be called a success."""
+
+    id: BackupId
+    level: VerifyLevel
+    files: int
+    """Files and objects in the backup."""
+    bytes: int
+    packs: int
+    """Packs the backup needs; each was found and has its expected size unless a finding says otherwise."""
+    packs_read: int
+    """Packs whose stored bytes were read and compared with their name."""
+    stored_bytes_read: int
+    decrypted: bool
+    """Whether the packs read were also decrypted, and every segment's and file's content checked."""
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Nothing was found wrong."""
+        return not self.findings
+
+
+@dataclass(frozen=True)
+class RestoreResult:
+    """What a restore of one tree wrote."""
+
+    tree: str
+    files: int
+    """Files or objects."""
+    directories: int
+    symlinks: int
+    bytes: int
+    packs: int
+    """Packs fetched."""
