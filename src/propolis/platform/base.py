@@ -14,7 +14,7 @@ class ServiceState(StrEnum):
 
 
 class Platform(Protocol):
-    """Controls services by their role: `thehive`, `database`, `index` (and `minio`, … where there are more)."""
+    """Controls services by their role: `thehive`, `database`, `index` (and others, as `minio`)."""
 
     def services(self) -> tuple[str, ...]:
         """Names of the services this platform knows."""
@@ -23,7 +23,7 @@ class Platform(Protocol):
         """Ask the platform; raise PreflightError if it can't tell."""
 
     def start(self, service: str) -> None:
-        """Launch and return at once, without waiting for an answer. Idempotent: a running service is left alone."""
+        """Launch and return at once, without waiting for an answer. A running service is left alone."""
 
     def stop(self, service: str) -> None:
-        """Ask it to end; return once every process of it is gone. Idempotent. Raise PreflightError on time-out."""
+        """Ask it to end; return once every process of it is gone. Raise PreflightError on time-out."""
