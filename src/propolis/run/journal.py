@@ -78,6 +78,7 @@ class Journal:
         cls,
         folder: Path,
         *,
+        run_id: str,
         command: str,
         steps: list[dict[str, Any]],
         commit: int | None,
@@ -85,7 +86,6 @@ class Journal:
     ) -> Journal:
         """Begin a run: `steps` as builtins, `commit` the commit step's number, `facts` what recovery needs."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         path = folder / f"{run_id}.jsonl"
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         journal = cls(path, fd)
@@ -200,6 +200,11 @@ def open_journals(folder: Path) -> list[JournalState]:
     """The runs that neither ended nor were recovered, oldest first."""
     states = (read_journal(path) for path in journals(folder))
     return [state for state in states if state is not None and state.is_open]
+
+
+def new_run_id() -> str:
+    """Make a run's name: UTC time and a random end, so that names sort by time and never clash."""
+    return f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
 def now() -> str:

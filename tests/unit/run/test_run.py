@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from propolis.errors import BusyError, Interrupted, PropolisError, ServicesDownError
 from propolis.run import Journal, Plan, SilentObserver, StackLock, Step, execute, read_journal
 from propolis.run.interrupts import Interrupts
-from propolis.run.journal import open_journals
+from propolis.run.journal import new_run_id, open_journals
 from propolis.run.plan import recover
 from propolis.run.step import tag_of
 
@@ -62,7 +62,7 @@ KNOWN = {tag_of(Mark): Mark}
 def run(folder: Path, *steps: Mark, commit: int | None = None) -> World:
     world = World(folder)
     plan = Plan("test", steps, commit)
-    journal = Journal.create(folder, command="test", steps=plan.builtins(), commit=commit, facts={})
+    journal = Journal.create(folder, run_id=new_run_id(), command="test", steps=plan.builtins(), commit=commit, facts={})
     execute(plan, world, journal, SilentObserver(), Interrupts())
     return world
 
@@ -131,7 +131,7 @@ def test_a_journal_cut_anywhere_reads_as_some_earlier_moment(
     tmp_path_factory: pytest.TempPathFactory, cut: int
 ) -> None:
     folder = tmp_path_factory.mktemp("cut")
-    journal = Journal.create(folder, command="x", steps=[{"type": "mark"}], commit=None, facts={})
+    journal = Journal.create(folder, run_id=new_run_id(), command="x", steps=[{"type": "mark"}], commit=None, facts={})
     journal.before(0)
     journal.after(0, {"k": 1})
     content = journal.path.read_bytes()
@@ -172,7 +172,7 @@ def test_an_interrupt_undoes_the_run_and_a_second_one_does_not_cut_the_undoing(t
             super().undo(context)
 
     plan = Plan("test", (Mark(name="a"), Impatient(name="b")))
-    journal = Journal.create(tmp_path, command="t", steps=plan.builtins(), commit=None, facts={})
+    journal = Journal.create(tmp_path, run_id=new_run_id(), command="t", steps=plan.builtins(), commit=None, facts={})
     interrupts = Interrupts()
     with pytest.raises(Interrupted), interrupts.active():
         execute(plan, World(tmp_path), journal, SilentObserver(), interrupts)
@@ -187,7 +187,7 @@ def test_a_full_disk_under_the_journal_begins_no_step_and_still_undoes(tmp_path:
             super().before(step)
 
     plan = Plan("test", (Mark(name="a"), Mark(name="b")))
-    journal = Journal.create(tmp_path, command="t", steps=plan.builtins(), commit=None, facts={})
+    journal = Journal.create(tmp_path, run_id=new_run_id(), command="t", steps=plan.builtins(), commit=None, facts={})
     journal.__class__ = Full
     with pytest.raises(OSError, match="No space"):
         execute(plan, World(tmp_path), journal, SilentObserver(), Interrupts())

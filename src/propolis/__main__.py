@@ -1,0 +1,5 @@
+"""`python -m propolis`."""
+
+from propolis.cli import main
+
+main()

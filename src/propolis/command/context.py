@@ -1,0 +1,65 @@
+"""What the steps of a command work with."""
+
+from __future__ import annotations
+
+import contextlib
+from types import TracebackType
+from typing import Self
+
+from propolis import platform
+from propolis.config.schema import Config
+from propolis.errors import PropolisError, ServicesDownError
+from propolis.platform.base import ServiceState
+from propolis.run import Observer
+from propolis.stack.model import START_WAVES, answers
+
+
+class Context:
+    """One command's view of the stack; what it opens is closed with it."""
+
+    def __init__(self, config: Config, observer: Observer, run_id: str) -> None:
+        self.config = config
+        self.observer = observer
+        self.run_id = run_id
+        self.platform = platform.open(config.platform)
+        self.resources = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        """Nothing is opened yet."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close what steps opened."""
+        self.resources.__exit__(kind, error, trace)
+
+    def running(self) -> tuple[str, ...]:
+        """Services that run now, in the order in which they are started."""
+        return tuple(
+            name for wave in START_WAVES for name in wave if self.platform.state(name) is ServiceState.RUNNING
+        )
+
+    def wait_for(self, service: str) -> None:
+        """Wait until a service answers for real; raise PreflightError when it doesn't within its time."""
+        answers(self.config, service, self.config.timeouts.start)
+
+    def bring_back(self, services: tuple[str, ...]) -> None:
+        """Have these services running and answering, whatever state they are in now.
+
+        The services of one wave start side by side. Raises ServicesDownError, having tried all of them.
+        """
+        failures: list[str] = []
+        for wave in START_WAVES:
+            wanted = [name for name in wave if name in services]
+            for action in (self.platform.start, self.wait_for):
+                for name in wanted:
+                    try:
+                        action(name)
+                    except PropolisError as error:
+                        failures.append(error.what)
+        if failures:
+            raise ServicesDownError(
+                f"Not all services came back: {'; '.join(failures)}",
+                next="See the service's own log, mend the cause, then run `propolis recover`",
+            )

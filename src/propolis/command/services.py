@@ -1,0 +1,106 @@
+"""Steps that stop, start and wait for services."""
+
+from __future__ import annotations
+
+from propolis.command.context import Context
+from propolis.run import Step
+from propolis.stack.model import START_WAVES, STOP_ORDER
+
+LABELS = {"thehive": "TheHive", "index": "the index", "database": "the database"}
+
+
+class KeepServices(Step[Context], frozen=True, kw_only=True, tag="keep-services"):
+    """Promises that the services which run now will run again, whatever happens.
+
+    It does nothing itself. Being the first step that matters, it is undone last: after everything that later steps
+    moved is back in its place.
+    """
+
+    services: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        names = ", ".join(LABELS[name] for name in self.services) or "none"
+        return f"promise to bring back what runs now: {names}"
+
+    def do(self, context: Context) -> None:
+        """Nothing: the journal now holds the promise."""
+
+    def undo(self, context: Context) -> None:
+        """Keep the promise."""
+        context.bring_back(self.services)
+
+
+class StopService(Step[Context], frozen=True, kw_only=True, tag="stop-service"):
+    """Stops one service and waits until it is gone. Brought back by KeepServices."""
+
+    service: str
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        drained = " (it drains)" if self.service == "database" else ""
+        return f"stop {LABELS[self.service]}{drained}"
+
+    def do(self, context: Context) -> None:
+        """Stop it."""
+        context.platform.stop(self.service)
+
+
+class StartService(Step[Context], frozen=True, kw_only=True, tag="start-service"):
+    """Launches one service without waiting for it.
+
+    `stop_on_undo`: undoing stops it again, since the data under it is about to be put back.
+    """
+
+    service: str
+    stop_on_undo: bool = False
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return f"start {LABELS[self.service]}"
+
+    def do(self, context: Context) -> None:
+        """Start it."""
+        context.platform.start(self.service)
+
+    def undo(self, context: Context) -> None:
+        """Stop it if what lies under it will change."""
+        if self.stop_on_undo:
+            context.platform.stop(self.service)
+
+
+class WaitForService(Step[Context], frozen=True, kw_only=True, tag="wait-for-service"):
+    """Waits until a service answers for real."""
+
+    service: str
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        how = {"thehive": "/api/status", "index": "cluster health", "database": "a query"}[self.service]
+        return f"wait until {LABELS[self.service]} answers ({how})"
+
+    def do(self, context: Context) -> None:
+        """Wait."""
+        context.wait_for(self.service)
+
+
+SERVICE_STEPS = (KeepServices, StopService, StartService, WaitForService)
+
+
+def stop_steps(services: tuple[str, ...]) -> tuple[Step[Context], ...]:
+    """Stop these services, TheHive first."""
+    return tuple(StopService(service=name) for name in STOP_ORDER if name in services)
+
+
+def start_steps(services: tuple[str, ...], *, stop_on_undo: bool = False) -> tuple[Step[Context], ...]:
+    """Start these services, wave by wave, each wave waiting for the one before."""
+    steps: list[Step[Context]] = []
+    for wave in START_WAVES:
+        wanted = [name for name in wave if name in services]
+        steps += [StartService(service=name, stop_on_undo=stop_on_undo) for name in wanted]
+        steps += [WaitForService(service=name) for name in wanted]
+    return tuple(steps)
