@@ -1,11 +1,39 @@
-"""The one schema of `propolis.yaml`: validation, sample file, reference page and JSON Schema come from here."""
+"""The one schema of `propolis.yaml`: validation, sample file, reference and JSON Schema come from here."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+
+def _absolute(path: Path) -> Path:
+    """Refuse a relative path: Propolis also runs from timers, where the current folder is nobody's choice."""
+    if not path.is_absolute():
+        raise ValueError("must be an absolute path, beginning with /")
+    return path
+
+
+def _http(url: str) -> str:
+    """Refuse what isn't a plain base URL; user names and passwords have keys of their own."""
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in ("http", "https") or not rest:
+        raise ValueError("must be a URL that begins with http:// or https://")
+    if "@" in rest:
+        raise ValueError("must not hold a user name or password; they have keys of their own")
+    return url.rstrip("/")
+
+
+def _repository_url(url: str) -> str:
+    if not url.startswith(("/", "s3://")) or url == "s3://":
+        raise ValueError("must be an absolute folder, as /backup/thehive, or s3://bucket/prefix")
+    return url
+
+
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+HttpUrl = Annotated[str, AfterValidator(_http)]
+Text = Annotated[str, Field(min_length=1)]
 
 
 class Model(BaseModel):
@@ -17,94 +45,151 @@ class Model(BaseModel):
 class SecretRef(Model):
     """Where a secret is; never the secret itself. Exactly one of the four is set."""
 
-    file: Path | None = Field(None, description="A file that holds the secret alone (0600)")
-    env: str | None = Field(None, description="An environment variable's name")
-    credential: str | None = Field(None, description="A systemd credential's name (LoadCredential=)")
-    hocon: str | None = Field(
-        None, description="FILE#KEY in the stack's own configuration, such as application.conf#play.http.secret.key"
+    file: AbsolutePath | None = Field(None, description="A file that holds the secret alone (0600)")
+    env: Text | None = Field(None, description="An environment variable's name")
+    credential: Text | None = Field(None, description="A systemd credential's name (LoadCredential=)")
+    hocon: Text | None = Field(
+        None,
+        pattern=r"^/[^#]+#.+$",
+        description="FILE#KEY in the stack's own configuration, as /etc/thehive/secret.conf#play.http.secret.key",
     )
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if sum(value is not None for value in (self.file, self.env, self.credential, self.hocon)) != 1:
+            raise ValueError("a secret reference has exactly one of file, env, credential, hocon")
+        return self
+
+    def __str__(self) -> str:
+        for kind in ("file", "env", "credential", "hocon"):
+            value = getattr(self, kind)
+            if value is not None:
+                return f"{kind} {value}"
+        raise AssertionError("a SecretRef has exactly one field set")
 
 
 class PlatformConfig(Model):
     """How services are controlled."""
 
     kind: Literal["process"] = Field("process", description="process: plain programs that Propolis starts itself")
-    services: Path = Field(description="Folder with one <service>.yaml a program: command, user, environment, pid file")
+    services: AbsolutePath = Field(
+        description="Folder with one <service>.yaml a program: command, user, environment, pid file"
+    )
 
 
 class TheHiveConfig(Model):
     """The TheHive service."""
 
-    url: str = Field(description="Base URL, as http://127.0.0.1:9000")
-    config: Path = Field(description="Its configuration folder, which holds application.conf")
+    url: HttpUrl = Field(description="Base URL, as http://127.0.0.1:9000")
+    config: AbsolutePath = Field(description="Its configuration folder, which holds application.conf")
 
 
 class DatabaseConfig(Model):
     """Cassandra on this host."""
 
-    host: str = Field(description="Address on which Cassandra answers CQL")
-    port: int = Field(9042, ge=1, le=65535)
-    username: str | None = None
-    password: SecretRef | None = None
-    keyspace: str = Field("thehive", description="The keyspace that TheHive's JanusGraph uses")
-    cluster_name: str
-    config: Path = Field(description="Its configuration folder, which holds cassandra.yaml")
-    data: tuple[Path, ...] = Field(min_length=1, description="data_file_directories")
-    commitlog: Path
-    hints: Path
-    saved_caches: Path
-    cdc_raw: Path | None = None
+    host: Text = Field(description="Address on which Cassandra answers CQL")
+    port: int = Field(9042, ge=1, le=65535, description="Port on which Cassandra answers CQL")
+    username: Text | None = Field(None, description="Role to log in with, if Cassandra asks for one")
+    password: SecretRef | None = Field(None, description="Where that role's password is")
+    keyspace: Text = Field("thehive", description="The keyspace that TheHive's JanusGraph uses")
+    cluster_name: Text = Field(
+        description="cluster_name of cassandra.yaml; a restore onto another cluster is refused"
+    )
+    config: AbsolutePath = Field(description="Its configuration folder, which holds cassandra.yaml")
+    data: tuple[AbsolutePath, ...] = Field(min_length=1, description="data_file_directories of cassandra.yaml")
+    commitlog: AbsolutePath = Field(description="commitlog_directory")
+    hints: AbsolutePath = Field(description="hints_directory")
+    saved_caches: AbsolutePath = Field(description="saved_caches_directory; never backed up, emptied at a restore")
+    cdc_raw: AbsolutePath | None = Field(None, description="cdc_raw_directory, where change data capture is on")
+
+    @model_validator(mode="after")
+    def _login_is_whole(self) -> Self:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password go together: one is set, the other isn't")
+        return self
 
 
 class IndexConfig(Model):
     """Elasticsearch or OpenSearch on this host."""
 
-    url: str
-    username: str | None = None
-    password: SecretRef | None = None
-    prefix: str = Field("thehive", description="index.search.index-name: TheHive's indices begin with it")
-    config: Path = Field(description="Its configuration folder, which holds elasticsearch.yml or opensearch.yml")
-    data: Path = Field(description="path.data")
+    url: HttpUrl = Field(description="Base URL, as http://127.0.0.1:9200")
+    username: Text | None = Field(None, description="User to log in with, if the index asks for one")
+    password: SecretRef | None = Field(None, description="Where that user's password is")
+    ca: AbsolutePath | None = Field(None, description="PEM file of the authority that signed its certificate (https)")
+    prefix: Text = Field("thehive", description="index.search.index-name: TheHive's indices begin with it")
+    config: AbsolutePath = Field(
+        description="Its configuration folder, which holds elasticsearch.yml or opensearch.yml"
+    )
+    data: AbsolutePath = Field(description="path.data")
+
+    @model_validator(mode="after")
+    def _login_is_whole(self) -> Self:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password go together: one is set, the other isn't")
+        return self
 
 
 class FolderFiles(Model):
     """Attachments in a folder."""
 
-    kind: Literal["folder"] = "folder"
-    folder: Path
+    kind: Literal["folder"] = Field("folder", description="folder: a folder of this host; s3: a bucket")
+    folder: AbsolutePath = Field(description="storage.localfs.location")
 
 
 class S3Files(Model):
     """Attachments in a MinIO or S3 bucket."""
 
-    kind: Literal["s3"] = "s3"
-    endpoint: str | None = None
-    region: str = "us-east-1"
-    bucket: str
+    kind: Literal["s3"] = Field("s3", description="folder: a folder of this host; s3: a bucket")
+    endpoint: HttpUrl | None = Field(None, description="S3 endpoint other than AWS")
+    region: Text = Field("us-east-1", description="Region; any will do for MinIO")
+    bucket: Text = Field(description="storage.s3.bucket")
     prefix: str = Field("", description="storage.s3.folder; keys are <prefix>/attachment/<id>")
-    access_key: SecretRef
-    secret_key: SecretRef
+    access_key: SecretRef = Field(description="Where the access key is")
+    secret_key: SecretRef = Field(description="Where the secret key is")
 
 
 class RepositoryConfig(Model):
     """Where backups are kept."""
 
-    url: str = Field(description="A folder (/backup/thehive) or s3://bucket/prefix")
-    endpoint: str | None = Field(None, description="S3 endpoint other than AWS, as https://minio.example:9000")
-    region: str = "us-east-1"
-    access_key: SecretRef | None = None
-    secret_key: SecretRef | None = None
-    host_key: Path = Field(description="The host's own age identity (0600): reads manifests, not data")
+    url: Annotated[str, AfterValidator(_repository_url)] = Field(
+        description="A folder (/backup/thehive) or s3://bucket/prefix"
+    )
+    endpoint: HttpUrl | None = Field(None, description="S3 endpoint other than AWS, as https://minio.example:9000")
+    region: Text = Field("us-east-1", description="Region of the bucket")
+    access_key: SecretRef | None = Field(None, description="Where the access key is")
+    secret_key: SecretRef | None = Field(None, description="Where the secret key is")
+    host_key: AbsolutePath = Field(description="The host's own age identity (0600): reads manifests, not data")
+
+    @model_validator(mode="after")
+    def _keys_are_whole(self) -> Self:
+        if (self.access_key is None) != (self.secret_key is None):
+            raise ValueError("access_key and secret_key go together: one is set, the other isn't")
+        return self
+
+
+class TimeoutsConfig(Model):
+    """How long to wait for a service, in seconds."""
+
+    stop: float = Field(300.0, gt=0, description="Longest wait for one service to stop, in seconds")
+    start: float = Field(
+        600.0, gt=0, description="Longest wait for one service to answer after its start, in seconds"
+    )
 
 
 class Config(Model):
     """One stack and its repository."""
 
-    name: str = Field(description="The stack's name; shown in lists, kept in every manifest")
-    state: Path = Field(Path("/var/lib/propolis"), description="Journals, lock and cache of this stack (0700)")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="The stack's name (letters, digits, . _ -); shown in lists, kept in every manifest",
+    )
+    state: AbsolutePath = Field(
+        Path("/var/lib/propolis"), description="Journals, lock and cache of this stack (0700)"
+    )
     platform: PlatformConfig
     thehive: TheHiveConfig
     database: DatabaseConfig
     index: IndexConfig
     files: Annotated[FolderFiles | S3Files, Field(discriminator="kind")]
     repository: RepositoryConfig
+    timeouts: TimeoutsConfig = Field(default_factory=TimeoutsConfig)  # type: ignore[arg-type]

@@ -1,0 +1,170 @@
+"""Reading `propolis.yaml`: every mistake is one line that names the file, the line and the key.
+
+Messages never hold a value of the file: somebody may have written a password where a reference belongs.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from propolis.config.schema import Config, Model
+from propolis.errors import ConfigError
+
+Location = tuple[int | str, ...]
+
+
+def load(path: Path) -> Config:
+    """Read and validate the configuration at `path`.
+
+    Raises ConfigError with one line a mistake: `FILE:LINE: KEY: what is wrong, and what is allowed`.
+    """
+    document = read_yaml(path)
+    if document is None:
+        raise ConfigError(f"{path}: the file is empty", next="Write one with: propolis init")
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}:1: the file must hold keys such as `name:`, not a list or a single value")
+    try:
+        return Config.model_validate(_plain(document))
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+        found = sorted(_describe(document, detail) for detail in details)
+        lines = [f"{path}:{line}: {message}" for line, message in found]
+        raise ConfigError("\n".join(lines)) from None
+
+
+def read_yaml(path: Path) -> Any:
+    """Parse one YAML file (of ours or of a service), keeping line numbers (`.lc` on mappings and lists).
+
+    Raises ConfigError naming file and line. A key that occurs twice is an error.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{path}:{line}: not UTF-8 text") from None
+    try:
+        return YAML(typ="rt").load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark is not None else 1
+        raise ConfigError(f"{path}:{line}: not valid YAML: {_problem(error)}") from None
+    except (YAMLError, ValueError):  # ReaderError of control characters, impossible dates
+        raise ConfigError(f"{path}: not valid YAML: a value or character that YAML doesn't allow") from None
+
+
+def line_of(document: Any, location: Iterable[int | str]) -> int:
+    """Give the line (from 1) of the deepest part of `location` found in a `document` that `read_yaml` read."""
+    line = 1
+    node = document
+    for key in location:
+        try:
+            mark = node.lc.key(key) if isinstance(node, dict) else node.lc.item(key)  # type: ignore[attr-defined]
+            line = mark[0] + 1
+            node = node[key]
+        except (AttributeError, KeyError, IndexError, TypeError):
+            break
+    return line
+
+
+def _problem(error: MarkedYAMLError) -> str:
+    """Say what the parser says without quoting the file: its text may hold a value."""
+    problem = str(error.problem or error.context or "can't be parsed")
+    if problem.startswith("found duplicate key"):
+        return "this key occurs twice"
+    for quote in ('"', "'"):
+        # Single characters ('\t', ':') explain the mistake; anything longer may be a value.
+        start = problem.find(quote)
+        end = problem.find(quote, start + 1)
+        if 0 <= start < end and end - start > 3 and not problem[start + 1 :].startswith("<"):
+            problem = problem[:start].rstrip() + problem[end + 1 :]
+    return problem
+
+
+def _plain(node: Any) -> Any:
+    """Turn ruamel's mappings and lists into plain ones; scalars stay."""
+    if isinstance(node, dict):
+        return {str(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(value) for value in node]
+    return node
+
+
+def _describe(document: Any, detail: ErrorDetails) -> tuple[int, str]:
+    """Render one validation error as its line number and `KEY: what`."""
+    location, sections = _locate(detail["loc"])
+    key = ".".join(str(part) for part in location) or "the file"
+    line = line_of(document, location)
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        allowed = sorted({name for section in sections for name in section.model_fields})
+        near = difflib.get_close_matches(str(location[-1]), allowed, n=1, cutoff=0.6)
+        hint = f"did you mean `{near[0]}`?" if near else f"allowed are: {', '.join(allowed)}"
+        return line, f"{key}: unknown key; {hint}"
+    if kind == "missing":
+        return line, f"{key}: missing; {_meaning(sections, str(location[-1]))}"
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        expected = detail.get("ctx", {}).get("expected_tags", "'folder', 's3'")
+        return line_of(document, (*location, "kind")), f"{key}.kind: must be one of {expected}"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        keys = sorted({name for section in _sections(detail["loc"]) for name in section.model_fields})
+        return line, f"{key}: must hold keys, not a single value; allowed are: {', '.join(keys)}"
+    message = detail["msg"].removeprefix("Value error, ").replace("Input should", "must")
+    return line, f"{key}: {message[0].lower() + message[1:]}"
+
+
+def _locate(loc: Location) -> tuple[Location, list[type[Model]]]:
+    """Give the location without pydantic's union tags, and the sections that may hold its last key."""
+    sections: list[type[Model]] = [Config]
+    holders = sections
+    location: list[int | str] = []
+    tag = False
+    for part in loc:
+        if tag:
+            sections = [s for s in sections if s.model_fields["kind"].default == part]
+            tag = False
+            continue
+        location.append(part)
+        if isinstance(part, int):
+            continue
+        holders = sections
+        fields = [section.model_fields[part] for section in sections if part in section.model_fields]
+        sections = [model for field in fields for model in _models(field.annotation)]
+        tag = any(field.discriminator for field in fields)
+    return tuple(location), holders
+
+
+def _sections(loc: Location) -> list[type[Model]]:
+    """Give the sections that the value at `loc` may be."""
+    location, holders = _locate(loc)
+    fields = [h.model_fields[str(location[-1])] for h in holders if location and location[-1] in h.model_fields]
+    return [model for field in fields for model in _models(field.annotation)] or [Config]
+
+
+def _models(annotation: Any) -> list[type[Model]]:
+    """List the sections that occur in a field's type."""
+    if isinstance(annotation, type) and issubclass(annotation, Model):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models(argument)]
+
+
+def _meaning(holders: list[type[Model]], key: str) -> str:
+    """Say what a missing key is for."""
+    fields: Mapping[str, FieldInfo] = {k: f for holder in holders for k, f in holder.model_fields.items()}
+    field = fields.get(key)
+    if field is None:
+        return "it is required"
+    if field.description:
+        return field.description
+    nested = _models(field.annotation)
+    return (nested[0].__doc__ or "it is required").splitlines()[0] if nested else "it is required"

@@ -1,0 +1,1 @@
+"""Checks of a stack and its repository that touch nothing."""

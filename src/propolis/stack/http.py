@@ -1,0 +1,111 @@
+"""Plain JSON over HTTP to one host: the index of any make and version, and TheHive.
+
+Built on elastic-transport, without the product check of the clients above it, so that Elasticsearch 7 to 9
+and OpenSearch are spoken to alike. Redirects are not followed and nothing is retried here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from elastic_transport import (
+    ConnectionError,
+    ConnectionTimeout,
+    HttpHeaders,
+    NodeConfig,
+    SerializationError,
+    TlsError,
+    Transport,
+    TransportError,
+)
+from elastic_transport.client_utils import basic_auth_to_header, url_to_node_config
+
+from propolis.errors import PreflightError
+
+
+class HttpFailure(Exception):
+    """No good answer. `status` is None where there was no HTTP answer at all; `body` is the decoded answer."""
+
+    def __init__(self, message: str, *, status: int | None = None, body: Any = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = body
+
+    def as_preflight(self, what: str) -> PreflightError:
+        """Say the same as an error for the user."""
+        return PreflightError(f"{what} does not answer: {self}")
+
+
+class HttpClient:
+    """A connection to one base URL; use it in a `with` statement.
+
+    `login` is a user name and a password; `ca` a PEM file to check an https server against instead of the
+    system's authorities. `timeout` is in seconds and counts for one request.
+    """
+
+    def __init__(
+        self, url: str, *, login: tuple[str, str] | None = None, ca: Path | None = None, timeout: float
+    ) -> None:
+        headers = {"accept": "application/json"}
+        if login is not None:
+            headers["authorization"] = basic_auth_to_header(login)
+        node: NodeConfig = url_to_node_config(url, use_default_ports_for_scheme=True).replace(
+            headers=HttpHeaders(headers),
+            request_timeout=timeout,
+            connections_per_node=1,
+            http_compress=False,
+            **({"ca_certs": str(ca)} if ca is not None else {}),
+        )
+        self._transport = Transport([node], max_retries=0, meta_header=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._transport.close()
+
+    def get(self, target: str) -> Any:
+        """GET `target` and decode its JSON. Raises HttpFailure unless the answer is 200."""
+        return self.request("GET", target)[1]
+
+    def request(self, method: str, target: str) -> tuple[Mapping[str, str], Any]:
+        """Send a request without body; give the headers (lower case) and the decoded answer.
+
+        Raises HttpFailure unless the answer's status is 200.
+        """
+        try:
+            meta, body = self._transport.perform_request(method, target)
+        except ConnectionTimeout:
+            raise HttpFailure("no answer in time") from None
+        except TlsError as error:
+            raise HttpFailure(f"its certificate can't be trusted ({_reason(error)})") from None
+        except ConnectionError as error:
+            raise HttpFailure(f"no connection ({_reason(error)})") from None
+        except SerializationError:
+            raise HttpFailure("it answered with something else than JSON") from None
+        except TransportError as error:
+            raise HttpFailure(_reason(error)) from None
+        if meta.status != 200:
+            raise HttpFailure(_status_text(meta.status), status=meta.status, body=body)
+        return {name.lower(): value for name, value in meta.headers.items()}, body
+
+
+def _status_text(status: int) -> str:
+    known = {401: "it refuses the login", 403: "the user lacks a permission", 404: "not found"}
+    return f"HTTP {status} ({known[status]})" if status in known else f"HTTP {status}"
+
+
+def _reason(error: TransportError) -> str:
+    """Give the operating system's own words instead of the client's nested representations."""
+    cause: BaseException | None = error
+    while cause is not None:
+        for inner in (cause, *getattr(cause, "errors", ()), getattr(cause, "reason", None)):
+            if isinstance(inner, OSError) and inner.strerror:
+                return inner.strerror
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__

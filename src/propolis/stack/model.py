@@ -1,0 +1,100 @@
+"""What a stack consists of: its trees, its services, and the order in which services stop and start.
+
+Every other module asks here; the order and the names of trees are written down nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from propolis.clone.base import Immutable
+from propolis.config.schema import Config, S3Files
+from propolis.errors import ConfigError
+
+STORES = ("database", "index", "files", "config")
+"""Every store, in the order in which reports name them."""
+
+STOP_ORDER = ("thehive", "index", "database")
+"""TheHive first, so that it writes to neither of the others any more; the database last."""
+
+START_WAVES = (("database", "index"), ("thehive",))
+"""Services of one wave start side by side; the next wave starts once all of them answer."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """One folder or bucket of a store, as the repository keeps it.
+
+    `name` is `store/…` and the same in every backup. Exactly one of `path` and `bucket` is set.
+    `service` writes to it: while that service is stopped, nothing in it changes. `immutable` says which
+    files of a stopped service never change in place (`propolis.clone.base`).
+    """
+
+    store: str
+    name: str
+    service: str
+    immutable: Immutable
+    path: Path | None = None
+    bucket: S3Files | None = None
+
+
+def trees(config: Config) -> tuple[Tree, ...]:
+    """List every tree that a backup of this stack holds, in a fixed order.
+
+    Raises ConfigError if one tree's folder is, or lies in, another's: it would be kept twice and restored twice.
+    """
+    from propolis.stack import database, files, index, thehive
+
+    found = (
+        *database.trees(config.database),
+        *index.trees(config.index),
+        *files.trees(config.files),
+        *thehive.trees(config.thehive),
+        Tree("config", "config/database", "database", nothing_immutable, config.database.config),
+        Tree("config", "config/index", "index", nothing_immutable, config.index.config),
+    )
+    _apart(found)
+    return found
+
+
+def trees_of(config: Config, stores: Iterable[str]) -> tuple[Tree, ...]:
+    """List the trees of some stores. Raises ConfigError for a name that is no store."""
+    wanted = set(stores)
+    if unknown := wanted.difference(STORES):
+        raise ConfigError(f"There is no store {', '.join(sorted(unknown))}; stores are {', '.join(STORES)}")
+    return tuple(tree for tree in trees(config) if tree.store in wanted)
+
+
+def answers(config: Config, service: str, timeout: float) -> None:
+    """Wait until `service` answers for real, for at most `timeout` seconds.
+
+    Raises PreflightError saying what it last answered, ConfigError if its secret can't be had.
+    """
+    from propolis.stack import database, index, thehive
+
+    if service == "database":
+        database.answers(config.database, timeout)
+    elif service == "index":
+        index.answers(config.index, timeout)
+    elif service == "thehive":
+        thehive.answers(config.thehive, timeout)
+    else:
+        raise ConfigError(f"There is no service {service}; services are {', '.join(STOP_ORDER)}")
+
+
+def nothing_immutable(path: str) -> bool:
+    """Say of every file that it may change in place (an `Immutable` rule): its bytes are copied."""
+    return False
+
+
+def _apart(found: tuple[Tree, ...]) -> None:
+    folders = [(tree.name, tree.path) for tree in found if tree.path is not None]
+    for position, (name, path) in enumerate(folders):
+        for other, second in folders[position + 1 :]:
+            if path.is_relative_to(second) or second.is_relative_to(path):
+                raise ConfigError(
+                    f"The folders of {name} ({path}) and {other} ({second}) lie in one another",
+                    next="Give each its own folder in the service's configuration and in propolis.yaml",
+                )

@@ -1,0 +1,36 @@
+"""Asking a service again and again until it answers or time is up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from propolis.errors import PreflightError
+
+_PAUSE = 0.25
+"""Seconds between two attempts: short, since each of them is downtime."""
+
+
+class NotYet(Exception):
+    """The service doesn't answer for real yet; the text says what is still missing."""
+
+
+def until(attempt: Callable[[float], None], what: str, timeout: float) -> None:
+    """Call `attempt(seconds left)` until it returns; it raises NotYet while the service isn't ready.
+
+    Any other exception passes through at once. Raises PreflightError naming `what` and its last state when
+    `timeout` seconds have passed; at least one attempt is made.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            attempt(max(deadline - time.monotonic(), 1.0))
+        except NotYet as missing:
+            if time.monotonic() + _PAUSE >= deadline:
+                raise PreflightError(
+                    f"{what} did not answer within {timeout:g} s: {missing}",
+                    next="Look into its log; the longest wait is `timeouts.start` in propolis.yaml",
+                ) from None
+            time.sleep(_PAUSE)
+        else:
+            return

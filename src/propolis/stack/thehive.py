@@ -1,0 +1,54 @@
+"""TheHive itself: does it answer, which version is it, what belongs to it on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from propolis.config.schema import TheHiveConfig
+from propolis.stack.http import HttpClient, HttpFailure
+from propolis.stack.model import Tree, nothing_immutable
+from propolis.stack.retry import NotYet, until
+
+_STATUS = "/api/status"
+"""Answers without login; TheHive 5 keeps it beside /api/v1/status/public (StrangeBee's API reference)."""
+
+
+@dataclass(frozen=True)
+class TheHiveFacts:
+    """What TheHive says of itself; the version is empty where it tells none without login."""
+
+    version: str
+
+
+def answers(config: TheHiveConfig, timeout: float) -> None:
+    """Wait until `GET /api/status` answers 200. Raises PreflightError when `timeout` seconds have passed."""
+
+    def attempt(left: float) -> None:
+        with HttpClient(config.url, timeout=min(left, 10.0)) as client:
+            try:
+                client.get(_STATUS)
+            except HttpFailure as failure:
+                raise NotYet(str(failure)) from None
+
+    until(attempt, f"TheHive at {config.url}", timeout)
+
+
+def facts(config: TheHiveConfig) -> TheHiveFacts:
+    """Ask for the version. Raises PreflightError if TheHive doesn't answer."""
+    with HttpClient(config.url, timeout=10.0) as client:
+        try:
+            status = client.get(_STATUS)
+        except HttpFailure as failure:
+            raise failure.as_preflight(f"TheHive at {config.url}") from None
+    versions = status.get("versions") if isinstance(status, dict) else None
+    if isinstance(versions, dict):
+        for key in ("TheHive", "Scalligraph"):
+            if isinstance(versions.get(key), str):
+                return TheHiveFacts(versions[key])
+    version = status.get("version") if isinstance(status, dict) else None
+    return TheHiveFacts(version if isinstance(version, str) else "")
+
+
+def trees(config: TheHiveConfig) -> tuple[Tree, ...]:
+    """The one tree `config/thehive`; its files are few and edited in place, so they are copied."""
+    return (Tree("config", "config/thehive", "thehive", nothing_immutable, config.config),)
