@@ -51,10 +51,10 @@ def _credential(name: str) -> str:
 
 def _hocon(reference: str) -> str:
     """Read FILE#KEY; the file's own permissions are the stack's business."""
-    from propolis.config import hocon
+    from propolis.config.hocon import read
 
     name, _, key = reference.partition("#")
-    value = hocon.read(Path(name)).text(key)
+    value = read(Path(name)).text(key)
     if value is None:
         raise ConfigError(f"{name}: has no key {key}, where a secret is looked for")
     return _not_empty(value, f"{key} of {name}")

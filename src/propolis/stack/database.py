@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from propolis.config import secrets
 from propolis.config.schema import DatabaseConfig
+from propolis.errors import PreflightError
 from propolis.stack.model import Tree, nothing_immutable
+from propolis.stack.retry import NotYet, until
+
+if TYPE_CHECKING:
+    from cassandra.cluster import Session
 
 
 @dataclass(frozen=True)
@@ -51,12 +62,38 @@ def answers(config: DatabaseConfig, timeout: float) -> None:
     An open port is not enough. Raises PreflightError when `timeout` seconds have passed, ConfigError if the
     password can't be had.
     """
-    raise NotImplementedError
+    login = _login(config)
+
+    def attempt(left: float) -> None:
+        with _session(config, login, min(left, 30.0)) as session:
+            seen = _nodes(session, _local(session))
+            if len({node.schema_version for node in seen}) != 1:
+                raise NotYet("its nodes don't agree on the schema")
+            down = [node.address for node in seen if node.up is False]
+            if down:
+                raise NotYet(f"{', '.join(down)} is down")
+            _read_at_all(session, config.keyspace)
+
+    until(attempt, _name(config), timeout)
 
 
 def facts(config: DatabaseConfig) -> DatabaseFacts:
     """Ask one node what it and its cluster are. Raises PreflightError if it doesn't answer."""
-    raise NotImplementedError
+    try:
+        with _session(config, _login(config), 30.0) as session:
+            local = _local(session)
+            keyspaces = _rows(session, "SELECT keyspace_name FROM system_schema.keyspaces")
+            return DatabaseFacts(
+                release_version=local.release_version,
+                cluster_name=local.cluster_name,
+                host_id=local.host_id,
+                partitioner=local.partitioner,
+                keyspaces=tuple(sorted(row.keyspace_name for row in keyspaces)),
+                nodes=_nodes(session, local),
+                time=local.time.replace(tzinfo=UTC),
+            )
+    except NotYet as missing:
+        raise PreflightError(f"{_name(config)} does not answer: {missing}") from None
 
 
 def trees(config: DatabaseConfig) -> tuple[Tree, ...]:
@@ -94,3 +131,162 @@ _WRITTEN_ONCE = re.compile(
     """,
     re.VERBOSE,
 )
+
+
+def _name(config: DatabaseConfig) -> str:
+    return f"Cassandra at {config.host}:{config.port}"
+
+
+def _login(config: DatabaseConfig) -> tuple[str, str] | None:
+    if config.username is None or config.password is None:
+        return None
+    return config.username, secrets.resolve(config.password)
+
+
+@contextmanager
+def _session(config: DatabaseConfig, login: tuple[str, str] | None, timeout: float) -> Iterator[Session]:
+    """Connect to the one configured host; everything is closed afterwards.
+
+    Raises NotYet for whatever the driver or the server says, inside the block too. `timeout` (seconds) counts for
+    the connection and for each query.
+    """
+    from cassandra import DriverException
+    from cassandra.auth import PlainTextAuthProvider
+    from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
+    from cassandra.policies import ConstantReconnectionPolicy, FallthroughRetryPolicy, WhiteListRoundRobinPolicy
+
+    _silence_driver()
+    try:
+        profile = ExecutionProfile(
+            load_balancing_policy=WhiteListRoundRobinPolicy([config.host]),
+            retry_policy=FallthroughRetryPolicy(),
+            request_timeout=timeout,
+        )
+        cluster = Cluster(
+            [config.host],
+            port=config.port,
+            auth_provider=None if login is None else PlainTextAuthProvider(*login),
+            execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+            reconnection_policy=ConstantReconnectionPolicy(5.0),
+            protocol_version=4,  # spoken by every supported version; asking for it spares failed attempts
+            compression=False,
+            connect_timeout=timeout,
+            control_connection_timeout=timeout,
+            schema_metadata_enabled=False,
+            token_metadata_enabled=False,
+            idle_heartbeat_interval=0,
+        )
+    except OSError as error:
+        raise NotYet(f"the name {config.host} can't be resolved ({error.strerror})") from None
+    try:
+        yield cluster.connect()
+    except NoHostAvailable as error:
+        raise NotYet(_cause(error.errors.values())) from None
+    except (DriverException, OSError) as error:
+        raise NotYet(_cause([error])) from None
+    finally:
+        cluster.shutdown()
+
+
+def _silence_driver() -> None:
+    """Keep the driver's warnings (each refused connection is one) off the terminal: errors say what matters."""
+    logger = logging.getLogger("cassandra")
+    logger.propagate = False
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+
+
+def _cause(errors: Iterable[BaseException]) -> str:
+    """Say in a few words why no query was possible."""
+    from cassandra import AuthenticationFailed, OperationTimedOut, Unauthorized, Unavailable
+
+    for error in errors:
+        if isinstance(error, AuthenticationFailed):
+            return "it refuses the login (or its roles can't be read yet)"
+        if isinstance(error, Unauthorized):
+            return "the role may not read TheHive's keyspace"
+        if isinstance(error, Unavailable):
+            return "not every replica is there"
+        if isinstance(error, OperationTimedOut | TimeoutError):
+            return "no answer in time"
+        if isinstance(error, OSError):
+            return f"no connection ({os.strerror(error.errno) if error.errno else 'closed'})"
+        return type(error).__name__
+    return "no connection"
+
+
+def _rows(session: Session, query: str) -> list[Any]:
+    return list(session.execute(query))
+
+
+def _local(session: Session) -> Any:
+    query = (
+        "SELECT cluster_name, host_id, release_version, partitioner, data_center, schema_version, bootstrapped,"
+        " tokens, broadcast_address, listen_address, toTimestamp(now()) AS time FROM system.local"
+    )
+    rows = _rows(session, query)
+    if not rows or rows[0].host_id is None or rows[0].schema_version is None:
+        raise NotYet("it has not joined its cluster yet")
+    return rows[0]
+
+
+def _nodes(session: Session, local: Any) -> tuple[NodeFacts, ...]:
+    """List the node asked and its peers.
+
+    That a node answers CQL means it is up: draining and leaving close the port. Of its peers only the gossip
+    table tells more, and that exists from 5.0 on and only for roles that may read it.
+    """
+    gossip = _gossip(session)
+    normal = local.bootstrapped == "COMPLETED" and bool(local.tokens)
+    address = str(local.broadcast_address or local.listen_address)
+    if address in gossip:
+        normal = normal and gossip[address][1]
+    found = [
+        NodeFacts(
+            address, local.host_id, local.data_center, local.release_version, local.schema_version, True, normal
+        )
+    ]
+    query = "SELECT peer, host_id, data_center, release_version, schema_version FROM system.peers_v2"
+    for row in _rows(session, query):
+        up, is_normal = gossip.get(str(row.peer), (None, None))
+        found.append(
+            NodeFacts(
+                str(row.peer), row.host_id, row.data_center, row.release_version, row.schema_version, up, is_normal
+            )
+        )
+    return tuple(found)
+
+
+def _gossip(session: Session) -> dict[str, tuple[bool, bool]]:
+    """Give up and normal of each node by address; empty where this version or role doesn't show it."""
+    from cassandra import InvalidRequest, Unauthorized
+
+    try:
+        rows = _rows(session, "SELECT address, status, status_with_port FROM system_views.gossip_info")
+    except (InvalidRequest, Unauthorized):
+        return {}
+    states = {}
+    for row in rows:
+        status = str(row.status_with_port or row.status or "").partition(",")[0]
+        states[str(row.address)] = (status != "shutdown", status == "NORMAL")
+    return states
+
+
+def _read_at_all(session: Session, keyspace: str) -> None:
+    """Read one row from every replica of a table that JanusGraph always has, if the keyspace is there yet."""
+    from cassandra import ConsistencyLevel
+    from cassandra.query import SimpleStatement
+
+    tables = session.execute(
+        "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s AND table_name = %s",
+        (keyspace, "system_properties"),
+    )
+    if not list(tables):
+        return
+    name = keyspace.replace('"', '""')
+    session.execute(
+        SimpleStatement(
+            f'SELECT key FROM "{name}".system_properties LIMIT 1',  # noqa: S608 - quoted; CQL can't bind a name
+            consistency_level=ConsistencyLevel.ALL,
+        )
+    )
