@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
+import time
 from types import TracebackType
 from typing import Self
 
@@ -23,6 +25,8 @@ class Context:
         self.run_id = run_id
         self.platform = platform.open(config.platform)
         self.resources = contextlib.ExitStack()
+        self._stopped_at: float | None = None
+        self._answered_at: float | None = None
 
     def __enter__(self) -> Self:
         """Nothing is opened yet."""
@@ -40,9 +44,24 @@ class Context:
             name for wave in START_WAVES for name in wave if self.platform.state(name) is ServiceState.RUNNING
         )
 
+    @property
+    def downtime(self) -> float | None:
+        """Seconds from the moment TheHive was told to stop until it answered again; None if it wasn't stopped."""
+        if self._stopped_at is None or self._answered_at is None:
+            return None
+        return round(self._answered_at - self._stopped_at, 3)
+
+    def stop(self, service: str) -> None:
+        """Stop a service and wait until it is gone."""
+        if service == "thehive" and self._stopped_at is None:
+            self._stopped_at = time.monotonic()
+        self.platform.stop(service)
+
     def wait_for(self, service: str) -> None:
         """Wait until a service answers for real; raise PreflightError when it doesn't within its time."""
         answers(self.config, service, self.config.timeouts.start)
+        if service == "thehive" and self._stopped_at is not None:
+            self._answered_at = time.monotonic()
 
     def bring_back(self, services: tuple[str, ...]) -> None:
         """Have these services running and answering, whatever state they are in now.
@@ -63,3 +82,8 @@ class Context:
                 f"Not all services came back: {'; '.join(failures)}",
                 next="See the service's own log, mend the cause, then run `propolis recover`",
             )
+
+
+def utc_now() -> str:
+    """UTC now as manifests tell it, such as `2026-11-23T22:45:00Z`."""
+    return f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -45,7 +45,7 @@ class StopService(Step[Context], frozen=True, kw_only=True, tag="stop-service"):
 
     def do(self, context: Context) -> None:
         """Stop it."""
-        context.platform.stop(self.service)
+        context.stop(self.service)
 
 
 class StartService(Step[Context], frozen=True, kw_only=True, tag="start-service"):
@@ -69,7 +69,7 @@ class StartService(Step[Context], frozen=True, kw_only=True, tag="start-service"
     def undo(self, context: Context) -> None:
         """Stop it if what lies under it will change."""
         if self.stop_on_undo:
-            context.platform.stop(self.service)
+            context.stop(self.service)
 
 
 class WaitForService(Step[Context], frozen=True, kw_only=True, tag="wait-for-service"):

@@ -1,0 +1,6 @@
+"""Backups: a stack becomes one restore point."""
+
+from propolis.backup.cold import BackupReport, back_up
+from propolis.backup.steps import BACKUP_STEPS
+
+__all__ = ["BACKUP_STEPS", "BackupReport", "back_up"]

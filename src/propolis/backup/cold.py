@@ -1,0 +1,72 @@
+"""The cold backup: stop, clone, start, then read the clone while TheHive serves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from propolis import clone
+from propolis.backup.context import BackupContext
+from propolis.backup.steps import (
+    CheckStack,
+    CloneTrees,
+    CountDocuments,
+    DropClones,
+    ListBucket,
+    OpenRepository,
+    StoreTrees,
+    WriteManifest,
+)
+from propolis.command.runner import RecoverFirst, run
+from propolis.command.services import KeepServices, start_steps, stop_steps
+from propolis.config.schema import Config
+from propolis.repository import BackupSummary, Stats
+from propolis.run import Observer, Plan, Step
+from propolis.stack.model import trees
+
+
+@dataclass(frozen=True)
+class BackupReport:
+    """What a backup did. Seconds are wall time; `downtime` is None when TheHive wasn't running."""
+
+    summary: BackupSummary
+    stats: Stats
+    downtime: float | None
+    cloned_files: int
+    bytes_copied_while_down: int
+
+
+def cold_plan(context: BackupContext) -> Plan[BackupContext]:
+    """Plan a cold backup of the stack as it is now. Touches nothing."""
+    running = context.running()
+    kept = trees(context.config)
+    places = {tree.name: str(clone.place(tree.path, context.run_id)) for tree in kept if tree.path is not None}
+    steps: list[Step[BackupContext]] = [
+        CheckStack(running=running),
+        OpenRepository(url=context.config.repository.url),
+        KeepServices(services=running),
+        *stop_steps(tuple(name for name in running if name == "thehive")),
+        *((CountDocuments(),) if "index" in running else ()),
+        *stop_steps(tuple(name for name in running if name != "thehive")),
+        CloneTrees(places=places),
+        *(ListBucket(tree=tree.name) for tree in kept if tree.bucket is not None),
+        *start_steps(running),
+        StoreTrees(trees=tuple(tree.name for tree in kept)),
+        WriteManifest(),
+        DropClones(places=places),
+    ]
+    return Plan("backup --cold", tuple(steps), commit=len(steps) - 2)
+
+
+def back_up(config: Config, config_file: Path, observer: Observer, recover_first: RecoverFirst) -> BackupReport:
+    """Take a cold backup. Raises a PropolisError; then every service that ran before runs again, or it says so."""
+    context, _ = run(config, config_file, BackupContext, cold_plan, observer, recover_first)
+    assert context.summary is not None
+    assert context.writer is not None
+    return BackupReport(
+        summary=context.summary,
+        stats=context.writer.stats,
+        downtime=context.downtime,
+        cloned_files=sum(report.files for report in context.clones.values()),
+        bytes_copied_while_down=sum(report.bytes_copied for report in context.clones.values()),
+    )

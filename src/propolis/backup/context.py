@@ -1,0 +1,42 @@
+"""What the steps of a backup work with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from propolis.clone.base import CloneReport
+from propolis.command.context import Context
+from propolis.config.schema import Config
+from propolis.repository import BackupId, BackupSummary, Facts, ObjectSource, Repository, Stats, Writer
+from propolis.run import Observer
+
+
+class BackupContext(Context):
+    """Filled by one step, used by the next."""
+
+    def __init__(self, config: Config, observer: Observer, run_id: str) -> None:
+        super().__init__(config, observer, run_id)
+        self.services: dict[str, str] = {}
+        self.facts: dict[str, Any] = {}
+        self.started = ""
+        self.repository: Repository | None = None
+        self.parent: BackupId | None = None
+        self.writer: Writer | None = None
+        self.clones: dict[str, CloneReport] = {}
+        self.buckets: dict[str, ObjectSource] = {}
+        self.summary: BackupSummary | None = None
+
+    def told(self, stats: Stats) -> None:
+        """Pass the repository's counters on to whoever watches."""
+        self.observer.progress(stats.bytes, None, "bytes")
+
+    def restore_point(self, extra: Mapping[str, Any]) -> Facts:
+        """Say what the manifest tells about this restore point."""
+        return Facts(
+            stack=self.config.name,
+            kind="cold",
+            started=self.started,
+            services=self.services,
+            facts={**self.facts, **extra},
+        )

@@ -1,0 +1,269 @@
+"""The steps of a cold backup."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from propolis import clone
+from propolis.backup.context import BackupContext
+from propolis.command.context import utc_now
+from propolis.command.services import SERVICE_STEPS
+from propolis.command.stores import open_bucket, open_repository
+from propolis.config.schema import S3Files
+from propolis.errors import IncompleteError, PreflightError
+from propolis.repository import ObjectMeta, ObjectSource
+from propolis.run import Step
+from propolis.run.step import tag_of
+from propolis.stack import database, index, thehive
+from propolis.stack.model import Tree, trees
+
+SPARE_BYTES = 256 * 2**20
+"""Left free beside what a clone really copies: the services write while the clone exists."""
+
+
+class CheckStack(Step[BackupContext], frozen=True, kw_only=True, tag="check-stack"):
+    """Checks, with everything still running, that the backup can be taken; gathers the versions."""
+
+    running: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return "check that services answer, versions, folders and free space"
+
+    def do(self, context: BackupContext) -> Mapping[str, Any]:
+        """Raise PreflightError if anything speaks against it."""
+        context.started = utc_now()
+        config = context.config
+        for service in self.running:
+            context.wait_for(service)
+        if "database" in self.running:
+            found = database.facts(config.database)
+            context.services["database"] = f"cassandra {found.release_version}"
+            context.facts["cluster_name"] = found.cluster_name
+            context.facts["keyspaces"] = list(found.keyspaces)
+        if "index" in self.running:
+            indexed = index.facts(config.index)
+            context.services["index"] = f"{indexed.distribution} {indexed.version}"
+        if "thehive" in self.running:
+            context.services["thehive"] = thehive.facts(config.thehive).version
+        context.facts.setdefault("cluster_name", config.database.cluster_name)
+        methods = {tree.name: _check_room(tree) for tree in trees(config) if tree.path is not None}
+        context.facts["clone"] = methods
+        return {"services": context.services, "clone": methods}
+
+
+class OpenRepository(Step[BackupContext], frozen=True, kw_only=True, tag="open-repository"):
+    """Opens the repository for writing and finds the parent, whose unchanged files needn't be read."""
+
+    url: str
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return f"open the repository {self.url} and take its lock"
+
+    def do(self, context: BackupContext) -> Mapping[str, Any]:
+        """Raise RepositoryError or BusyError if it can't be written."""
+        repository = open_repository(context.config)
+        context.repository = repository
+        writer = repository.writer(parent="latest", observer=context.told)
+        context.writer = context.resources.enter_context(writer)
+        return {"parent": writer.parent}
+
+
+class CountDocuments(Step[BackupContext], frozen=True, kw_only=True, tag="count-documents"):
+    """Counts every index's documents now that nothing writes: a restore must show the same numbers."""
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return "count the documents of every index"
+
+    def do(self, context: BackupContext) -> Mapping[str, Any]:
+        """Count them."""
+        context.facts["documents"] = index.documents(context.config.index)
+        return {"documents": context.facts["documents"]}
+
+
+class CloneTrees(Step[BackupContext], frozen=True, kw_only=True, tag="clone-trees"):
+    """Clones every folder of the stopped services; `places` maps a tree to where its clone lies."""
+
+    places: dict[str, str]
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return f"clone {len(self.places)} folders: {', '.join(self.places)}"
+
+    def do(self, context: BackupContext) -> Mapping[str, Any]:
+        """Clone them side by side."""
+        folders = [tree for tree in trees(context.config) if tree.name in self.places]
+        context.facts["point_in_time"] = utc_now()
+        with ThreadPoolExecutor(max_workers=len(folders)) as pool:
+            reports = list(pool.map(self._clone, folders))
+        context.clones = {tree.name: report for tree, report in zip(folders, reports, strict=True)}
+        told = {
+            name: {
+                "method": report.method,
+                "files": report.files,
+                "bytes_shared": report.bytes_shared,
+                "bytes_copied": report.bytes_copied,
+                "seconds": round(report.seconds, 3),
+            }
+            for name, report in context.clones.items()
+        }
+        context.facts["clone"] = told
+        return told
+
+    def undo(self, context: BackupContext) -> None:
+        """Drop what was cloned."""
+        drop_all(self.places)
+
+    def _clone(self, tree: Tree) -> clone.CloneReport:
+        assert tree.path is not None
+        return clone.clone(tree.path, Path(self.places[tree.name]), tree.immutable)
+
+
+class ListBucket(Step[BackupContext], frozen=True, kw_only=True, tag="list-bucket"):
+    """Lists the bucket's keys while TheHive is down: that list is the restore point's."""
+
+    tree: str
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return f"list the bucket of {self.tree}"
+
+    def do(self, context: BackupContext) -> Mapping[str, Any]:
+        """Keep the list."""
+        (bucket,) = [tree.bucket for tree in trees(context.config) if tree.name == self.tree]
+        assert bucket is not None
+        listed = FrozenListing(open_bucket(bucket))
+        context.buckets[self.tree] = listed
+        return {"objects": len(listed)}
+
+
+class StoreTrees(Step[BackupContext], frozen=True, kw_only=True, tag="store-trees"):
+    """Reads the clones, and the listed objects, into the repository while TheHive serves."""
+
+    trees: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return f"store what is new of {', '.join(self.trees)}"
+
+    def do(self, context: BackupContext) -> Mapping[str, Any]:
+        """Store them."""
+        writer = context.writer
+        assert writer is not None
+        for tree in trees(context.config):
+            if tree.name in context.clones:
+                report = context.clones[tree.name]
+                assert tree.path is not None
+                writer.add_folder(tree.store, tree.name, report.clone, tree.path, inode_of=report.inode_of)
+            elif tree.name in context.buckets:
+                assert tree.bucket is not None
+                writer.add_bucket(tree.store, tree.name, context.buckets[tree.name], bucket_name(tree.bucket))
+        stats = writer.stats
+        return {"bytes": stats.bytes, "files": stats.files, "read": stats.read, "stored": stats.stored}
+
+
+class WriteManifest(Step[BackupContext], frozen=True, kw_only=True, tag="write-manifest"):
+    """Writes the manifest: from here on the backup exists."""
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return "write the manifest: now the backup exists"
+
+    def do(self, context: BackupContext) -> Mapping[str, Any]:
+        """Commit."""
+        assert context.writer is not None
+        context.summary = context.writer.commit(context.restore_point({"downtime_seconds": context.downtime}))
+        return {"backup": context.summary.id}
+
+
+class DropClones(Step[BackupContext], frozen=True, kw_only=True, tag="drop-clones"):
+    """Removes the clones."""
+
+    places: dict[str, str]
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return "drop the clones"
+
+    def do(self, context: BackupContext) -> None:
+        """Drop them, those that are there."""
+        drop_all(self.places)
+
+
+class FrozenListing:
+    """An ObjectSource whose list was taken once; objects are still read from the bucket."""
+
+    def __init__(self, source: ObjectSource) -> None:
+        self._source = source
+        self._objects = list(source.list())
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def list(self) -> Iterator[ObjectMeta]:
+        """Return the objects as they were listed."""
+        return iter(self._objects)
+
+    def open(self, key: str) -> tuple[ObjectMeta, Iterator[Any]]:
+        """Read one from the bucket; raise IncompleteError if it has gone since."""
+        try:
+            return self._source.open(key)
+        except FileNotFoundError as error:
+            raise IncompleteError(
+                f"The attachment {key} was deleted from the bucket while it was being backed up",
+                left="TheHive runs; no backup was written",
+                next="Run the backup again",
+            ) from error
+
+
+def drop_all(places: Mapping[str, str]) -> None:
+    """Remove clones; idempotent."""
+    for place in places.values():
+        clone.drop(Path(place))
+
+
+def bucket_name(bucket: S3Files) -> str:
+    """Where a bucket's tree comes from, as a URL."""
+    return f"s3://{bucket.bucket}/{bucket.prefix}".rstrip("/")
+
+
+def _check_room(tree: Tree) -> str:
+    assert tree.path is not None
+    survey = clone.survey(tree.path, tree.immutable)
+    if survey.bytes_copied and survey.bytes_copied + SPARE_BYTES > survey.free:
+        raise PreflightError(
+            f"No room for the clone of {tree.name} ({tree.path}): it copies {survey.bytes_copied / 2**20:.0f} MiB, "
+            f"{survey.free / 2**20:.0f} MiB are free",
+            left="Nothing was touched",
+            next="Free some space on that filesystem",
+        )
+    return survey.method
+
+
+BACKUP_STEPS = {
+    tag_of(step): step
+    for step in (
+        CheckStack,
+        OpenRepository,
+        CloneTrees,
+        CountDocuments,
+        ListBucket,
+        StoreTrees,
+        WriteManifest,
+        DropClones,
+        *SERVICE_STEPS,
+    )
+}

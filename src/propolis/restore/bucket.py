@@ -1,0 +1,141 @@
+"""Restoring into a bucket: what is there is only replaced where it differs, and everything can be taken back.
+
+A note in the state folder, durable before the first object is touched, names what is added and what is replaced.
+Replaced objects are copied aside within the bucket first. Objects that the backup doesn't know stay: an attachment
+that nothing refers to is harmless.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from propolis.command.stores import open_bucket
+from propolis.errors import PropolisError
+from propolis.repository import ObjectMeta, S3Bucket, restore_bucket
+from propolis.restore.context import RestoreContext
+from propolis.run.journal import sync_folder
+from propolis.stack.model import trees
+
+
+class Note(msgspec.Struct, frozen=True):
+    """What a restore changes in a bucket, by key; `aside` is the prefix under which replaced objects are kept."""
+
+    aside: str
+    added: list[str]
+    replaced: list[str]
+
+
+class ChosenKeys:
+    """An ObjectSink that takes only some keys and leaves the rest of the backup out."""
+
+    def __init__(self, bucket: S3Bucket, chosen: frozenset[str]) -> None:
+        self._bucket = bucket
+        self._chosen = chosen
+
+    def wants(self, key: str) -> bool:
+        """Whether this key is to be put at all."""
+        return key in self._chosen
+
+    def put(self, meta: ObjectMeta, chunks: Iterable[Any]) -> None:
+        """Put it."""
+        self._bucket.put(meta, chunks)
+
+
+def add_missing(context: RestoreContext, tree: str) -> Mapping[str, Any]:
+    """Put what the bucket lacks or holds differently. Raises what the bucket raises."""
+    assert context.repository is not None
+    assert context.manifest is not None
+    bucket = bucket_of(context, tree)
+    present = {meta.key: meta for meta in bucket.list()}
+    added, replaced = [], []
+    for entry in context.manifest.entries(tree):
+        key = entry.path.decode()
+        meta = msgspec.json.decode(entry.extra, type=ObjectMeta)
+        if key not in present:
+            added.append(key)
+        elif (present[key].size, present[key].etag) != (entry.size, meta.etag):
+            replaced.append(key)
+    note = Note(f".propolis-aside-{context.run_id}/", added, replaced)
+    _write(note_file(context, tree), note)
+    for key in replaced:
+        bucket.copy(key, note.aside + key)
+    result = restore_bucket(
+        context.repository,
+        context.manifest,
+        tree,
+        ChosenKeys(bucket, frozenset(added) | frozenset(replaced)),
+        observer=context.told,
+    )
+    context.restored_files += result.files
+    context.restored_bytes += result.bytes
+    return {"added": len(added), "replaced": len(replaced), "already there": len(present) - len(replaced)}
+
+
+def take_back(context: RestoreContext, tree: str) -> None:
+    """Undo `add_missing`, as far as it got; idempotent."""
+    path = note_file(context, tree)
+    note = _read(path)
+    if note is None:
+        return
+    bucket = bucket_of(context, tree)
+    kept = {meta.key for meta in bucket.list()}
+    for key in note.replaced:
+        if note.aside + key in kept:
+            bucket.copy(note.aside + key, key)
+            bucket.delete(note.aside + key)
+    for key in note.added:
+        if key in kept:
+            bucket.delete(key)
+    path.unlink()
+
+
+def forget_added(context: RestoreContext, tree: str) -> None:
+    """Make `add_missing` final: drop what was copied aside, and the note; idempotent."""
+    path = note_file(context, tree)
+    note = _read(path)
+    if note is None:
+        return
+    if note.replaced:
+        bucket = bucket_of(context, tree)
+        for key in note.replaced:
+            bucket.delete(note.aside + key)
+    path.unlink()
+
+
+def note_file(context: RestoreContext, tree: str) -> Path:
+    """Where the keys that this run touches are noted."""
+    return context.config.state / f"bucket-{context.run_id}-{tree.replace('/', '-')}.json"
+
+
+def bucket_of(context: RestoreContext, tree: str) -> S3Bucket:
+    """Open the target's bucket of a tree."""
+    (bucket,) = [found.bucket for found in trees(context.config) if found.name == tree]
+    assert bucket is not None
+    return open_bucket(bucket)
+
+
+def _write(path: Path, note: Note) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(msgspec.json.encode(note))
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(path.parent)
+
+
+def _read(path: Path) -> Note | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Note)
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError:
+        # Torn while it was written: then no object had been touched yet.
+        path.unlink()
+        return None
+    except OSError as error:
+        raise PropolisError(f"Can't read {path}: {error.strerror}") from error

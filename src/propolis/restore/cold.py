@@ -1,0 +1,147 @@
+"""The restore of a cold backup: stage everything beside its target, then stop, swap, start and check."""
+
+from __future__ import annotations
+
+import functools
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from propolis import clone
+from propolis.command.runner import RecoverFirst, run
+from propolis.command.services import KeepServices, start_steps, stop_steps
+from propolis.command.stores import open_repository
+from propolis.errors import PreflightError
+from propolis.repository import BackupId
+from propolis.restore.context import RestoreContext, RestoreRequest
+from propolis.restore.steps import (
+    CheckRestore,
+    CheckStores,
+    DropAside,
+    FillBucket,
+    LayBeside,
+    ReplaceFolders,
+    StageFolder,
+)
+from propolis.restore.swap import Swap, plan_swap
+from propolis.run import Observer, Plan, Step
+from propolis.stack.model import START_WAVES, STORES, Tree, trees_of
+
+
+@dataclass(frozen=True)
+class RestoreReport:
+    """What a restore did. `downtime` in seconds, None when TheHive wasn't running before."""
+
+    backup: BackupId
+    stores: tuple[str, ...]
+    files: int
+    bytes: int
+    downtime: float | None
+    laid_beside: tuple[str, ...]
+
+
+def restore_plan(context: RestoreContext) -> Plan[RestoreContext]:
+    """Plan the restore that `context.request` asks for. Reads the repository; touches nothing."""
+    request = context.request
+    assert request is not None
+    context.repository = open_repository(request.source, request.identity)
+    context.manifest = context.repository.manifest(context.repository.resolve(request.backup))
+    targets = _targets(context, request)
+    running = context.running()
+    in_place = [tree for tree in targets if tree.store != "config" or _came_from_here(context, tree)]
+    if "config" in request.stores:
+        in_place = targets
+    beside = [tree for tree in targets if tree not in in_place]
+    folders = [tree for tree in in_place if tree.path is not None]
+    buckets = tuple(tree.name for tree in in_place if tree.bucket is not None)
+    swaps = _swaps(context, folders)
+    touched = _touched(in_place)
+    steps: list[Step[RestoreContext]] = [
+        CheckRestore(backup=context.manifest.id, trees=tuple(tree.name for tree in in_place), running=running),
+        *(StageFolder(tree=tree.name, target=str(tree.path), staged=_staged(context, tree)) for tree in folders),
+        *(LayBeside(tree=tree.name, folder=str(beside_folder(context, tree))) for tree in beside),
+        *(FillBucket(tree=name) for name in buckets),
+        KeepServices(services=running),
+        *stop_steps(tuple(name for name in running if name in touched)),
+        ReplaceFolders(swaps=swaps),
+    ]
+    for wave in START_WAVES:
+        if "thehive" in wave:
+            stores = tuple(sorted({tree.store for tree in in_place} & {"database", "index"}))
+            steps += [CheckStores(stores=stores)] if stores else []
+        steps += start_steps(tuple(name for name in wave if name in touched), stop_on_undo=True)
+    steps.append(DropAside(swaps=swaps, buckets=buckets))
+    return Plan("restore", tuple(steps), commit=len(steps) - 2)
+
+
+def restore(
+    request: RestoreRequest, config_file: Path, observer: Observer, recover_first: RecoverFirst
+) -> RestoreReport:
+    """Restore. Raises a PropolisError; then the former data and services are back, or it says so."""
+    make_context = functools.partial(RestoreContext, request)
+    context, _ = run(request.target, config_file, make_context, restore_plan, observer, recover_first)
+    assert context.manifest is not None
+    targets = _targets(context, request)
+    return RestoreReport(
+        backup=context.manifest.id,
+        stores=tuple(store for store in STORES if any(tree.store == store for tree in targets)),
+        files=context.restored_files,
+        bytes=context.restored_bytes,
+        downtime=context.downtime,
+        laid_beside=tuple(
+            str(beside_folder(context, tree)) for tree in targets if beside_folder(context, tree).is_dir()
+        ),
+    )
+
+
+def beside_folder(context: RestoreContext, tree: Tree) -> Path:
+    """Where another host's configuration is laid for comparison."""
+    assert context.manifest is not None
+    return context.config.state / "restored-config" / context.manifest.id / Path(tree.name).name
+
+
+def _targets(context: RestoreContext, request: RestoreRequest) -> list[Tree]:
+    """The target's trees that the backup can fill."""
+    targets = trees_of(context.config, request.stores or STORES)
+    backed_up = {tree.name for tree in context.header.trees}
+    missing = [tree.name for tree in targets if tree.name not in backed_up]
+    unplaced = [
+        tree.name
+        for tree in context.header.trees
+        if tree.store in (request.stores or STORES) and tree.name not in {target.name for target in targets}
+    ]
+    if missing or unplaced:
+        raise PreflightError(
+            "The target stack is laid out unlike the backup"
+            + (f"; the backup lacks {', '.join(missing)}" if missing else "")
+            + (f"; the target has no place for {', '.join(unplaced)}" if unplaced else ""),
+            left="Nothing was touched",
+            next="Restore some stores with --only, or configure the target as the backup's stack was",
+        )
+    return list(targets)
+
+
+def _came_from_here(context: RestoreContext, tree: Tree) -> bool:
+    header = context.header.tree(tree.name)
+    return header is not None and context.header.host == socket.gethostname() and header.original == str(tree.path)
+
+
+def _staged(context: RestoreContext, tree: Tree) -> str:
+    assert tree.path is not None
+    return str(clone.place(tree.path, context.run_id))
+
+
+def _swaps(context: RestoreContext, folders: list[Tree]) -> tuple[Swap, ...]:
+    swaps = []
+    for tree in folders:
+        assert tree.path is not None
+        swaps.append(plan_swap(tree.path, context.run_id, staged=Path(_staged(context, tree))))
+    if any(tree.store == "database" for tree in folders):
+        # Caches of keys and rows by file: of the data that goes, so they must not meet the data that comes.
+        swaps.append(plan_swap(context.config.database.saved_caches, context.run_id, staged=None))
+    return tuple(swaps)
+
+
+def _touched(in_place: list[Tree]) -> set[str]:
+    """Services that must be down while these trees are replaced: each tree's own, and TheHive with any of them."""
+    return {tree.service for tree in in_place} | {"thehive"}

@@ -1,0 +1,110 @@
+"""All that could make a restore fail, checked before anything is touched."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from propolis.errors import IntegrityError, PreflightError
+from propolis.repository import verify
+from propolis.restore.context import RestoreContext
+from propolis.stack import database, index
+from propolis.stack.model import Tree, trees
+
+SPARE_BYTES = 256 * 2**20
+UNTOUCHED = "Nothing was touched"
+
+
+def check(context: RestoreContext, wanted: tuple[str, ...], running: tuple[str, ...]) -> Mapping[str, Any]:
+    """Check the backup, the key, cluster name, versions, targets and room. Raises the first thing found wrong."""
+    assert context.repository is not None
+    assert context.manifest is not None
+    context.repository.require_key(context.manifest)
+    checked = verify(context.repository, context.manifest.id, "manifest")
+    if not checked.ok:
+        raise IntegrityError(
+            f"Backup {context.manifest.id} is not whole: {checked.findings[0].what} ({checked.findings[0].object})",
+            left=UNTOUCHED,
+            next="Restore another backup; `propolis verify` tells all that is wrong with this one",
+        )
+    targets = [tree for tree in trees(context.config) if tree.name in wanted]
+    if any(tree.store == "database" for tree in targets):
+        _same_cluster(context)
+    _fitting_versions(context, running)
+    _room(context, targets)
+    return {"backup": context.manifest.id, "packs": checked.packs}
+
+
+def _same_cluster(context: RestoreContext) -> None:
+    backed_up = context.header.facts.get("cluster_name")
+    here = context.config.database.cluster_name
+    if backed_up != here:
+        raise PreflightError(
+            f"The backup is of the Cassandra cluster {backed_up!r}, the target's is named {here!r}: "
+            "Cassandra refuses to start on another cluster's data",
+            left=UNTOUCHED,
+            next=f"Set cluster_name: {backed_up!r} in {context.config.database.config}/cassandra.yaml "
+            "and in propolis.yaml",
+        )
+
+
+def _fitting_versions(context: RestoreContext, running: tuple[str, ...]) -> None:
+    """Data can't go back to an older version, nor over a major one; what isn't running is told by its start."""
+    here: dict[str, str] = {}
+    try:
+        if "database" in running:
+            here["database"] = f"cassandra {database.facts(context.config.database).release_version}"
+        if "index" in running:
+            found = index.facts(context.config.index)
+            here["index"] = f"{found.distribution} {found.version}"
+    except PreflightError as error:
+        context.observer.note(f"Versions could not be compared: {error.what}")
+    for service, version in here.items():
+        backed_up = context.header.services.get(service)
+        if backed_up is not None and not _fits(backed_up, version):
+            raise PreflightError(
+                f"The backup was taken on {backed_up}, this host runs {version}",
+                left=UNTOUCHED,
+                next="Install the version that the backup was taken on, or a newer one of the same major release",
+            )
+
+
+def _fits(backed_up: str, here: str) -> bool:
+    product, _, version = backed_up.partition(" ")
+    other, _, present = here.partition(" ")
+    was, now = _numbers(version), _numbers(present)
+    return product == other and now[:1] == was[:1] and now >= was
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("-")[0].split(".") if part.isdigit())
+
+
+def _room(context: RestoreContext, targets: list[Tree]) -> None:
+    """Both the present data and the restored lie on the target's filesystem until the checks passed."""
+    needed: dict[int, tuple[Path, int]] = {}
+    for tree in targets:
+        header = context.header.tree(tree.name)
+        if tree.path is None or header is None:
+            continue
+        folder = _nearest(tree.path)
+        if tree.path.exists() and not tree.path.is_dir():
+            raise PreflightError(f"{tree.path} is in the way: not a folder", left=UNTOUCHED, next="Move it away")
+        device = folder.stat().st_dev
+        path, bytes_so_far = needed.get(device, (folder, 0))
+        needed[device] = (path, bytes_so_far + header.bytes + header.entries * 4096)
+    for path, needs in needed.values():
+        free = shutil.disk_usage(path).free
+        if needs + SPARE_BYTES > free:
+            raise PreflightError(
+                f"No room on the filesystem of {path}: the restore needs {needs / 2**20:.0f} MiB beside the present "
+                f"data, {free / 2**20:.0f} MiB are free",
+                left=UNTOUCHED,
+                next="Free some space, or restore fewer stores with --only",
+            )
+
+
+def _nearest(path: Path) -> Path:
+    return path if path.exists() else _nearest(path.parent)

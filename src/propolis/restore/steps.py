@@ -1,0 +1,208 @@
+"""The steps of a restore."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from propolis import clone
+from propolis.command.services import SERVICE_STEPS
+from propolis.errors import IntegrityError
+from propolis.repository import restore_folder
+from propolis.restore.bucket import add_missing, forget_added, take_back
+from propolis.restore.context import RestoreContext
+from propolis.restore.owners import owner_map
+from propolis.restore.preflight import check
+from propolis.restore.swap import Swap, drop_aside, swap_back, swap_in
+from propolis.run import Step
+from propolis.run.step import tag_of
+from propolis.stack import database, index
+
+
+class CheckRestore(Step[RestoreContext], frozen=True, kw_only=True, tag="check-restore"):
+    """Checks, before anything is touched, all that could make the restore fail."""
+
+    backup: str
+    trees: tuple[str, ...]
+    running: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return f"check backup {self.backup}, key, versions, cluster name and free space"
+
+    def do(self, context: RestoreContext) -> Mapping[str, Any]:
+        """Raise PreflightError, RepositoryError or IntegrityError if anything speaks against it."""
+        return check(context, self.trees, self.running)
+
+
+class StageFolder(Step[RestoreContext], frozen=True, kw_only=True, tag="stage-folder"):
+    """Writes one tree beside its target, every byte checked, while the present services still run."""
+
+    tree: str
+    target: str
+    staged: str
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return f"fetch {self.tree} beside {self.target}"
+
+    def do(self, context: RestoreContext) -> Mapping[str, Any]:
+        """Write it."""
+        assert context.repository is not None
+        assert context.manifest is not None
+        result = restore_folder(
+            context.repository,
+            context.manifest,
+            self.tree,
+            Path(self.staged),
+            owner=owner_map(context.manifest, self.tree, Path(self.target)),
+            observer=context.told,
+        )
+        context.restored_bytes += result.bytes
+        context.restored_files += result.files
+        return {"files": result.files, "bytes": result.bytes}
+
+    def undo(self, context: RestoreContext) -> None:
+        """Remove it."""
+        clone.drop(Path(self.staged))
+
+
+class LayBeside(Step[RestoreContext], frozen=True, kw_only=True, tag="lay-beside"):
+    """Writes a configuration tree of another host into a folder of its own, for comparison; nothing reads it."""
+
+    tree: str
+    folder: str
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return f"lay {self.tree} into {self.folder}, beside this host's own"
+
+    def do(self, context: RestoreContext) -> None:
+        """Write it, replacing what an earlier restore of the same backup laid there."""
+        assert context.repository is not None
+        assert context.manifest is not None
+        folder = Path(self.folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        restore_folder(context.repository, context.manifest, self.tree, folder, observer=context.told)
+
+    def undo(self, context: RestoreContext) -> None:
+        """Remove it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class FillBucket(Step[RestoreContext], frozen=True, kw_only=True, tag="fill-bucket"):
+    """Puts the objects that the bucket lacks; those it has are compared, never overwritten unless they differ."""
+
+    tree: str
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return f"put the objects that the bucket of {self.tree} lacks"
+
+    def do(self, context: RestoreContext) -> Mapping[str, Any]:
+        """Put them, having noted durably which ones are new."""
+        return add_missing(context, self.tree)
+
+    def undo(self, context: RestoreContext) -> None:
+        """Delete those that were put."""
+        take_back(context, self.tree)
+
+
+class ReplaceFolders(Step[RestoreContext], frozen=True, kw_only=True, tag="replace-folders"):
+    """Moves the present data aside and the staged data in."""
+
+    swaps: tuple[Swap, ...]
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return f"move {len(self.swaps)} present folders' content aside and the restored content in"
+
+    def do(self, context: RestoreContext) -> None:
+        """Swap them one by one."""
+        for swap in self.swaps:
+            swap_in(swap)
+
+    def undo(self, context: RestoreContext) -> None:
+        """Bring the former content back."""
+        for swap in reversed(self.swaps):
+            swap_back(swap)
+
+
+class CheckStores(Step[RestoreContext], frozen=True, kw_only=True, tag="check-stores"):
+    """Checks, before TheHive starts, that the stores hold what was backed up. An empty system is no success."""
+
+    stores: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return f"check that {' and '.join(self.stores)} hold what was backed up"
+
+    def do(self, context: RestoreContext) -> Mapping[str, Any]:
+        """Raise IntegrityError if they don't."""
+        found: dict[str, Any] = {}
+        facts = context.header.facts
+        if "database" in self.stores:
+            found["rows"] = database.require_graph(context.config.database)
+        if "index" in self.stores and "documents" in facts:
+            counted = index.documents(context.config.index)
+            if counted != facts["documents"]:
+                raise IntegrityError(
+                    f"The index does not hold what was backed up: {_difference(facts['documents'], counted)}",
+                    left="The former data is being put back",
+                    next="Run `propolis verify` on this backup, and restore another one",
+                )
+            found["documents"] = counted
+        return found
+
+
+class DropAside(Step[RestoreContext], frozen=True, kw_only=True, tag="drop-aside"):
+    """Removes what was moved aside: the restore has passed its checks."""
+
+    swaps: tuple[Swap, ...]
+    buckets: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return "drop what was moved aside"
+
+    def do(self, context: RestoreContext) -> None:
+        """Drop it."""
+        for swap in self.swaps:
+            drop_aside(swap)
+        for tree in self.buckets:
+            forget_added(context, tree)
+
+
+def _difference(expected: Mapping[str, int], found: Mapping[str, int]) -> str:
+    names = sorted({*expected, *found})
+    parts = [
+        f"{name}: {expected.get(name, 0)} backed up, {found.get(name, 0)} restored"
+        for name in names
+        if expected.get(name) != found.get(name)
+    ]
+    return "; ".join(parts)
+
+
+RESTORE_STEPS = {
+    tag_of(step): step
+    for step in (
+        CheckRestore,
+        StageFolder,
+        LayBeside,
+        FillBucket,
+        ReplaceFolders,
+        CheckStores,
+        DropAside,
+        *SERVICE_STEPS,
+    )
+}

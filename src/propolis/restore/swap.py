@@ -1,0 +1,129 @@
+"""Puts a restored folder in a present one's place, and back again, in a way that a crash at any point can't harm.
+
+Folders are never renamed themselves, since a data folder may be a mount point: their children are. While a marker
+lies in the folder moved aside, all that was there before is aside, and what lies in the target is new.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from propolis import clone
+from propolis.errors import PropolisError
+from propolis.run.journal import sync_folder
+
+MARKER = ".all-moved-aside"
+
+
+class Former(msgspec.Struct, frozen=True):
+    """Owner and mode of a folder before it was replaced."""
+
+    uid: int
+    gid: int
+    mode: int
+
+
+class Swap(msgspec.Struct, frozen=True):
+    """One folder to be replaced: where it is, where its replacement was staged, where its present content goes.
+
+    `staged` None: the folder is only emptied. `former` None: the target wasn't there before.
+    """
+
+    target: str
+    staged: str | None
+    aside: str
+    former: Former | None
+
+
+def plan_swap(target: Path, run_id: str, *, staged: Path | None) -> Swap:
+    """Plan to replace `target`'s content with that of `staged`. Touches nothing."""
+    former = None
+    if target.is_dir():
+        status = target.stat()
+        former = Former(status.st_uid, status.st_gid, status.st_mode & 0o7777)
+    return Swap(str(target), None if staged is None else str(staged), str(clone.aside(target, run_id)), former)
+
+
+def swap_in(swap: Swap) -> None:
+    """Move the present content aside, then the staged content in."""
+    target, aside = Path(swap.target), Path(swap.aside)
+    target.mkdir(mode=0o700, parents=True, exist_ok=True)
+    aside.mkdir(mode=0o700, exist_ok=True)
+    _move_children(target, aside)
+    (aside / MARKER).touch(mode=0o600)
+    sync_folder(aside)
+    if swap.staged is not None:
+        staged = Path(swap.staged)
+        _move_children(staged, target)
+        _take_over(staged, target)
+        sync_folder(target)
+
+
+def swap_back(swap: Swap) -> None:
+    """Bring the former content back; idempotent, whatever `swap_in` had done."""
+    target, aside = Path(swap.target), Path(swap.aside)
+    if not aside.is_dir():
+        return
+    if (aside / MARKER).exists():
+        _move_new_content_out(swap, target)
+        (aside / MARKER).unlink()
+        sync_folder(aside)
+    _move_children(aside, target)
+    aside.rmdir()
+    if swap.former is None:
+        target.rmdir()
+    else:
+        os.chown(target, swap.former.uid, swap.former.gid)
+        target.chmod(swap.former.mode)
+        sync_folder(target)
+    sync_folder(aside.parent)
+
+
+def drop_aside(swap: Swap) -> None:
+    """Remove for good what was moved aside, and the emptied staging folder; idempotent."""
+    aside = Path(swap.aside)
+    if aside.is_dir():
+        shutil.rmtree(aside)
+    if swap.staged is not None:
+        clone.drop(Path(swap.staged))
+
+
+def _move_new_content_out(swap: Swap, target: Path) -> None:
+    if swap.staged is None:
+        with os.scandir(target) as children:
+            for child in [child for child in children if not clone.is_ours(child.name)]:
+                if child.is_dir(follow_symlinks=False):
+                    shutil.rmtree(child.path)
+                else:
+                    Path(child.path).unlink()
+        return
+    staged = Path(swap.staged)
+    staged.mkdir(mode=0o700, exist_ok=True)
+    _move_children(target, staged)
+
+
+def _move_children(source: Path, destination: Path) -> None:
+    with os.scandir(source) as children:
+        names = [child.name for child in children if not clone.is_ours(child.name) and child.name != MARKER]
+    for name in names:
+        if os.path.lexists(destination / name):
+            raise PropolisError(
+                f"{destination / name} is in the way of {source / name}",
+                left="Neither was touched",
+                next="Move one of them away, then run `propolis recover`",
+            )
+        (source / name).rename(destination / name)
+    sync_folder(source)
+    sync_folder(destination)
+
+
+def _take_over(source: Path, target: Path) -> None:
+    """Give the target the owner, mode and times of the folder whose content it got."""
+    status = source.stat()
+    os.chown(target, status.st_uid, status.st_gid)
+    target.chmod(status.st_mode & 0o7777)
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
