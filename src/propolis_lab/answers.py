@@ -1,0 +1,51 @@
+"""Whether a server really answers; an open port is not enough."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from http.client import HTTPException
+
+from cassandra.cluster import NoHostAvailable
+
+from propolis_lab import cql, http
+from propolis_lab.errors import LabError
+
+_PAUSE = 0.1
+_NOT_YET = (OSError, HTTPException, ValueError, NoHostAvailable, cql.NotReady)
+
+
+def until(
+    condition: Callable[[], bool], what: str, timeout: float = 300, alive: Callable[[], bool] | None = None
+) -> None:
+    """Try until the condition holds. Raises LabError on time-out, or as soon as `alive` says it can't any more."""
+    deadline = time.monotonic() + timeout
+    last: Exception | None = None
+    while True:
+        try:
+            if condition():
+                return
+        except _NOT_YET as error:
+            last = error
+        if alive is not None and not alive():
+            raise LabError(f"{what} ended instead of answering")
+        if time.monotonic() > deadline:
+            raise LabError(f"{what} does not answer after {timeout:g} s" + (f": {last}" if last else ""))
+        time.sleep(_PAUSE)
+
+
+def database(address: str, user: str, password: str) -> bool:
+    """Whether Cassandra takes a login and a query."""
+    with cql.session(address, user, password) as session:
+        return session.execute("SELECT release_version FROM system.local").one() is not None
+
+
+def index(url: str) -> bool:
+    """Whether the index's cluster is healthy (a single node is yellow at best once there are replicas)."""
+    answer = http.request("GET", f"{url}/_cluster/health?wait_for_status=yellow&timeout=2s", timeout=10)
+    return answer.status == 200 and answer.json()["status"] in ("yellow", "green")
+
+
+def thehive(url: str) -> bool:
+    """Whether TheHive says that its graph and its index answer."""
+    return http.request("GET", f"{url}/api/status", timeout=30).status == 200

