@@ -1,4 +1,4 @@
-"""What every clone method offers."""
+"""What every clone method offers, and what a clone reports."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+
+from propolis.clone.inodes import InodeTable
 
 
 class Method(StrEnum):
@@ -17,15 +19,35 @@ class Method(StrEnum):
 
 
 Immutable = Callable[[str], bool]
-"""Says of a path relative to the cloned folder ("a/b/c") whether the file never changes in place once its service stopped.
+"""Says of a path in the cloned folder ("a/b/c") whether the file never changes in place once its service stopped.
 
 Anything a rule doesn't know must be False: then its bytes are copied.
 """
 
 
 @dataclass(frozen=True)
+class Survey:
+    """What cloning a folder would take, counted without touching it.
+
+    `bytes_copied` is what is really written while the service is down; `free` is what the filesystem has left
+    for it (bytes that any user may take).
+    """
+
+    folder: Path
+    method: Method
+    files: int
+    bytes_total: int
+    bytes_copied: int
+    free: int
+
+
+@dataclass(frozen=True)
 class CloneReport:
-    """What one clone took."""
+    """What one clone took.
+
+    `bytes_shared` are those of files that share their blocks with the original, `bytes_copied` those really
+    written. `skipped` names what a clone can't hold (sockets, pipes, devices), relative to the folder.
+    """
 
     source: Path
     clone: Path
@@ -34,3 +56,13 @@ class CloneReport:
     bytes_shared: int
     bytes_copied: int
     seconds: float
+    folders: int
+    skipped: tuple[str, ...]
+    inodes: InodeTable
+
+    def inode_of(self, path: str) -> int | None:
+        """Return the original's inode of a cloned file, or None where the clone's own is the original's.
+
+        `path` is relative to the folder, as `os.scandir` spells it. Valid within this process only.
+        """
+        return self.inodes.get(path)

@@ -1,0 +1,137 @@
+"""Where clones lie, how those of an earlier run are found, and how one is removed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from propolis.clone.mounts import mount_id, mounts_below
+from propolis.errors import PreflightError
+
+_PREFIX = ".propolis-"
+_ASIDE = ".propolis-aside-"
+_RUN_ID = re.compile(r"(?!aside-)[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
+_PLACE = re.compile(r"\.propolis-(?!aside-)[A-Za-z0-9]")
+
+
+def place(folder: Path, run_id: str) -> Path:
+    """Say where a run keeps its throw-away copy of a folder, without making it.
+
+    That is a hidden sibling, `.propolis-<run_id>-<name>`, so that services never meet it. Where the folder is
+    a mount or subvolume of its own (a file can't be linked or moved out of it), or its parent can't be
+    written, it is `.propolis-<run_id>` inside the folder.
+    """
+    return _placed(folder, f"{_PREFIX}{_checked(run_id)}")
+
+
+def aside(folder: Path, run_id: str) -> Path:
+    """Say where a run keeps what it *moved* out of a folder: placed like `place`, but never dropped as a leftover.
+
+    `drop` and `leftovers` leave these names alone: what was moved aside may be the only copy there is.
+    """
+    return _placed(folder, f"{_ASIDE}{_checked(run_id)}")
+
+
+def is_ours(name: str) -> bool:
+    """Whether a folder of this name was put there by Propolis and so belongs in no clone and no backup."""
+    return name.startswith(_PREFIX)
+
+
+def leftovers(folders: Iterable[Path], *, besides: str | None = None) -> list[Path]:
+    """Find what earlier runs left at the places of these folders; `besides` names a run whose own are left out.
+
+    A folder that is missing has only its siblings looked at. Raises PreflightError if a place can't be read.
+    """
+    found: set[Path] = set()
+    for folder in folders:
+        real = folder.resolve()
+        own = None if besides is None else {place_name(real, besides), f"{_PREFIX}{besides}"}
+        for parent, ending in ((real.parent, f"-{real.name}"), (real, "")):
+            try:
+                names = [entry.name for entry in os.scandir(parent) if entry.is_dir(follow_symlinks=False)]
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise PreflightError(
+                    f"Can't look for old clones in {parent}: {error.strerror}", next="Run Propolis as root"
+                ) from error
+            found.update(
+                parent / name
+                for name in names
+                if _is_place(name) and name.endswith(ending) and not (own and name in own)
+            )
+    return sorted(found)
+
+
+def place_name(folder: Path, run_id: str) -> str:
+    """Return the name of a sibling place."""
+    return f"{_PREFIX}{run_id}-{folder.name}"
+
+
+def drop(path: Path) -> None:
+    """Remove a clone, whole or half made. Idempotent; follows no symbolic link.
+
+    Raises PreflightError, with nothing removed, for anything that isn't a clone by its name, isn't a folder,
+    or has something mounted below; and if removing fails half-way.
+    """
+    if not _is_place(path.name):
+        raise PreflightError(
+            f"{path} is not a clone's place", left="Nothing was removed", next="Remove it by hand if it is not needed"
+        )
+    try:
+        kind = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    mounted = mounts_below(path.parent.resolve() / path.name)
+    if not stat.S_ISDIR(kind) or path.is_mount() or mounted:
+        raise PreflightError(
+            f"{path} is no plain folder" if not mounted else f"{mounted[0]} is mounted below the clone {path}",
+            left="Nothing was removed",
+            next="Look at it and remove it by hand",
+        )
+    try:
+        # rmtree works on open folders here, so that a swapped-in symbolic link is not followed.
+        shutil.rmtree(path)
+    except FileNotFoundError as error:
+        if path.exists():
+            raise _not_dropped(path, error) from error
+    except OSError as error:
+        raise _not_dropped(path, error) from error
+
+
+def _not_dropped(path: Path, error: OSError) -> PreflightError:
+    return PreflightError(
+        f"The clone {path} could not be removed: {error.strerror} ({error.filename})",
+        left="The folder it was cloned from is untouched",
+        next=f"Remove {path} by hand, or repeat `propolis recover`",
+    )
+
+
+def _checked(run_id: str) -> str:
+    if not _RUN_ID.match(run_id):
+        raise ValueError(f"not a run's id: {run_id!r}")
+    return run_id
+
+
+def _is_place(name: str) -> bool:
+    return _PLACE.match(name) is not None
+
+
+def _placed(folder: Path, start: str) -> Path:
+    real = folder.resolve()
+    parent = real.parent
+    try:
+        here = (parent.stat().st_dev, mount_id(parent))
+        # A folder that is yet to be restored lies where its parent lies.
+        together = parent != real and (not real.exists() or (real.stat().st_dev, mount_id(real)) == here)
+    except OSError as error:
+        raise PreflightError(
+            f"Can't look at {real}: {error.strerror}", next="Check the path and run Propolis as root"
+        ) from error
+    if together and os.access(parent, os.W_OK | os.X_OK, effective_ids=True):
+        return parent / f"{start}-{real.name}"
+    return real / start
