@@ -118,16 +118,20 @@ def trees(config: DatabaseConfig) -> tuple[Tree, ...]:
 
 
 def immutable(path: str) -> bool:
-    """Say of a file in a stopped node's data folder whether it never changes in place (an `Immutable` rule)."""
+    """Say of a file in a stopped node's data folder whether it never changes in place (an `Immutable` rule).
+
+    True for the components of an SSTable, in tables, secondary indexes and snapshots alike: Cassandra writes them
+    once, and where it replaces one (Statistics.db, Summary.db) it makes a new file. Not among them are `TOC.txt`,
+    which is appended to when an index is added, and `Filter.db`, which Cassandra 4 truncates and writes anew at a
+    start after `bloom_filter_fp_chance` was changed (saveBloomFilter in its SSTableReader).
+    """
     return _WRITTEN_ONCE.fullmatch(path.rsplit("/", 1)[-1]) is not None
 
 
 _WRITTEN_ONCE = re.compile(
     r"""
     [a-z]{2} - [0-9a-z_]+ - (big|bti) -          # version - generation or time-based id - format
-    ( Data\.db | Index\.db | Partitions\.db | Rows\.db | CompressionInfo\.db | Summary\.db
-    | Statistics\.db                             # replaced by a new file, never rewritten
-    | Digest\.crc32 | CRC\.db )
+    ( (Data|Index|Partitions|Rows|CompressionInfo|Summary|Statistics) \.db | Digest\.crc32 | CRC\.db )
     """,
     re.VERBOSE,
 )
