@@ -58,13 +58,6 @@ class InodeTable:
         part.inodes.append(inode)
         part.sorted = False
 
-    def update(self, other: InodeTable) -> None:
-        """Take over everything another table holds."""
-        for part, theirs in zip(self._parts, other._parts, strict=True):
-            part.keys.extend(theirs.keys)
-            part.inodes.extend(theirs.inodes)
-            part.sorted = part.sorted and theirs.sorted and not theirs.keys
-
     def get(self, path: str) -> int | None:
         """Return the inode remembered for a path, or None."""
         key = hash(path)

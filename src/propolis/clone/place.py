@@ -62,7 +62,7 @@ def leftovers(folders: Iterable[Path], *, besides: str | None = None) -> list[Pa
             found.update(
                 parent / name
                 for name in names
-                if _is_place(name) and name.endswith(ending) and not (own and name in own)
+                if _PLACE.match(name) and name.endswith(ending) and not (own and name in own)
             )
     return sorted(found)
 
@@ -78,10 +78,7 @@ def drop(path: Path) -> None:
     Raises PreflightError, with nothing removed, for anything that isn't a clone by its name, isn't a folder,
     or has something mounted below; and if removing fails half-way.
     """
-    if not _is_place(path.name):
-        raise PreflightError(
-            f"{path} is not a clone's place", left="Nothing was removed", next="Remove it by hand if it is not needed"
-        )
+    check_place(path)
     try:
         kind = path.lstat().st_mode
     except FileNotFoundError:
@@ -103,6 +100,16 @@ def drop(path: Path) -> None:
         raise _not_dropped(path, error) from error
 
 
+def check_place(path: Path) -> None:
+    """Raise PreflightError unless the path is named as `place` names it."""
+    if not _PLACE.match(path.name):
+        raise PreflightError(
+            f"{path} is not a clone's place",
+            left="Nothing was changed",
+            next="Remove it by hand if it is not needed",
+        )
+
+
 def _not_dropped(path: Path, error: OSError) -> PreflightError:
     return PreflightError(
         f"The clone {path} could not be removed: {error.strerror} ({error.filename})",
@@ -115,10 +122,6 @@ def _checked(run_id: str) -> str:
     if not _RUN_ID.match(run_id):
         raise ValueError(f"not a run's id: {run_id!r}")
     return run_id
-
-
-def _is_place(name: str) -> bool:
-    return _PLACE.match(name) is not None
 
 
 def _placed(folder: Path, start: str) -> Path:

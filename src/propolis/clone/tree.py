@@ -22,7 +22,7 @@ from propolis.clone import transfer
 from propolis.clone.base import CloneReport, Immutable, Method
 from propolis.clone.inodes import InodeTable
 from propolis.clone.mounts import mounts_below
-from propolis.clone.place import drop, is_ours
+from propolis.clone.place import check_place, drop, is_ours
 from propolis.clone.probe import probe
 from propolis.errors import PreflightError
 
@@ -78,6 +78,11 @@ def clone(folder: Path, destination: Path, immutable: Immutable, method: Method 
     """
     started = time.perf_counter()
     source = folder.resolve()
+    check_place(destination)
+    if not source.is_dir():
+        raise PreflightError(
+            f"{folder} is not a folder that Propolis can see", left="Nothing was changed", next="Check its path"
+        )
     refuse_mounts(source)
     method = method or probe(source)
     job = _Job(source, destination, immutable, method)
