@@ -63,4 +63,4 @@ def run(
 
 def recovery_command(config_file: Path) -> list[str]:
     """The command that brings the stack back after this process was killed."""
-    return [sys.executable, "-m", "propolis", "--config", str(config_file.resolve()), "--quiet", "recover"]
+    return [sys.executable, "-m", "propolis", "recover", "--quiet", "--config", str(config_file.resolve())]

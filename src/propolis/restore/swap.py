@@ -68,18 +68,20 @@ def swap_back(swap: Swap) -> None:
     target, aside = Path(swap.target), Path(swap.aside)
     if not aside.is_dir():
         return
+    target.mkdir(mode=0o700, exist_ok=True)
     if (aside / MARKER).exists():
         _move_new_content_out(swap, target)
         (aside / MARKER).unlink()
         sync_folder(aside)
     _move_children(aside, target)
-    aside.rmdir()
     if swap.former is None:
         target.rmdir()
     else:
         os.chown(target, swap.former.uid, swap.former.gid)
         target.chmod(swap.former.mode)
         sync_folder(target)
+    # Last: without this folder there is nothing left to bring back.
+    aside.rmdir()
     sync_folder(aside.parent)
 
 

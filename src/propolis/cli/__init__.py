@@ -1,0 +1,78 @@
+"""The command line: parse, call, render. The only place that exits."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+import typer
+
+from propolis import __version__
+from propolis.cli import backups, repositories, runs, setup
+from propolis.cli.options import DEBUG
+from propolis.errors import PropolisError
+from propolis.report.console import show_error
+
+EPILOG = (
+    "Exit codes: 0 ok, 1 error, 2 usage, 3 incomplete, 10 configuration, 11 busy, 12 preflight, 13 repository, "
+    "14 integrity, 15 drill failed, 16 services not brought back, 130 interrupted."
+)
+
+app = typer.Typer(
+    name="propolis",
+    help="Back up, restore and prove TheHive: database, index, files and configuration as one restore point.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+for family in (setup, backups, runs):
+    family.register(app)
+app.add_typer(repositories.app)
+
+
+@app.callback()
+def _main(
+    version: bool = typer.Option(False, "--version", help="Show the version and exit", is_eager=True),
+) -> None:
+    if version:
+        click.echo(f"propolis {__version__}")
+        raise typer.Exit
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its code: no traceback, whatever happens."""
+    os.umask(0o077)
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line; return its exit code."""
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except PropolisError as error:
+        show_error(error)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        show_error(PropolisError("Interrupted"))
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if os.environ.get(DEBUG):
+            raise
+        show_error(
+            PropolisError(
+                f"Unexpected {type(error).__name__}: {error}",
+                next=f"Set {DEBUG}=1 to see where; please report it",
+            )
+        )
+        return 1
+    return code if isinstance(code, int) else 0

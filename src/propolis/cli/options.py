@@ -1,0 +1,47 @@
+"""Options that several commands share, and what they make of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from propolis.config.load import load
+from propolis.config.schema import Config
+from propolis.report.observers import observer_for
+from propolis.run import Observer
+
+DEBUG = "PROPOLIS_DEBUG"
+CONFIG = "PROPOLIS_CONFIG"
+DEFAULT_CONFIG = Path("/etc/propolis/propolis.yaml")
+
+ConfigFile = Annotated[
+    Path,
+    typer.Option("--config", "-c", envvar=CONFIG, help="The stack's configuration", metavar="FILE"),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something is wrong")]
+PlanOnly = Annotated[bool, typer.Option("--plan", help="Print the steps and touch nothing")]
+IdentityFile = Annotated[
+    Path | None,
+    typer.Option("--identity", "-i", help="File with the recovery key (an age identity)", metavar="FILE"),
+]
+BackupArgument = Annotated[str, typer.Argument(help="A backup's ID, the beginning of one, or `latest`", metavar="ID")]
+
+
+def config_of(path: Path) -> Config:
+    """Load the configuration. Raises ConfigError."""
+    return load(path)
+
+
+def observer(*, quiet: bool, as_json: bool) -> Observer:
+    """Whoever is told how the run gets on: on standard error, so that results stay alone on standard output."""
+    return observer_for(Console(stderr=True), quiet=quiet or as_json)
+
+
+def is_root() -> bool:
+    """Whether this process may read and give away any file."""
+    return os.geteuid() == 0

@@ -1,0 +1,35 @@
+"""`recover`, `status`."""
+
+from __future__ import annotations
+
+import typer
+
+from propolis.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, Quiet, config_of, observer
+from propolis.recovery import recover_stack
+from propolis.report import console
+from propolis.report.json import print_json
+from propolis.status import status as stack_status
+
+
+def register(app: typer.Typer) -> None:
+    """Add this family's commands."""
+    app.command()(recover)
+    app.command()(status)
+
+
+def recover(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Undo or finish what a killed run left: services come back, clones go. Safe to run at any time."""
+    recovered = recover_stack(config_of(config), observer(quiet=quiet, as_json=as_json))
+    if as_json:
+        print_json(recovered)
+    elif not quiet:
+        console.show_recovered(recovered)
+
+
+def status(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Tell what runs, what was left half done, and how old the last backups are."""
+    found = stack_status(config_of(config))
+    if as_json:
+        print_json(found)
+    else:
+        console.show_status(found)

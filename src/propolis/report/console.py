@@ -1,0 +1,204 @@
+"""Results for a person, on the console."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from propolis.backup import BackupReport
+from propolis.doctor import Check
+from propolis.errors import PropolisError
+from propolis.recovery import Recovered
+from propolis.report.units import human_bytes, human_seconds
+from propolis.repository import BackupSummary, VerifyResult
+from propolis.restore import RestoreReport
+from propolis.run import Plan
+from propolis.status import StackStatus
+
+MARKS = {"ok": "[green]ok[/]  ", "warn": "[yellow]warn[/]", "fail": "[red]FAIL[/]"}
+
+
+def console() -> Console:
+    """Standard output, soft-wrapped where it isn't a terminal."""
+    return Console(highlight=False, soft_wrap=True)
+
+
+def show_error(error: PropolisError) -> None:
+    """One clear message on standard error."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]propolis:[/] {escape(str(error))}")
+
+
+def show_plan(plan: Plan[Any]) -> None:
+    """The steps that a command would take."""
+    out = console()
+    out.print(f"{plan.command}: {len(plan.steps)} steps; nothing was touched")
+    for number, step in enumerate(plan.steps, 1):
+        commit = "   <- from here on it is finished, not undone" if number - 1 == plan.commit else ""
+        out.print(escape(f"{number:>3}. {step.title}{commit}"))
+
+
+def show_backup(report: BackupReport) -> None:
+    """What a backup did."""
+    stats, out = report.stats, console()
+    out.print(f"[green]Backup {report.summary.id}[/] is complete.")
+    rows = [
+        ("downtime of TheHive", "not running" if report.downtime is None else f"{report.downtime:.1f} s"),
+        ("copied while down", human_bytes(report.bytes_copied_while_down)),
+        ("contents", f"{report.summary.files} files, {human_bytes(report.summary.bytes)}"),
+        ("unchanged, not read", f"{stats.unchanged} files"),
+        ("read", human_bytes(stats.read)),
+        ("new in the repository", f"{human_bytes(stats.new)}, stored as {human_bytes(stats.stored)}"),
+    ]
+    _pairs(out, rows)
+
+
+def show_restore(report: RestoreReport) -> None:
+    """What a restore did."""
+    out = console()
+    out.print(f"[green]Backup {report.backup}[/] is restored: {', '.join(report.stores)}.")
+    rows = [
+        ("written", f"{report.files} files, {human_bytes(report.bytes)}"),
+        ("downtime of TheHive", "was not running" if report.downtime is None else f"{report.downtime:.1f} s"),
+    ]
+    if report.laid_beside:
+        rows.append(("other host's configuration", ", ".join(report.laid_beside)))
+    _pairs(out, rows)
+
+
+def show_verify(result: VerifyResult) -> None:
+    """What was checked, and what was not."""
+    out = console()
+    _pairs(
+        out,
+        [
+            ("backup", f"{result.id}: {result.files} files, {human_bytes(result.bytes)}"),
+            ("packs present", str(result.packs)),
+            ("packs read", f"{result.packs_read}, {human_bytes(result.stored_bytes_read)}"),
+            (
+                "decrypted, every file's content checked" if result.decrypted else "decrypted",
+                ("yes" if result.level == "full" else "yes, of those read")
+                if result.decrypted
+                else "no: give the recovery key with --identity",
+            ),
+        ],
+    )
+    for finding in result.findings:
+        hit = f"; hits {finding.entries_hit} files: {', '.join(finding.entries)}" if finding.entries_hit else ""
+        out.print(f"[red]{escape(finding.what)}[/] ({escape(finding.object)}{escape(hit)})")
+    out.print("[green]Nothing wrong was found.[/]" if result.ok else f"[red]{len(result.findings)} findings.[/]")
+
+
+def show_backups(backups: Sequence[BackupSummary]) -> None:
+    """One line a backup, newest last."""
+    if not backups:
+        console().print("No backups yet.")
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("ID", "kind", "stack", "age", "files", "size", "downtime"):
+        table.add_column(name, justify="right" if name in ("files", "size", "downtime", "age") else "left", no_wrap=True)
+    for backup in backups:
+        downtime = backup.header.facts.get("downtime_seconds")
+        table.add_row(
+            backup.id,
+            backup.header.kind,
+            backup.header.stack,
+            human_seconds(age(backup)),
+            str(backup.files),
+            human_bytes(backup.bytes),
+            "" if downtime is None else f"{downtime:.1f} s",
+        )
+    _wide().print(table)
+
+
+def show_summary(backup: BackupSummary) -> None:
+    """All that the manifest's header tells."""
+    out, header = console(), backup.header
+    _pairs(
+        out,
+        [
+            ("backup", backup.id),
+            ("stack", f"{header.stack} on {header.host}"),
+            ("kind", header.kind),
+            ("taken", f"{header.started} to {header.ended} by propolis {header.propolis}"),
+            ("parent", header.parent or "none"),
+            *((service, version) for service, version in sorted(header.services.items())),
+            *((name.replace("_", " "), _short(value)) for name, value in header.facts.items()),
+        ],
+    )
+    table = Table(box=None, pad_edge=False)
+    for name in ("tree", "from", "entries", "files", "size"):
+        table.add_column(name, justify="right" if name in ("entries", "files", "size") else "left", no_wrap=True)
+    for tree in header.trees:
+        table.add_row(
+            tree.name, escape(tree.original), str(tree.entries), str(tree.files), human_bytes(tree.bytes)
+        )
+    _wide().print(table)
+
+
+def show_recovered(recovered: Sequence[Recovered]) -> None:
+    """What recovery found and did."""
+    out = console()
+    if not recovered:
+        out.print("Nothing was left half done.")
+    for run in recovered:
+        out.print(escape(f"{run.command} of {run.started}: {run.outcome}"))
+
+
+def show_status(status: StackStatus) -> None:
+    """What runs, what was left half done, what is backed up."""
+    out = console()
+    for service, state in status.services.items():
+        out.print(f"{service:<10} {state}")
+    if status.running is not None:
+        run = status.running
+        out.print(escape(f"running now: {run.command} since {run.started}, at step {run.step} of {run.steps}"))
+    for run in status.half_done:
+        out.print(
+            f"[red]left half done:[/] {escape(f'{run.command} of {run.started}, at step {run.step} of {run.steps}')}; "
+            "run `propolis recover`"
+        )
+    for leftover in status.leftovers:
+        out.print(f"[yellow]left over:[/] {escape(leftover)}")
+    if status.backups_error is not None:
+        out.print(f"[red]backups can't be listed:[/] {escape(status.backups_error)}")
+    else:
+        show_backups(status.backups)
+
+
+def show_checks(checks: Iterable[Check]) -> None:
+    """The doctor's findings."""
+    out = console()
+    for check in checks:
+        out.print(f"{MARKS[check.result]} {escape(check.name)}: {escape(check.message)}")
+        if check.hint and check.result != "ok":
+            out.print(f"       {escape(check.hint)}")
+
+
+def age(backup: BackupSummary) -> float:
+    """Seconds since the backup ended."""
+    ended = datetime.datetime.fromisoformat(backup.header.ended)
+    return (datetime.datetime.now(datetime.UTC) - ended).total_seconds()
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_short(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value)
+
+
+def _pairs(out: Console, rows: Sequence[tuple[str, str]]) -> None:
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        out.print(f"  {escape(name):<{width}}  {escape(value)}")
+
+
+def _wide() -> Console:
+    out = Console(highlight=False)
+    return out if out.is_terminal else Console(highlight=False, width=200)

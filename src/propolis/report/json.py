@@ -1,0 +1,42 @@
+"""Results as JSON, for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+_LOCK_TYPE = type(threading.Lock())
+
+
+def as_json(result: object) -> str:
+    """One JSON document, indented, with stable keys."""
+    encoded = msgspec.json.encode(plain(result))
+    return msgspec.json.format(encoded, indent=2).decode()
+
+
+def print_json(result: object) -> None:
+    """Print a result on standard output."""
+    sys.stdout.write(as_json(result) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """Turn a result object into JSON values: dataclasses and structs become objects; locks are left out."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        found = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+        return {name: plain(part) for name, part in found if not isinstance(part, _LOCK_TYPE)}
+    if isinstance(value, msgspec.Struct):
+        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, dict):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(part) for part in value]
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return value

@@ -1,0 +1,85 @@
+"""Telling how a run gets on: a live line on a terminal, plain lines elsewhere, nothing with --quiet."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+
+from propolis.report.units import human_bytes
+from propolis.run import Observer, SilentObserver
+
+
+class PlainObserver(SilentObserver):
+    """One line an event, for logs and journals."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def step_ended(self, number: int, count: int, title: str, seconds: float) -> None:
+        """Print the step."""
+        self._say(f"[{number:>2}/{count}] {title}  ({seconds:.1f} s)")
+
+    def undoing(self, title: str) -> None:
+        """Print what is undone."""
+        self._say(f"undo: {title}")
+
+    def note(self, text: str) -> None:
+        """Print it."""
+        self._say(f"note: {text}")
+
+    def _say(self, text: str) -> None:
+        self._console.print(escape(text), highlight=False, soft_wrap=True)
+
+
+class LiveObserver(PlainObserver):
+    """On a terminal: a moving line for the step under way, a plain line for each that ended."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._status: Status | None = None
+        self._line = ""
+        self._last = 0.0
+        self._lock = threading.Lock()
+
+    def step_started(self, number: int, count: int, title: str) -> None:
+        """Show it moving."""
+        self._line = f"[{number:>2}/{count}] {title}"
+        self._status = self._console.status(escape(self._line))
+        self._status.start()
+
+    def step_ended(self, number: int, count: int, title: str, seconds: float) -> None:
+        """Put a line in its place."""
+        self._stop()
+        super().step_ended(number, count, title, seconds)
+
+    def undoing(self, title: str) -> None:
+        """Put a line in the moving one's place."""
+        self._stop()
+        super().undoing(title)
+
+    def progress(self, done: int, total: int | None, unit: str) -> None:
+        """Show how far the step is, ten times a second at most."""
+        with self._lock:
+            if self._status is None or time.monotonic() - self._last < 0.1:
+                return
+            self._last = time.monotonic()
+            of = f" of {human_bytes(total)}" if total else ""
+            told = f"{human_bytes(done)}{of}" if unit == "bytes" else f"{done} {unit}"
+            self._status.update(escape(f"{self._line}: {told}"))
+
+    def _stop(self) -> None:
+        with self._lock:
+            if self._status is not None:
+                self._status.stop()
+                self._status = None
+
+
+def observer_for(console: Console, *, quiet: bool) -> Observer:
+    """Choose what fits: silence, a live line, or plain lines."""
+    if quiet:
+        return SilentObserver()
+    return LiveObserver(console) if console.is_terminal else PlainObserver(console)

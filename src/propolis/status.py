@@ -1,0 +1,79 @@
+"""What a stack is doing: its services, the run under way, what was left half done, its last backups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from propolis import clone, platform
+from propolis.command.runner import journal_folder
+from propolis.command.stores import open_repository
+from propolis.config.schema import Config
+from propolis.errors import PropolisError
+from propolis.repository import BackupSummary
+from propolis.run import JournalState
+from propolis.run.journal import open_journals
+from propolis.run.lock import held
+from propolis.stack.model import STOP_ORDER, trees
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """One run that hasn't ended."""
+
+    run_id: str
+    command: str
+    started: str
+    step: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class StackStatus:
+    """All of it. `backups` newest last; `backups_error` says why they can't be listed."""
+
+    stack: str
+    services: dict[str, str]
+    running: RunStatus | None
+    half_done: tuple[RunStatus, ...]
+    leftovers: tuple[str, ...]
+    backups: tuple[BackupSummary, ...]
+    backups_error: str | None
+
+
+def status(config: Config, last: int = 10) -> StackStatus:
+    """Look, without touching anything; the `last` backups."""
+    busy = held(config.state)
+    runs = [_run(state) for state in open_journals(journal_folder(config))]
+    running = runs.pop() if busy and runs else None
+    backups: list[BackupSummary] = []
+    problem = None
+    try:
+        backups = open_repository(config).list()
+    except PropolisError as error:
+        problem = str(error)
+    folders = [tree.path for tree in trees(config) if tree.path is not None]
+    left = [] if busy else [str(path) for path in clone.leftovers(folders)]
+    return StackStatus(
+        stack=config.name,
+        services=_services(config),
+        running=running,
+        half_done=tuple(runs),
+        leftovers=tuple(left),
+        backups=tuple(backups[-last:]),
+        backups_error=problem,
+    )
+
+
+def _services(config: Config) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in STOP_ORDER:
+        try:
+            found[name] = platform.open(config.platform).state(name).value
+        except PropolisError as error:
+            found[name] = f"unknown: {error.what}"
+    return found
+
+
+def _run(state: JournalState) -> RunStatus:
+    step = state.begun[-1] + 1 if state.begun else 0
+    return RunStatus(state.run_id, state.command, state.started, step, len(state.steps))

@@ -1,0 +1,27 @@
+"""Verification of backups: what the repository holds is what was backed up, or it is said what isn't."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from propolis.command.stores import open_repository
+from propolis.config.schema import Config
+from propolis.repository import Stats, VerifyLevel, VerifyResult, verify
+from propolis.run import Observer
+
+__all__ = ["verify_backup"]
+
+
+def verify_backup(
+    config: Config, backup: str, level: VerifyLevel, identity: Path | None, observer: Observer
+) -> VerifyResult:
+    """Verify one backup; without `identity` as far as stored bytes go.
+
+    The result tells what was found wrong. Raises RepositoryError or IntegrityError when it can't even be begun.
+    """
+    repository = open_repository(config, identity)
+
+    def told(stats: Stats) -> None:
+        observer.progress(stats.read, None, "bytes")
+
+    return verify(repository, repository.resolve(backup), level, observer=told)

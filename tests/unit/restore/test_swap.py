@@ -1,0 +1,122 @@
+"""A folder's content is replaced and brought back, whatever moment a crash picks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from propolis import clone
+from propolis.restore import swap as module
+from propolis.restore.swap import drop_aside, plan_swap, swap_back, swap_in
+
+
+class Crash(BaseException):
+    """The process died here."""
+
+
+def fill(folder: Path, **files: str) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+
+def content(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+OLD = {"data": "old data", "log": "old log", "only-old": "1"}
+NEW = {"data": "new data", "log": "new log", "only-new": "2"}
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> tuple[Path, module.Swap]:
+    target = tmp_path / "cassandra"
+    fill(target, **OLD)
+    target.chmod(0o750)
+    staged = clone.place(target, "run1")
+    fill(staged, **NEW)
+    return target, plan_swap(target, "run1", staged=staged)
+
+
+def test_the_new_content_comes_in_and_the_former_goes_for_good_only_at_the_end(
+    scene: tuple[Path, module.Swap],
+) -> None:
+    target, swap = scene
+    swap_in(swap)
+    assert content(target) == NEW
+    drop_aside(swap)
+    drop_aside(swap)
+    assert [path.name for path in target.parent.iterdir()] == ["cassandra"]
+
+
+def test_bringing_back_restores_content_and_mode_and_can_be_repeated(scene: tuple[Path, module.Swap]) -> None:
+    target, swap = scene
+    swap_in(swap)
+    fill(target, written_by_the_new_service="3")
+    for _ in range(3):
+        swap_back(swap)
+    assert content(target) == OLD
+    assert target.stat().st_mode & 0o777 == 0o750
+    assert swap.staged is not None
+    assert "written_by_the_new_service" in content(Path(swap.staged))
+
+
+def test_a_target_that_was_not_there_is_gone_again_after_undo(tmp_path: Path) -> None:
+    target = tmp_path / "index"
+    staged = clone.place(target, "run1")
+    fill(staged, **NEW)
+    swap = plan_swap(target, "run1", staged=staged)
+    swap_in(swap)
+    assert content(target) == NEW
+    swap_back(swap)
+    assert not target.exists()
+
+
+def crash_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Die before the `number`-th change of a directory or of metadata."""
+    left = [number]
+
+    def dying(real: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any, **options: Any) -> Any:
+            if left[0] == 0:
+                raise Crash
+            left[0] -= 1
+            return real(*arguments, **options)
+
+        return wrapped
+
+    for owner, name in (
+        (Path, "rename"),
+        (Path, "touch"),
+        (Path, "unlink"),
+        (Path, "mkdir"),
+        (Path, "rmdir"),
+        (Path, "chmod"),
+        (os, "chown"),
+        (os, "utime"),
+        (module, "sync_folder"),
+    ):
+        monkeypatch.setattr(owner, name, dying(getattr(owner, name)))
+
+
+@pytest.mark.parametrize("first", range(22))
+@pytest.mark.parametrize("second", [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 99])
+def test_a_crash_at_any_moment_of_doing_and_of_undoing_loses_nothing(
+    scene: tuple[Path, module.Swap], first: int, second: int
+) -> None:
+    target, swap = scene
+    for moment, action in ((first, swap_in), (second, swap_back)):
+        with pytest.MonkeyPatch.context() as patch:
+            crash_at(patch, moment)
+            with contextlib.suppress(Crash):
+                action(swap)
+    swap_back(swap)
+    assert content(target) == OLD
+    assert target.stat().st_mode & 0o777 == 0o750
+    assert not Path(swap.aside).exists()
