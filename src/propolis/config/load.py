@@ -33,7 +33,7 @@ def load(path: Path) -> Config:
     if not isinstance(document, dict):
         raise ConfigError(f"{path}:1: the file must hold keys such as `name:`, not a list or a single value")
     try:
-        return Config.model_validate(_plain(document))
+        return Config.model_validate(plain(document))
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
         found = sorted(_describe(document, detail) for detail in details)
@@ -91,12 +91,12 @@ def _problem(error: MarkedYAMLError) -> str:
     return problem
 
 
-def _plain(node: Any) -> Any:
+def plain(node: Any) -> Any:
     """Turn ruamel's mappings and lists into plain ones; scalars stay."""
     if isinstance(node, dict):
-        return {str(key): _plain(value) for key, value in node.items()}
+        return {str(key): plain(value) for key, value in node.items()}
     if isinstance(node, list):
-        return [_plain(value) for value in node]
+        return [plain(value) for value in node]
     return node
 
 

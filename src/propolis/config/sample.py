@@ -1,0 +1,154 @@
+"""Writing `propolis.yaml` for people: every key with a comment, taken from the schema, so that they can't differ."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from propolis.config.schema import Config, Model, SecretRef
+from propolis.errors import ConfigError
+
+_WIDTH = 110
+_PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*(:[A-Za-z0-9_./-]+)*(#[A-Za-z0-9_./-]+)?|\d+(\.\d+){3}")
+_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+
+_EXAMPLE: dict[str, Any] = {
+    "name": "thehive",
+    "platform": {"services": "/etc/propolis/services"},
+    "thehive": {"url": "http://127.0.0.1:9000", "config": "/etc/thehive"},
+    "database": {
+        "host": "127.0.0.1",
+        "username": "thehive",
+        "password": {"hocon": "/etc/thehive/application.conf#db.janusgraph.storage.password"},
+        "cluster_name": "thp",
+        "config": "/etc/cassandra",
+        "data": ["/var/lib/cassandra/data"],
+        "commitlog": "/var/lib/cassandra/commitlog",
+        "hints": "/var/lib/cassandra/hints",
+        "saved_caches": "/var/lib/cassandra/saved_caches",
+    },
+    "index": {
+        "url": "http://127.0.0.1:9200",
+        "config": "/etc/elasticsearch",
+        "data": "/var/lib/elasticsearch",
+    },
+    "files": {"kind": "folder", "folder": "/opt/thp/thehive/files"},
+    "repository": {"url": "/backup/thehive", "host_key": "/etc/propolis/host.key"},
+}
+
+
+def sample() -> str:
+    """Give a commented configuration of a stack laid out as TheHive's installation guide has it."""
+    return render(Config.model_validate(_EXAMPLE), {})
+
+
+def json_schema() -> str:
+    """Give the JSON Schema of `propolis.yaml`, for editors and checkers."""
+    return json.dumps(Config.model_json_schema(), indent=2) + "\n"
+
+
+def render(config: Config, notes: Mapping[str, str]) -> str:
+    """Render a configuration with comments; `load` reads back an equal one.
+
+    `notes` says of a key path, such as `database.host`, where its value was found. Keys that have their default and
+    no note are shown as comments.
+    """
+    lines = [
+        "# Configuration of Propolis: one stack of TheHive and the repository of its backups.",
+        "# Check it with: propolis config check. All keys: propolis config schema.",
+        "# Passwords never stand here: a secret is a reference, one of file, env, credential, hocon.",
+        "",
+    ]
+    lines += _section(config, "", notes)
+    return "\n".join(lines) + "\n"
+
+
+def write(path: Path, text: str) -> None:
+    """Write a new configuration (0600), durably. Raises ConfigError if the file is there already."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise ConfigError(
+            f"{path} is there already", left="It was not touched", next="Move it away or name another file"
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be written: {error.strerror}") from None
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _section(section: Model, path: str, notes: Mapping[str, str], *, whole: bool = False) -> Iterator[str]:
+    """Render the keys of one section; nested ones are indented by two blanks.
+
+    `whole` renders defaults as keys too, for a section that becomes a comment altogether.
+    """
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        key = f"{path}{name}"
+        is_section = isinstance(value, Model) and not isinstance(value, SecretRef)
+        if is_section and not path:
+            yield ""
+            yield from _comment(str(type(value).__doc__).splitlines()[0])
+        elif field.description:
+            yield from _comment(field.description)
+        if key in notes:
+            yield from _comment(f"  from {notes[key]}")
+        if is_section:
+            body = list(_section(value, f"{key}.", notes))
+            if all(line.startswith("#") for line in body):
+                yield f"# {name}:"
+                yield from (f"#   {line}" for line in _section(value, f"{key}.", notes, whole=True))
+            else:
+                yield f"{name}:"
+                yield from (f"  {line}" for line in body)
+        elif value is None:
+            yield f"# {name}:"
+        else:
+            # A default stays a comment; what tells one kind of section from another must stand there.
+            silent = not field.is_required() and value == field.get_default() and key not in notes
+            prefix = "# " if silent and not whole and name != "kind" else ""
+            yield from (prefix + line for line in _item(name, value))
+
+
+def _comment(text: str) -> list[str]:
+    indent = text[: len(text) - len(text.lstrip())]
+    return textwrap.wrap(text.strip(), _WIDTH - 8, initial_indent=f"# {indent}", subsequent_indent=f"# {indent}")
+
+
+def _item(name: str, value: Any) -> Iterator[str]:
+    if isinstance(value, SecretRef):
+        ((kind, target),) = value.model_dump(exclude_none=True).items()
+        yield f"{name}:"
+        yield f"  {kind}: {_scalar(target)}"
+    elif isinstance(value, tuple):
+        yield f"{name}:"
+        yield from (f"  - {_scalar(item)}" for item in value)
+    else:
+        yield f"{name}: {_scalar(value)}"
+
+
+def _scalar(value: Any) -> str:
+    """Write a scalar such that YAML reads the same back: plain where that is safe, else in quotes."""
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    text = str(value)
+    if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
+        return text
+    return '"' + "".join(map(_escape, text)) + '"'
+
+
+def _escape(character: str) -> str:
+    """Write one character of a YAML string in double quotes."""
+    if character in '"\\':
+        return "\\" + character
+    if character.isprintable():
+        return character
+    return f"\\U{ord(character):08x}"
