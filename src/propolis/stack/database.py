@@ -14,7 +14,7 @@ from uuid import UUID
 
 from propolis.config import secrets
 from propolis.config.schema import DatabaseConfig
-from propolis.errors import PreflightError
+from propolis.errors import IntegrityError, PreflightError
 from propolis.stack.model import Tree, nothing_immutable
 from propolis.stack.retry import NotYet, until
 
@@ -94,6 +94,36 @@ def facts(config: DatabaseConfig) -> DatabaseFacts:
             )
     except NotYet as missing:
         raise PreflightError(f"{_name(config)} does not answer: {missing}") from None
+
+
+def require_graph(config: DatabaseConfig) -> tuple[str, ...]:
+    """Check that JanusGraph's tables are there and hold rows; give their names.
+
+    Raises IntegrityError if the keyspace or a table is missing or empty, PreflightError if Cassandra doesn't answer.
+    """
+    try:
+        with _session(config, _login(config), 60.0) as session:
+            present = {
+                row.table_name
+                for row in session.execute(
+                    "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s", (config.keyspace,)
+                )
+            }
+            empty = [
+                table
+                for table in _GRAPH_TABLES
+                if table not in present or not _rows(session, _any_row(config.keyspace, table))
+            ]
+    except NotYet as missing:
+        raise PreflightError(f"{_name(config)} does not answer: {missing}") from None
+    if empty:
+        what = "keyspace is not there" if not present else f"{', '.join(empty)} has no rows"
+        raise IntegrityError(f"TheHive's data is missing in {_name(config)}, keyspace {config.keyspace}: {what}")
+    return _GRAPH_TABLES
+
+
+_GRAPH_TABLES = ("edgestore", "graphindex", "janusgraph_ids", "system_properties")
+"""Tables that hold rows in every graph that JanusGraph ever opened and wrote to."""
 
 
 def trees(config: DatabaseConfig) -> tuple[Tree, ...]:
@@ -287,10 +317,11 @@ def _read_at_all(session: Session, keyspace: str) -> None:
     )
     if not list(tables):
         return
+    query = _any_row(keyspace, "system_properties")
+    session.execute(SimpleStatement(query, consistency_level=ConsistencyLevel.ALL))
+
+
+def _any_row(keyspace: str, table: str) -> str:
+    """Write a query for one row; names are quoted, since CQL can't bind them."""
     name = keyspace.replace('"', '""')
-    session.execute(
-        SimpleStatement(
-            f'SELECT key FROM "{name}".system_properties LIMIT 1',  # noqa: S608 - quoted; CQL can't bind a name
-            consistency_level=ConsistencyLevel.ALL,
-        )
-    )
+    return f'SELECT key FROM "{name}"."{table}" LIMIT 1'  # noqa: S608
