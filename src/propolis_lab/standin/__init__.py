@@ -1,0 +1,76 @@
+"""A stand-in for TheHive: real JanusGraph data behind TheHive-like settings and HTTP paths.
+
+`build` compiles it once; `command` is how to start it. The README beside this file describes settings and paths.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from propolis_lab.standin.building import make_once, run
+
+_HERE: Final = Path(__file__).parent
+_SOURCES: Final = ("pom.xml", "java", "resources")
+_HEAP: Final = "384m"
+
+
+def build(cache: Path, java_home: Path) -> list[Path]:
+    """Compile the stand-in unless the cache holds this very version; return its class path.
+
+    `java_home` is a JDK 17. Raises PreflightError if Maven is missing or fails.
+    """
+    folder = cache / f"standin-{_fingerprint()}"
+
+    def make(target: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=cache) as scratch:
+            for name in _SOURCES:
+                source = _HERE / name
+                copied = Path(scratch) / name
+                if source.is_dir():
+                    shutil.copytree(source, copied)
+                else:
+                    shutil.copy(source, copied)
+            built = Path(scratch) / "target"
+            run(
+                ["mvn", "-B", "-q", "-f", Path(scratch) / "pom.xml", f"-Dtarget.folder={built}", "package",
+                 "dependency:copy-dependencies"],
+                java_home,
+            )  # fmt: skip
+            shutil.copy(built / "standin-1.jar", target)
+            shutil.copytree(built / "lib", target / "lib")
+        target.chmod(0o755)
+
+    make_once(folder, make)
+    return [folder / "standin-1.jar", *sorted((folder / "lib").glob("*.jar"))]
+
+
+def command(java: Path, classpath: Sequence[Path], application_conf: Path) -> list[str]:
+    """Return the command line that starts the stand-in with a small heap and as fast as may be."""
+    return [
+        str(java),
+        "-Xms128m",
+        f"-Xmx{_HEAP}",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        "-XX:-UsePerfData",
+        "-Xshare:auto",
+        "-Djava.net.preferIPv4Stack=true",
+        "-cp",
+        ":".join(map(str, classpath)),
+        "org.propolis.standin.Main",
+        str(application_conf),
+    ]
+
+
+def _fingerprint() -> str:
+    digest = hashlib.sha256()
+    for name in _SOURCES:
+        source = _HERE / name
+        for file in [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file()):
+            digest.update(str(file.relative_to(_HERE)).encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
