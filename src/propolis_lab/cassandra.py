@@ -1,0 +1,168 @@
+"""Apache Cassandra as the lab runs it: fetched, configured, started by the process platform."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from propolis_lab import artefacts, cql
+from propolis_lab.errors import LabError
+from propolis_lab.java import Java
+from propolis_lab.layout import Layout, write
+
+VERSIONS = {"4.0": "4.0.19", "4.1": "4.1.10", "5.0": "5.0.9"}
+PORTS = (cql.PORT, 7000)
+JAVA = (17, 11)
+_POM = Path(__file__).with_name("cassandra-pom.xml")
+_SHADED_DRIVER = {"5.0": {"driver.group": "org.apache.cassandra", "driver.version": "3.12.1"}}
+
+_EXPORTS = """
+java.base/jdk.internal.misc java.base/jdk.internal.ref java.base/sun.nio.ch java.rmi/sun.rmi.registry
+java.management.rmi/com.sun.jmx.remote.internal.rmi java.rmi/sun.rmi.server java.sql/java.sql
+"""
+_OPENS = """
+java.base/java.io java.base/java.lang java.base/java.lang.module java.base/java.lang.reflect java.base/java.nio
+java.base/java.util java.base/java.util.concurrent java.base/java.util.concurrent.atomic
+java.base/jdk.internal.loader java.base/jdk.internal.math java.base/jdk.internal.module
+java.base/jdk.internal.ref java.base/jdk.internal.reflect java.base/jdk.internal.util.jar java.base/sun.nio.ch
+jdk.management/com.sun.management.internal
+"""
+_FAST = """
+-Xss256k
+-XX:+UseSerialGC
+-XX:TieredStopAtLevel=1
+-XX:+PerfDisableSharedMem
+-Djava.net.preferIPv4Stack=true
+-Dcassandra.superuser_setup_delay_ms=0
+-Dcassandra.skip_wait_for_gossip_to_settle=0
+-Dcassandra.ring_delay_ms=100
+-Dcassandra.shutdown_announce_in_ms=0
+-Dcassandra.consistent.rangemovement=false
+"""
+
+
+def fetch(version: str = "4.1") -> Path:
+    """Folder with the jars of Cassandra 4.0, 4.1 or 5.0, fetched on first use and checked against pinned sums."""
+    if version not in VERSIONS:
+        raise LabError(f"There is no Cassandra {version} in the lab; choose {', '.join(VERSIONS)}")
+    exact = VERSIONS[version]
+    target = artefacts.cache() / f"cassandra-{exact}"
+    with artefacts.being_made(target) as part:
+        if part is not None:
+            properties = {"cassandra.version": exact, **_SHADED_DRIVER.get(version, {})}
+            artefacts.maven_dependencies(_POM, properties, part)
+            artefacts.check(part, f"cassandra-{exact}")
+    return target
+
+
+def options(layout: Layout, jars: Path, java: Java, jmx_port: int, heap: int) -> str:
+    """The text of `jvm-server.options`: small and quick to start, not fast under load. `heap` in MiB."""
+    lines = [f"-Xms{heap}m", f"-Xmx{heap}m", f"-javaagent:{next(jars.glob('jamm-*.jar'))}"]
+    lines += _FAST.split()
+    lines += [f"--add-exports={name}=ALL-UNNAMED" for name in _EXPORTS.split()]
+    lines += [f"--add-opens={name}=ALL-UNNAMED" for name in _OPENS.split()]
+    lines += [
+        "-Djdk.attach.allowAttachSelf=true",
+        "-Dio.netty.tryReflectionSetAccessible=true",
+        f"-Dcassandra.jmx.local.port={jmx_port}",
+        f"-Dcassandra.config=file://{layout.etc('cassandra')}/cassandra.yaml",
+        f"-Dlogback.configurationFile=file:{layout.etc('cassandra')}/logback.xml",
+        f"-Dcassandra.logdir={layout.log('cassandra')}",
+        f"-Dcassandra.storagedir={layout.lib('cassandra')}",
+        f"-Djava.io.tmpdir={layout.root}/tmp",
+        "-Dcassandra-foreground=yes",
+    ]
+    if java.major >= 17:
+        lines.append("-Djava.security.manager=allow")
+    return "\n".join(lines) + "\n"
+
+
+def command(layout: Layout, jars: Path, java: Java) -> list[str]:
+    """How the server is started."""
+    return [
+        *(str(java.program), f"@{layout.etc('cassandra')}/jvm-server.options"),
+        *("-cp", ":".join(str(jar) for jar in sorted(jars.glob("*.jar")))),
+        "org.apache.cassandra.service.CassandraDaemon",
+    ]
+
+
+def configure(layout: Layout, version: str, address: str, cluster_name: str) -> None:
+    """Write `cassandra.yaml` and `logback.xml`."""
+    folder = layout.etc("cassandra")
+    write(folder / "cassandra.yaml", _yaml(layout, version, address, cluster_name), "database")
+    write(folder / "logback.xml", _LOGBACK, "database")
+
+
+def _yaml(layout: Layout, version: str, address: str, cluster_name: str) -> str:
+    old = version == "4.0"  # settings got units in their values with 4.1
+
+    def time(name: str, seconds: int) -> str:
+        return f"{name}_in_ms: {seconds * 1000}" if old else f"{name}: {seconds}s"
+
+    def size(name: str, mebibytes: int) -> str:
+        return f"{name}_in_mb: {mebibytes}" if old else f"{name}: {mebibytes}MiB"
+
+    folders = layout.cassandra_folders
+    timeouts = "\n".join(
+        time(f"{kind}_timeout", 60)
+        for kind in ("request", "read_request", "range_request", "write_request", "truncate_request")
+    )
+    return f"""\
+# Cassandra storage config YAML
+cluster_name: '{cluster_name}'
+num_tokens: 16
+allocate_tokens_for_local_replication_factor: 1
+partitioner: org.apache.cassandra.dht.Murmur3Partitioner
+authenticator: PasswordAuthenticator
+authorizer: CassandraAuthorizer
+role_manager: CassandraRoleManager
+
+data_file_directories:
+    - {folders["data"]}
+commitlog_directory: {folders["commitlog"]}
+hints_directory: {folders["hints"]}
+saved_caches_directory: {folders["saved_caches"]}
+cdc_raw_directory: {folders["cdc_raw"]}
+
+commitlog_sync: periodic
+{time("commitlog_sync_period", 10)}
+{size("commitlog_segment_size", 8)}
+{size("commitlog_total_space", 64)}
+
+seed_provider:
+    - class_name: org.apache.cassandra.locator.SimpleSeedProvider
+      parameters:
+          - seeds: "{address}"
+listen_address: {address}
+rpc_address: {address}
+storage_port: 7000
+ssl_storage_port: 7001
+start_native_transport: true
+native_transport_port: {cql.PORT}
+endpoint_snitch: SimpleSnitch
+auto_bootstrap: false
+
+auto_snapshot: true
+incremental_backups: false
+phi_convict_threshold: 16
+{timeouts}
+"""
+
+
+_LOGBACK = """\
+<configuration>
+  <appender name="SYSTEMLOG" class="ch.qos.logback.core.FileAppender">
+    <file>${cassandra.logdir}/system.log</file>
+    <encoder><pattern>%-5level [%thread] %date{ISO8601} %F:%L - %msg%n</pattern></encoder>
+  </appender>
+  <root level="INFO"><appender-ref ref="SYSTEMLOG"/></root>
+</configuration>
+"""
+
+
+def create_role(address: str, user: str, password: str, superuser_password: str) -> None:
+    """On a new database: a role for TheHive that may do no more than it needs, and no default password."""
+    with cql.session(address, "cassandra", "cassandra") as session:
+        # Role statements take no bound values; all three are letters and digits of our own making.
+        session.execute(f"CREATE ROLE IF NOT EXISTS {user} WITH PASSWORD = '{password}' AND LOGIN = true")
+        session.execute(f"GRANT CREATE ON ALL KEYSPACES TO {user}")
+        session.execute(f"ALTER ROLE cassandra WITH PASSWORD = '{superuser_password}'")
