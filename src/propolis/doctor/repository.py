@@ -1,0 +1,65 @@
+"""Checks of what lies elsewhere: the bucket of attachments, the host's key, the repository."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from propolis.command.stores import open_bucket, open_repository
+from propolis.config.schema import Config, S3Files
+from propolis.doctor.model import Check
+from propolis.doctor.services import clock
+from propolis.errors import BusyError
+from propolis.repository import read_identities
+
+
+def bucket(config: Config) -> Iterator[Check]:
+    """Whether the bucket of attachments can be listed."""
+    if not isinstance(config.files, S3Files):
+        return
+    source = open_bucket(config.files)
+    found = any(True for _ in source.list())
+    what = "holds attachments" if found else "is empty"
+    yield Check("files/bucket", "ok" if found else "warn", f"the bucket {config.files.bucket} {what}")
+
+
+def host_key(config: Config) -> Iterator[Check]:
+    """Whether the host's own key is there, whole, and closed to everybody else."""
+    path = config.repository.host_key
+    try:
+        status = path.stat()
+    except OSError as error:
+        yield Check("host key", "fail", f"{path}: {error.strerror}", "Make one with: propolis repository init")
+        return
+    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        mode = f"{status.st_mode & 0o777:04o}"
+        yield Check("host key", "fail", f"{path} is open to others (mode {mode})", f"Run chmod 600 {path}")
+        return
+    if status.st_uid != os.geteuid():
+        yield Check("host key", "warn", f"{path} belongs to another user", f"Run chown root {path}")
+        return
+    read_identities(path)
+    yield Check("host key", "ok", f"{path} is there and closed to others")
+
+
+def usable(config: Config) -> Iterator[Check]:
+    """Whether the repository can be opened, written and listed, and what its clock says."""
+    repository = open_repository(config)
+    place = config.repository.url
+    yield Check("repository", "ok", f"{place} can be opened with the host's key")
+    try:
+        with repository.lease("shared"):
+            # The lock just written carries the storage's own time.
+            newest = max((stored.modified_ns for stored in repository.storage.list("locks")), default=None)
+            yield Check("repository writable", "ok", f"{place} can be written")
+            if newest is not None:
+                yield clock("repository clock", datetime.fromtimestamp(newest / 1e9, UTC))
+    except BusyError as error:
+        yield Check("repository writable", "warn", error.what, error.next)
+    backups = repository.list(config.name)
+    if backups:
+        yield Check("backups", "ok", f"{len(backups)}; the last is {backups[-1].id}")
+    else:
+        yield Check("backups", "warn", "there is none of this stack yet", "Make one with: propolis backup")
