@@ -1,27 +1,85 @@
 """The repository: where backups are kept (format version 1, `docs/repository-format.md`).
 
     location = Location.from_config(config.repository, base=config_file.parent)
-    Repository.init(location, recovery=[recipient, …], host=host_identity.recipient)   → Repository
+    Repository.init(location, [recovery_recipient, …], host_identity)                → Repository
     repository = Repository.open(location, [host_identity or recovery_identity, …])
 
-    repository.list() -> list[BackupSummary]                    newest last
-    repository.resolve("latest" | prefix) -> BackupId           IntegrityError/RepositoryError when none or several fit
+    repository.list(stack=None) -> list[BackupSummary]              newest last
+    repository.resolve("latest" | prefix, stack=None) -> BackupId   RepositoryError when none or several fit
     repository.summary(id) -> BackupSummary
-    repository.manifest(id) -> Manifest                         .header, .entries(tree=None) -> Iterator[Entry]
+    repository.manifest(id) -> Manifest                             .header, .entries(tree=None) -> Iterator[Entry]
 
-    with repository.writer(parent=id | None | "latest", observer=None) as writer:
-        writer.add_folder(store, tree, folder, original, inode_of=None, exclude=None)
-        writer.add_bucket(store, tree, source, original)
-        summary = writer.commit(Facts(stack=…, services=…, facts=…))      manifest written last; raises IncompleteError
+    with repository.writer(stack, parent="latest" | id | None, observer=None) as writer:
+        writer.add_folder(store, tree, folder, original, inode_of=None, exclude=None) -> TreeHeader
+        writer.add_bucket(store, tree, source, original) -> TreeHeader
+        summary = writer.commit(Facts(kind=…, services=…, facts=…))     manifest written last; raises IncompleteError
         writer.stats                                                     before it if anything could not be read
 
-    restore_folder(repository, manifest, tree, target, owner=None, paths=None, observer=None) -> RestoreResult
-    restore_bucket(repository, manifest, tree, sink, observer=None) -> RestoreResult
-    verify(repository, id, level, sample=10, observer=None) -> VerifyResult   look at .ok
+    with repository.lease("shared"):
+        restore_folder(repository, manifest, tree, target, owner=None, paths=None, observer=None) -> RestoreResult
+        restore_bucket(repository, manifest, tree, sink, paths=None, observer=None) -> RestoreResult
+        verify(repository, id, level, sample=10, observer=None) -> VerifyResult          look at .ok
 
 Identities are age X25519 keys: `Identity.generate()`, `read_identities(path)`, `write_identity(path, identity)`.
-Buckets: `S3Bucket.open(endpoint, region, bucket, prefix, access_key, secret_key)` is an ObjectSource and an ObjectSink.
+`S3Bucket.open(bucket, prefix, endpoint=…, region=…, access_key=…, secret_key=…)` is a source and a sink.
 
 Every deliberate failure is a `RepositoryError` (unreachable, no permission, wrong key, newer format), an
-`IntegrityError` (bytes are not what they should be), a `BusyError` (locked) or an `IncompleteError`.
+`IntegrityError` (bytes are not what they should be), a `BusyError` (leased), an `IncompleteError` (a source could not
+be read whole) or a plain `PropolisError` (the target of a restore can't be written).
 """
+
+from propolis.repository.buckets import S3Bucket
+from propolis.repository.keys import Identity, Recipient, read_identities, write_identity
+from propolis.repository.manifest import Manifest
+from propolis.repository.model import (
+    BackupId,
+    BackupSummary,
+    Entry,
+    Facts,
+    Finding,
+    Header,
+    ObjectMeta,
+    ObjectSink,
+    ObjectSource,
+    Observer,
+    RestoreResult,
+    Stats,
+    TreeHeader,
+    VerifyLevel,
+    VerifyResult,
+)
+from propolis.repository.reader import restore_bucket, restore_folder
+from propolis.repository.repository import Repository
+from propolis.repository.storage import Location
+from propolis.repository.verify import verify
+from propolis.repository.writer import Writer
+
+__all__ = [
+    "BackupId",
+    "BackupSummary",
+    "Entry",
+    "Facts",
+    "Finding",
+    "Header",
+    "Identity",
+    "Location",
+    "Manifest",
+    "ObjectMeta",
+    "ObjectSink",
+    "ObjectSource",
+    "Observer",
+    "Recipient",
+    "Repository",
+    "RestoreResult",
+    "S3Bucket",
+    "Stats",
+    "TreeHeader",
+    "VerifyLevel",
+    "VerifyResult",
+    "Writer",
+    "read_identities",
+    "restore_bucket",
+    "restore_folder",
+    "verify",
+    "write_identity",
+]

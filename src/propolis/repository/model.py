@@ -84,8 +84,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 class ObjectMeta(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a bucket tells about an object besides its bytes."""
 
-    key: str
-    size: int
+    key: str = ""
+    size: int = 0
     etag: str = ""
     last_modified_ns: int = 0
     content_type: str = ""
@@ -97,10 +97,10 @@ class ObjectSource(Protocol):
     """A bucket to back up."""
 
     def list(self) -> Iterator[ObjectMeta]:
-        """All objects, in any order (bytewise order of keys is fastest); content type and metadata may be left empty."""
+        """All objects, in any order (bytewise by key is fastest); content type and metadata may be empty."""
         ...
 
-    def open(self, key: str) -> tuple[ObjectMeta, Iterator[Any]]:
+    def open_object(self, key: str) -> tuple[ObjectMeta, Iterator[Any]]:
         """Full metadata, and the bytes as buffers."""
         ...
 
@@ -117,7 +117,6 @@ class ObjectSink(Protocol):
 class Facts:
     """What the caller of `Writer.commit` tells about the restore point."""
 
-    stack: str
     kind: Literal["cold", "hot"] = "cold"
     started: str = ""
     """UTC, as `2026-11-23T22:45:00Z`; empty: when the writer was opened."""

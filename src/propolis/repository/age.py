@@ -1,0 +1,255 @@
+"""The age file format, version 1 with X25519 recipients (https://c2sp.org/age), for bulk data.
+
+Written here because a pack's payload has to be encrypted with the interpreter lock released, straight from one
+reused buffer into another. Any `age` program reads what `seal` writes and the reverse.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+from propolis.errors import IntegrityError, RepositoryError
+from propolis.repository.keys import Identity, Recipient
+
+CHUNK = 64 * 1024
+"""Plain bytes in one encrypted chunk."""
+TAG = 16
+"""Bytes that encryption adds to each chunk."""
+_INTRO = b"age-encryption.org/v1\n"
+_STANZA = b"-> X25519 "
+_X25519_INFO = b"age-encryption.org/v1/X25519"
+_HEADER_LIMIT = 64 * 1024
+
+
+class Hasher(Protocol):
+    """Takes the stored bytes as they come into being."""
+
+    def update(self, data: memoryview, /) -> object:
+        """More bytes."""
+        ...
+
+
+class WrongKeyError(RepositoryError):
+    """None of the given keys opens this object."""
+
+
+def sealed_size(plain: int, recipients: int) -> int:
+    """Bytes that `seal` writes for `plain` bytes to so many recipients."""
+    header = len(_INTRO) + recipients * (len(_STANZA) + 43 + 1 + 43 + 1) + 4 + 43 + 1
+    return header + 16 + plain + TAG * max(1, -(-plain // CHUNK))
+
+
+def slices(data: memoryview) -> Iterator[memoryview]:
+    """A buffer in pieces of `CHUNK` bytes, without copying."""
+    for start in range(0, len(data), CHUNK):
+        yield data[start : start + CHUNK]
+
+
+def seal(
+    pieces: Iterable[bytes | memoryview],
+    recipients: Sequence[Recipient],
+    out: memoryview,
+    hasher: Hasher | None = None,
+) -> int:
+    """Encrypt `pieces` (each exactly `CHUNK` bytes but for the last) into `out`; the number of bytes written.
+
+    `hasher` sees what was written while it is still in the processor's cache.
+    """
+    header, cipher = _new_header(recipients)
+    end = len(header)
+    out[:end] = header
+    hashed = 0
+    counter = 0
+    iterator = iter(pieces)
+    piece: bytes | memoryview = next(iterator, b"")
+    while True:
+        following = next(iterator, None)
+        nonce = counter.to_bytes(11, "big") + (b"\x01" if following is None else b"\x00")
+        stop = end + len(piece) + TAG
+        cipher.encrypt_into(nonce, piece, None, out[end:stop])
+        end = stop
+        counter += 1
+        if hasher is not None and (following is None or end - hashed >= 8 * CHUNK):
+            hasher.update(out[hashed:end])
+            hashed = end
+        if following is None:
+            return end
+        piece = following
+
+
+def seal_bytes(data: bytes | bytearray | memoryview, recipients: Sequence[Recipient]) -> bytearray:
+    """`seal` for a small object."""
+    out = bytearray(sealed_size(len(data), len(recipients)))
+    view = memoryview(out)
+    seal(slices(memoryview(data)), recipients, view)
+    return out
+
+
+def open_into(stored: memoryview, identities: Sequence[Identity], out: memoryview, name: str) -> int:
+    """Decrypt a whole object into `out`; the number of plain bytes.
+
+    Raises `IntegrityError` when the object is damaged, cut short or larger than `out`, `WrongKeyError` when no
+    identity fits.
+    """
+    payload, cipher = _read_header(stored, identities, name)
+    plain = _plain_size(len(stored) - payload, name)
+    if plain > len(out):
+        raise IntegrityError(f"{name} holds {plain} bytes where at most {len(out)} belong")
+    position = written = counter = 0
+    body = stored[payload:]
+    while True:
+        chunk = body[position : position + CHUNK + TAG]
+        position += len(chunk)
+        last = position == len(body)
+        size = len(chunk) - TAG
+        nonce = counter.to_bytes(11, "big") + (b"\x01" if last else b"\x00")
+        try:
+            cipher.decrypt_into(nonce, chunk, None, out[written : written + size])
+        except InvalidTag:
+            raise _damaged(name) from None
+        written += size
+        counter += 1
+        if last:
+            return written
+
+
+def open_pieces(
+    stored: memoryview, identities: Sequence[Identity], name: str, *, whole: bool = True
+) -> Iterator[memoryview]:
+    """Decrypted chunks of an object, each valid until the next is asked for.
+
+    With `whole=False`, `stored` is only the beginning of an object: what of it can be decrypted is given.
+    """
+    payload, cipher = _read_header(stored, identities, name)
+    if whole:
+        _plain_size(len(stored) - payload, name)
+    scratch = memoryview(bytearray(CHUNK))
+    body = stored[payload:]
+    position = counter = 0
+    while True:
+        chunk = body[position : position + CHUNK + TAG]
+        position += len(chunk)
+        last = position == len(body)
+        if last and not whole:
+            return
+        nonce = counter.to_bytes(11, "big") + (b"\x01" if last else b"\x00")
+        plain = scratch[: len(chunk) - TAG]
+        try:
+            cipher.decrypt_into(nonce, chunk, None, plain)
+        except InvalidTag:
+            raise _damaged(name) from None
+        yield plain
+        counter += 1
+        if last:
+            return
+
+
+def open_bytes(
+    stored: bytes | bytearray | memoryview, identities: Sequence[Identity], name: str, limit: int
+) -> bytes:
+    """`open_into` for a small object of at most `limit` plain bytes."""
+    view = memoryview(stored)
+    out = bytearray(min(limit, len(view)))
+    size = open_into(view, identities, memoryview(out), name)
+    return bytes(memoryview(out)[:size])
+
+
+def _damaged(name: str) -> IntegrityError:
+    return IntegrityError(
+        f"{name} is damaged: its bytes are not those that were encrypted",
+        next="Run propolis repository check, and use another backup or a copy of the repository",
+    )
+
+
+def _plain_size(body: int, name: str) -> int:
+    """Plain bytes in `body` encrypted ones; refuses sizes that no whole object has."""
+    chunks, rest = divmod(body, CHUNK + TAG)
+    if body < TAG or 0 < rest < TAG or (rest == TAG and chunks):
+        raise IntegrityError(f"{name} is cut short", next="Use another backup or a copy of the repository")
+    return body - TAG * (chunks + (1 if rest else 0))
+
+
+def _derive(secret: bytes, salt: bytes, info: bytes) -> bytes:
+    """HKDF-SHA-256 (RFC 5869) for one block of 32 bytes."""
+    extracted = hmac.digest(salt or bytes(32), secret, hashlib.sha256)
+    return hmac.digest(extracted, info + b"\x01", hashlib.sha256)
+
+
+def _encode(data: bytes) -> bytes:
+    return base64.b64encode(data).rstrip(b"=")
+
+
+def _decode(text: bytes, name: str) -> bytes:
+    try:
+        data = base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
+    except binascii.Error:
+        raise _damaged(name) from None
+    if _encode(data) != text:
+        raise _damaged(name)
+    return data
+
+
+def _new_header(recipients: Sequence[Recipient]) -> tuple[bytes, ChaCha20Poly1305]:
+    if not recipients:
+        raise RepositoryError("Nothing can be encrypted: the repository has no recipient")
+    file_key = os.urandom(16)
+    lines = [_INTRO]
+    for recipient in recipients:
+        share, shared = recipient.exchange()
+        wrap = _derive(shared, share + recipient.raw, _X25519_INFO)
+        body = ChaCha20Poly1305(wrap).encrypt(bytes(12), file_key, None)
+        lines.append(_STANZA + _encode(share) + b"\n" + _encode(body) + b"\n")
+    lines.append(b"---")
+    header = b"".join(lines)
+    mac = hmac.digest(_derive(file_key, b"", b"header"), header, hashlib.sha256)
+    nonce = os.urandom(16)
+    cipher = ChaCha20Poly1305(_derive(file_key, nonce, b"payload"))
+    return header + b" " + _encode(mac) + b"\n" + nonce, cipher
+
+
+def _read_header(stored: memoryview, identities: Sequence[Identity], name: str) -> tuple[int, ChaCha20Poly1305]:
+    """Where the payload begins and the cipher that opens it."""
+    head = bytes(stored[:_HEADER_LIMIT])
+    if not head.startswith(_INTRO):
+        raise IntegrityError(f"{name} is not an encrypted object: it doesn't begin as one")
+    end = head.find(b"\n--- ")
+    line_end = head.find(b"\n", end + 1)
+    if end < 0 or line_end < 0 or len(stored) < line_end + 1 + 16:
+        raise IntegrityError(f"{name} is cut short or damaged in its header")
+    file_key = _unwrap(head[len(_INTRO) : end].split(b"\n"), identities, name)
+    expected = hmac.digest(_derive(file_key, b"", b"header"), head[: end + 4], hashlib.sha256)
+    if not hmac.compare_digest(_decode(head[end + 5 : line_end], name), expected):
+        raise _damaged(name)
+    payload = line_end + 1 + 16
+    nonce = head[line_end + 1 : payload]
+    return payload, ChaCha20Poly1305(_derive(file_key, nonce, b"payload"))
+
+
+def _unwrap(lines: list[bytes], identities: Sequence[Identity], name: str) -> bytes:
+    """The file key, from the first stanza that one of the identities opens."""
+    for index, line in enumerate(lines):
+        if not line.startswith(_STANZA) or index + 1 >= len(lines):
+            continue
+        share = _decode(line[len(_STANZA) :], name)
+        body = _decode(lines[index + 1], name)
+        if len(share) != 32 or len(body) != 32:
+            raise _damaged(name)
+        for identity in identities:
+            shared = identity.exchange(share)
+            if shared is None:
+                raise _damaged(name)
+            wrap = _derive(shared, share + identity.recipient.raw, _X25519_INFO)
+            try:
+                return ChaCha20Poly1305(wrap).decrypt(bytes(12), body, None)
+            except InvalidTag:
+                continue
+    raise WrongKeyError(f"None of the given keys opens {name}")

@@ -1,0 +1,92 @@
+"""What reading a backup has in common: finding segments, and working through packs side by side."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from propolis.errors import IntegrityError
+from propolis.repository.index import Pack, Place, SegmentTable
+from propolis.repository.layout import RepositoryKey, pack_name
+from propolis.repository.manifest import segment_ids
+from propolis.repository.model import Entry
+
+T = TypeVar("T")
+
+
+def places(table: SegmentTable, entry: Entry, name: str) -> list[tuple[bytes, Place]]:
+    """An entry's segments and where they are, in order.
+
+    Raises `IntegrityError` when one is unknown, or when together they don't have the entry's size.
+    """
+    found = []
+    for segment in segment_ids(entry.segments, name):
+        place = table.find(segment)
+        if place is None:
+            raise IntegrityError(
+                f"{label(entry)} can't be restored: no index knows its segment {segment.hex()}",
+                next="Run propolis repository check, and use another backup",
+            )
+        found.append((segment, place))
+    if sum(place.length for _, place in found) != entry.size:
+        raise IntegrityError(f"{label(entry)} has segments that don't add up to its {entry.size} bytes")
+    return found
+
+
+def label(entry: Entry) -> str:
+    """How an entry is called in messages: `tree/path`."""
+    return f"{entry.tree}/{os.fsdecode(entry.path)}"
+
+
+def check_segment(
+    key: RepositoryKey, plain: memoryview, segment: bytes, offset: int, length: int, pack: Pack
+) -> memoryview:
+    """A segment's bytes out of an opened pack; raises `IntegrityError` unless they are those it was named for."""
+    data = plain[offset : offset + length]
+    if len(data) != length or key.segment_id(data) != segment:
+        raise IntegrityError(
+            f"{pack_name(pack.hash)} is damaged: segment {segment.hex()} holds other bytes than were backed up",
+            next="Run propolis repository check, and use another backup or a copy of the repository",
+        )
+    return data
+
+
+def side_by_side(items: Iterable[T], make: Callable[[], Callable[[T], None]], workers: int | None = None) -> None:
+    """Call a function for every item, in threads that each made their own; the first error stops all."""
+    source = iter(items)
+    lock = threading.Lock()
+    failures: list[BaseException] = []
+
+    def take() -> Iterator[T]:
+        while not failures:
+            with lock:
+                try:
+                    item = next(source)
+                except StopIteration:
+                    return
+            yield item
+
+    def run() -> None:
+        try:
+            work = make()
+            for item in take():
+                work(item)
+        except BaseException as error:
+            failures.append(error)
+
+    count = workers or max(2, min(4, os.cpu_count() or 2))
+    threads = [threading.Thread(target=run, name=f"fetch-{number}", daemon=True) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            thread.join()
+    except BaseException as error:
+        failures.append(error)
+        for thread in threads:
+            thread.join()
+        raise
+    if failures:
+        raise failures[0]

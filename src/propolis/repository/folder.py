@@ -1,0 +1,234 @@
+"""A repository in a folder (a disk, NFS): private, atomic, durable.
+
+An object is written beside its place and renamed, so a name never shows half an object. Writing back to the disk
+begins at once; `flush` waits for it. A name may outlive a power cut with no content behind it, but nothing refers
+to a name before a `flush`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from propolis.errors import IntegrityError, RepositoryError
+from propolis.repository.storage import MissingObjectError, ObjectExistsError, Stored
+
+_TEMPORARY = "tmp"
+
+
+class FolderStorage:
+    """Objects as files below one folder; files 0600, folders 0700."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._lock = threading.Lock()
+        self._folders: set[Path] = set()
+        self._unflushed: list[Path] = []
+
+    @property
+    def place(self) -> str:
+        """The folder's path."""
+        return str(self._root)
+
+    def prepare(self) -> None:
+        """Create the folder, private to its owner."""
+        try:
+            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._failed("be created", error) from None
+
+    def put(self, name: str, data: bytes | bytearray | memoryview, *, create: bool = False) -> None:
+        """See `Storage.put`."""
+        path = self._path(name)
+        try:
+            self._make_folder(path.parent)
+            if create:
+                self._create(path, data)
+                return
+            self._make_folder(self._root / _TEMPORARY)
+            temporary = self._root / _TEMPORARY / secrets.token_hex(16)
+            try:
+                self._write(temporary, data, sync=False)
+                temporary.rename(path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+            with self._lock:
+                self._unflushed.append(path)
+        except FileExistsError:
+            raise ObjectExistsError(f"{name} exists already in the repository {self.place}") from None
+        except OSError as error:
+            raise self._failed("be written", error) from None
+
+    def get(self, name: str, limit: int, into: memoryview | None = None) -> memoryview:
+        """See `Storage.get`."""
+        try:
+            with self._opened(name) as file:
+                size = os.fstat(file).st_size
+                if size > limit:
+                    raise IntegrityError(f"{name} has {size} bytes where at most {limit} belong")
+                target = into if into is not None and len(into) >= size else memoryview(bytearray(size))
+                target = target[:size]
+                count = _read_into(file, target)
+                if size >= 1 << 20:
+                    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+                return target[:count]
+        except OSError as error:
+            raise self._failed("be read", error, name) from None
+
+    def head(self, name: str, count: int) -> memoryview:
+        """See `Storage.head`."""
+        try:
+            with self._opened(name) as file:
+                target = memoryview(bytearray(min(count, os.fstat(file).st_size)))
+                return target[: _read_into(file, target)]
+        except OSError as error:
+            raise self._failed("be read", error, name) from None
+
+    def size(self, name: str) -> int | None:
+        """See `Storage.size`."""
+        try:
+            return self._path(name).lstat().st_size
+        except FileNotFoundError:
+            self._present()
+            return None
+        except OSError as error:
+            raise self._failed("be read", error, name) from None
+
+    def list(self, prefix: str) -> Iterator[Stored]:
+        """See `Storage.list`."""
+        try:
+            yield from self._walk(self._path(prefix), prefix)
+        except OSError as error:
+            raise self._failed("be listed", error) from None
+
+    def delete(self, name: str) -> None:
+        """See `Storage.delete`."""
+        try:
+            self._path(name).unlink(missing_ok=True)
+        except OSError as error:
+            raise self._failed("be changed", error) from None
+
+    def flush(self) -> None:
+        """Wait for the disk: every new object, then the folders that hold them."""
+        with self._lock:
+            paths, self._unflushed = self._unflushed, []
+        try:
+            for path in paths:
+                _sync(path)
+            for folder in {path.parent for path in paths}:
+                _sync(folder)
+        except OSError as error:
+            raise self._failed("be written", error) from None
+
+    def _path(self, name: str) -> Path:
+        parts = name.split("/")
+        if any(part in ("", ".", "..") for part in parts):
+            raise RepositoryError(f"{name!r} is no object's name")
+        return self._root.joinpath(*parts)
+
+    def _make_folder(self, folder: Path) -> None:
+        if folder in self._folders:
+            return
+        self._present()
+        missing = []
+        while not folder.is_dir():
+            missing.append(folder)
+            folder = folder.parent
+        for new in reversed(missing):
+            new.mkdir(mode=0o700, exist_ok=True)
+            _sync(new.parent)
+        with self._lock:
+            self._folders.update(missing or [folder])
+
+    def _present(self) -> None:
+        """Fail when the whole folder has gone: an unplugged disk is not an empty repository."""
+        if not self._root.is_dir():
+            raise self._failed("be reached", FileNotFoundError(errno.ENOENT, "there is no such folder"))
+
+    @contextlib.contextmanager
+    def _opened(self, name: str) -> Iterator[int]:
+        try:
+            file = os.open(self._path(name), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            self._present()
+            raise MissingObjectError(
+                f"{name} is missing from the repository {self.place}",
+                next="Run propolis repository check, and use another backup or a copy of the repository",
+            ) from None
+        try:
+            yield file
+        finally:
+            os.close(file)
+
+    def _create(self, path: Path, data: bytes | bytearray | memoryview) -> None:
+        self._write(path, data, sync=True)
+        _sync(path.parent)
+
+    def _write(self, path: Path, data: bytes | bytearray | memoryview, *, sync: bool) -> None:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(file, view) :]
+            if sync:
+                os.fsync(file)
+            elif len(data) >= 1 << 20:
+                # Begins the writing back, and keeps the backup out of the page cache.
+                os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(file)
+
+    def _walk(self, folder: Path, prefix: str) -> Iterator[Stored]:
+        try:
+            entries = os.scandir(folder)
+        except FileNotFoundError:
+            self._present()
+            return
+        with entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    yield from self._walk(folder / entry.name, f"{prefix}/{entry.name}")
+                    continue
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue  # removed since it was listed
+                yield Stored(f"{prefix}/{entry.name}", status.st_size, status.st_mtime_ns)
+
+    def _failed(self, what: str, error: OSError, name: str = "") -> RepositoryError:
+        where = f"{name} in the repository {self.place}" if name else f"The repository {self.place}"
+        advice = {
+            errno.ENOSPC: "Free some space there, then start again: what was stored is not stored again",
+            errno.EDQUOT: "Raise the quota or free some space there, then start again",
+            errno.EACCES: "Run as a user who may use the folder, or change its owner",
+            errno.EPERM: "Run as a user who may use the folder, or change its owner",
+            errno.EROFS: "Mount it writable",
+            errno.ENOENT: "Mount or create the folder; propolis repository init makes a new repository",
+        }
+        reason = error.strerror or str(error)
+        return RepositoryError(f"{where} can't {what}: {reason}", next=advice.get(error.errno or 0, ""))
+
+
+def _read_into(file: int, target: memoryview) -> int:
+    """Fill `target` from the file's beginning; fewer bytes than it has room for mean the file ended."""
+    done = 0
+    while done < len(target):
+        count = os.preadv(file, [target[done:]], done)
+        if count == 0:
+            break
+        done += count
+    return done
+
+
+def _sync(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

@@ -1,0 +1,192 @@
+"""A backup's manifest: header, one line an entry, end line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+
+from propolis.errors import IntegrityError
+from propolis.repository.keys import Identity
+from propolis.repository.layout import FORMAT, RepositoryKey, check_name, parse_manifest_name
+from propolis.repository.model import BackupId, Entry, EntryType, Header, ObjectMeta
+from propolis.repository.text import escape, read_header, read_lines, unescape
+
+FIELDS = 13
+_TYPES: dict[bytes, EntryType] = {b"d": "d", b"f": "f", b"l": "l", b"o": "o"}
+
+
+class Manifest:
+    """One backup's description, read from the repository and proven genuine."""
+
+    def __init__(
+        self, id: BackupId, name: str, stored: memoryview, header: Header, identities: Sequence[Identity]
+    ) -> None:
+        self.id = id
+        self.name = name
+        self.header = header
+        self._stored = stored
+        self._identities = identities
+
+    @classmethod
+    def load(
+        cls, id: BackupId, name: str, stored: memoryview, identities: Sequence[Identity], key: RepositoryKey
+    ) -> Manifest:
+        """Check the stored bytes against name and proof; raises `IntegrityError`, or `WrongKeyError`."""
+        check_name(name, stored)
+        line = read_header(stored, identities, name, whole=True)
+        header = parse_header(line or b"", name)
+        for _ in read_lines(stored, identities, key, name):
+            pass
+        return cls(id, name, stored, header, identities)
+
+    def lines(self) -> Iterator[bytes]:
+        """The entries' lines, unparsed, in order."""
+        for block in read_lines(self._stored, self._identities, None, self.name):
+            yield from block
+
+    def entries(self, tree: str | None = None, wanted: Callable[[bytes], bool] | None = None) -> Iterator[Entry]:
+        """The entries in order (a directory before what is in it), of one tree or all; `wanted` filters by path."""
+        mark = escape(tree.encode()) if tree is not None else None
+        for line in self.lines():
+            fields = line.split(b"\t", 11)
+            if mark is not None and (len(fields) < 11 or fields[9] != mark):
+                continue
+            entry = parse_entry(line, self.name)
+            if wanted is None or wanted(entry.path):
+                yield entry
+
+
+def parse_header(line: bytes, name: str) -> Header:
+    """A manifest's first line; its time has to be the one in the manifest's name."""
+    try:
+        header = msgspec.json.decode(line, type=Header)
+    except msgspec.MsgspecError as error:
+        raise IntegrityError(f"{name} is damaged: its header can't be understood ({error})") from None
+    if header.format != FORMAT:
+        raise IntegrityError(f"{name} has format {header.format}, which this Propolis doesn't know")
+    named = parse_manifest_name(name)
+    if named is None or header.ended.replace("-", "").replace(":", "") != named[0]:
+        raise IntegrityError(f"{name} is not called by its own time", next="Do not restore from it")
+    return header
+
+
+def format_entry(entry: Entry) -> bytes:
+    """An entry's line."""
+    return b"\t".join(
+        (
+            entry.type.encode(),
+            b"%o" % entry.mode,
+            b"%d" % entry.uid,
+            b"%d" % entry.gid,
+            escape(entry.user.encode("utf-8", "surrogateescape")),
+            escape(entry.group.encode("utf-8", "surrogateescape")),
+            b"%d" % entry.mtime_ns,
+            b"%d" % entry.size,
+            b"%d" % entry.inode,
+            escape(entry.tree.encode()),
+            escape(entry.path),
+            entry.segments or b"-",
+            escape(entry.extra),
+        )
+    )
+
+
+def parse_entry(line: bytes, name: str) -> Entry:
+    """The reverse of `format_entry`; raises `IntegrityError`."""
+    fields = line.split(b"\t")
+    try:
+        if len(fields) != FIELDS:
+            raise ValueError
+        entry = Entry(
+            _TYPES[fields[0]],
+            int(fields[1], 8),
+            int(fields[2]),
+            int(fields[3]),
+            unescape(fields[4]).decode("utf-8", "surrogateescape"),
+            unescape(fields[5]).decode("utf-8", "surrogateescape"),
+            int(fields[6]),
+            int(fields[7]),
+            int(fields[8]),
+            unescape(fields[9]).decode(),
+            unescape(fields[10]),
+            b"" if fields[11] == b"-" else fields[11],
+            unescape(fields[12]),
+        )
+        if min(entry.mode, entry.uid, entry.gid, entry.size, entry.inode) < 0:
+            raise ValueError
+    except (ValueError, KeyError):
+        raise IntegrityError(f"{name} is damaged: an entry can't be understood") from None
+    return entry
+
+
+def segment_ids(field: bytes, name: str) -> list[bytes]:
+    """The 32-byte IDs in an entry's `segments`."""
+    if not field:
+        return []
+    try:
+        ids = [bytes.fromhex(part.decode()) for part in field.split(b",")]
+    except (ValueError, UnicodeDecodeError):
+        raise IntegrityError(f"{name} is damaged: an entry's segments can't be understood") from None
+    if any(len(segment) != 32 for segment in ids):
+        raise IntegrityError(f"{name} is damaged: an entry's segments can't be understood")
+    return ids
+
+
+def object_extra(meta: ObjectMeta) -> bytes:
+    """What an entry keeps of an object besides key, size and time."""
+    rest = msgspec.structs.replace(meta, key="", size=0, last_modified_ns=0)
+    return msgspec.json.encode(rest)
+
+
+def object_meta(entry: Entry, name: str) -> ObjectMeta:
+    """The reverse, from a whole entry."""
+    try:
+        meta = msgspec.json.decode(entry.extra, type=ObjectMeta)
+        key = entry.path.decode()
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise IntegrityError(f"{name} is damaged: an object's attributes can't be understood") from None
+    return msgspec.structs.replace(meta, key=key, size=entry.size, last_modified_ns=entry.mtime_ns)
+
+
+class ParentCursor:
+    """Walks a parent's entries beside a sorted scan, to recognise what did not change, in constant memory."""
+
+    def __init__(self, parent: Manifest) -> None:
+        self._parent = parent
+        self._lines = parent.lines()
+        self._current: list[bytes] | None = None
+        self._tree = b""
+        self._advance()
+
+    def start(self, tree: str) -> None:
+        """Go to the beginning of a tree; trees in the parent's own order cost nothing."""
+        self._tree = escape(tree.encode())
+        for _ in range(2):
+            while self._current is not None and self._current[9] != self._tree:
+                self._advance()
+            if self._current is not None:
+                return
+            self._lines = self._parent.lines()
+            self._advance()
+
+    def find(self, path: bytes) -> list[bytes] | None:
+        """The parent's fields for this path, if it has it. Paths must be asked for in `order`."""
+        wanted = order(path)
+        while self._current is not None and self._current[9] == self._tree:
+            here = order(unescape(self._current[10]))
+            if here == wanted:
+                return self._current
+            if here > wanted:
+                return None
+            self._advance()
+        return None
+
+    def _advance(self) -> None:
+        line = next(self._lines, None)
+        self._current = None if line is None else line.split(b"\t")
+
+
+def order(path: bytes) -> bytes:
+    """What entries of a tree are sorted by: a directory, then what is in it, names bytewise."""
+    return b"" if path == b"." else path.replace(b"/", b"\0")

@@ -1,0 +1,125 @@
+"""Packs: several segments, compressed where it pays, encrypted, in one object named by its hash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import zstandard
+from blake3 import blake3
+
+from propolis.errors import IntegrityError
+from propolis.repository import age
+from propolis.repository.index import Codec, Pack, PackedSegments
+from propolis.repository.keys import Identity, Recipient
+from propolis.repository.layout import pack_name
+from propolis.repository.storage import Storage
+
+_LEVEL = 1
+_SAMPLE = 8 << 10
+
+
+class Compressibility:
+    """Says whether bytes are worth compressing, by compressing a little of them."""
+
+    def __init__(self) -> None:
+        self._compressor = zstandard.ZstdCompressor(level=_LEVEL)
+
+    def worth(self, data: memoryview) -> bool:
+        """True when samples of `data` shrink by a tenth or more."""
+        size = len(data)
+        if size <= 3 * _SAMPLE:
+            starts: Sequence[int] = (max(0, size // 2 - _SAMPLE // 2),)
+        else:
+            starts = (size // 8, size // 2, size - size // 8 - _SAMPLE)
+        samples = [data[start : start + _SAMPLE] for start in starts]
+        packed = sum(len(self._compressor.compress(sample)) for sample in samples)
+        return packed < 0.9 * sum(len(sample) for sample in samples)
+
+
+class PackMaker:
+    """Turns plain bytes into a stored pack. Not for several threads; its output buffer is used again and again."""
+
+    def __init__(self, storage: Storage, recipients: Sequence[Recipient], segment_bytes: int) -> None:
+        self._storage = storage
+        self._recipients = recipients
+        # zstd may grow what it can't shrink, by less than 1 in 256.
+        worst = age.sealed_size(segment_bytes + segment_bytes // 256 + 1024, len(recipients))
+        self._out = memoryview(bytearray(worst))
+        self._compressor = zstandard.ZstdCompressor(level=_LEVEL)
+
+    def store(self, plain: memoryview, segments: Sequence[tuple[bytes, int, int]], codec: Codec) -> PackedSegments:
+        """Write a pack of these plain bytes; `segments` are (ID, offset, length)."""
+        hasher = blake3()
+        pieces = self._compressed(plain) if codec == "zstd" else age.slices(plain)
+        size = age.seal(pieces, self._recipients, self._out, hasher)
+        digest = hasher.hexdigest()
+        self._storage.put(pack_name(digest), self._out[:size])
+        return PackedSegments(Pack(digest, size, len(plain), codec), tuple(segments))
+
+    def _compressed(self, plain: memoryview) -> Iterator[bytes]:
+        chunker = self._compressor.chunker(size=len(plain), chunk_size=age.CHUNK)
+        for start in range(0, len(plain), 1 << 20):
+            yield from chunker.compress(plain[start : start + (1 << 20)])
+        yield from chunker.finish()  # type: ignore[no-untyped-call]
+
+
+class PackOpener:
+    """Reads packs. Not for several threads; what it returns is valid until the next call."""
+
+    def __init__(self, storage: Storage, identities: Sequence[Identity]) -> None:
+        self._storage = storage
+        self._identities = identities
+        self._stored = memoryview(b"")
+        self._plain = memoryview(b"")
+
+    def fetch(self, pack: Pack) -> memoryview:
+        """A pack's stored bytes, of exactly the size that the index says."""
+        if len(self._stored) < pack.stored:
+            self._stored = memoryview(bytearray(pack.stored))
+        name = pack_name(pack.hash)
+        stored = self._storage.get(name, pack.stored, self._stored)
+        if len(stored) != pack.stored:
+            raise IntegrityError(
+                f"{name} is cut short: it has {len(stored)} of {pack.stored} bytes",
+                next="Use another backup or a copy of the repository",
+            )
+        return stored
+
+    def open(self, pack: Pack, stored: memoryview) -> memoryview:
+        """Its plain bytes, never more than the index says. Segments are the caller's to check."""
+        if len(self._plain) < pack.plain:
+            self._plain = memoryview(bytearray(pack.plain))
+        name = pack_name(pack.hash)
+        plain = self._plain[: pack.plain]
+        if pack.codec == "plain":
+            size = age.open_into(stored, self._identities, plain, name)
+        else:
+            size = self._inflate(stored, plain, name)
+        if size != pack.plain:
+            raise IntegrityError(f"{name} is damaged: it holds {size} bytes where {pack.plain} belong")
+        return plain
+
+    def _inflate(self, stored: memoryview, plain: memoryview, name: str) -> int:
+        pieces = age.open_pieces(stored, self._identities, name)
+        decompressor = zstandard.ZstdDecompressor(max_window_size=64 << 20)
+        done = 0
+        try:
+            with decompressor.stream_reader(_Pieces(pieces), read_across_frames=True) as reader:  # type: ignore[arg-type]
+                while done < len(plain):
+                    count = reader.readinto(plain[done : done + (1 << 20)])
+                    if not count:
+                        break
+                    done += count
+                if reader.read(1):
+                    raise IntegrityError(f"{name} is damaged: it holds more than {len(plain)} bytes")
+        except zstandard.ZstdError:
+            raise IntegrityError(f"{name} is damaged: it can't be decompressed") from None
+        return done
+
+
+class _Pieces:
+    def __init__(self, pieces: Iterator[memoryview]) -> None:
+        self._pieces = pieces
+
+    def read(self, size: int = -1) -> bytes:
+        return bytes(next(self._pieces, b""))

@@ -1,0 +1,212 @@
+"""A repository: opened, listed, and the way to its backups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from propolis.errors import IntegrityError, RepositoryError
+from propolis.repository import age, layout
+from propolis.repository.index import SegmentTable, index_lines
+from propolis.repository.keys import Identity, Recipient
+from propolis.repository.layout import INDEX_LIMIT, MANIFEST_LIMIT, RepositoryKey, check_name, parse_manifest_name
+from propolis.repository.locks import Lease, LeaseKind
+from propolis.repository.manifest import Manifest, parse_header
+from propolis.repository.model import BackupId, BackupSummary, Observer
+from propolis.repository.storage import Location, Storage, Stored
+from propolis.repository.text import read_header
+from propolis.repository.writer import Writer
+
+Names = list[str]
+_BEGINNING = 192 << 10
+
+
+class Repository:
+    """An open repository. Safe to use from several threads."""
+
+    def __init__(self, storage: Storage, identities: Sequence[Identity]) -> None:
+        self.storage = storage
+        self.identities = list(identities)
+        self.info = layout.read_info(storage)
+        self.ring = layout.read_key_ring(storage, self.info)
+        self._key = layout.unlock(self.ring, identities, storage.place) if identities else None
+
+    @classmethod
+    def init(
+        cls,
+        location: Location,
+        recovery: Sequence[Recipient],
+        host: Identity | None = None,
+        *,
+        packs_readable_by_host: bool = False,
+    ) -> Repository:
+        """Make a repository and open it with the host's identity.
+
+        Everything in it is encrypted to the recovery recipients; manifests and indexes to the host's key too.
+        Raises `RepositoryError` when there is one already or the place can't be used.
+        """
+        storage = location.storage()
+        hosts = [host.recipient] if host else []
+        layout.create(storage, recovery, hosts, packs_readable_by_host=packs_readable_by_host)
+        return cls(storage, [host] if host else [])
+
+    @classmethod
+    def open(cls, location: Location, identities: Sequence[Identity]) -> Repository:
+        """Open a repository with host or recovery identities.
+
+        Without any, only what needs no key can be done. Raises `RepositoryError`: unreachable, no repository,
+        newer format, keys that don't fit; `IntegrityError` when its describing objects are damaged.
+        """
+        return cls(location.storage(), identities)
+
+    @property
+    def key(self) -> RepositoryKey:
+        """The repository's own key; `RepositoryError` when it was opened without an identity."""
+        if self._key is None:
+            raise RepositoryError(
+                f"The repository {self.storage.place} was opened without a key",
+                next=f"Give the host's key or the recovery key of {' or '.join(self.ring.recovery)}",
+            )
+        return self._key
+
+    @property
+    def reads_packs(self) -> bool:
+        """Whether one of the identities opens packs, that is, can restore."""
+        recipients = self.ring.pack_recipients()
+        return any(identity.recipient in recipients for identity in self.identities)
+
+    def require_pack_key(self) -> None:
+        """Raise `RepositoryError` naming the key that is needed when packs can't be opened."""
+        if not self.reads_packs:
+            raise RepositoryError(
+                f"The key given can't read the data in {self.storage.place}",
+                next=f"Give the recovery key: the identity of {' or '.join(self.ring.recovery)}",
+            )
+
+    def lease(self, kind: LeaseKind) -> Lease:
+        """A lease for a `with` block; raises `BusyError` when another's is in the way."""
+        return Lease(self.storage, kind)
+
+    def names(self) -> list[tuple[BackupId, str]]:
+        """IDs and object names of all backups, oldest first; needs no key."""
+        found = []
+        for stored in self.storage.list("manifests"):
+            parsed = parse_manifest_name(stored.name)
+            if parsed:
+                found.append((BackupId(f"{parsed[0]}-{parsed[1][:8]}"), stored.name))
+        return sorted(found)
+
+    def list(self, stack: str | None = None) -> list[BackupSummary]:
+        """All backups, newest last, of one stack or all.
+
+        Only the beginning of each manifest is read. Raises `IntegrityError` for one that can't be.
+        """
+        stored = [item for item in self.storage.list("manifests") if parse_manifest_name(item.name)]
+        summaries = [self._summary(item) for item in sorted(stored, key=lambda item: item.name)]
+        return [summary for summary in summaries if stack is None or summary.header.stack == stack]
+
+    def resolve(self, text: str, stack: str | None = None) -> BackupId:
+        """The backup that `latest` or a unique prefix of an ID means; `RepositoryError` when none or several."""
+        if text == "latest":
+            newest = self.latest(stack)
+            if newest is None:
+                raise RepositoryError(f"The repository {self.storage.place} has no backup", next="Make one first")
+            return newest
+        fitting = [id for id, _ in self.names() if text and id.startswith(text)]
+        if len(fitting) == 1:
+            return fitting[0]
+        if fitting:
+            raise RepositoryError(
+                f"{text!r} fits {len(fitting)} backups: {', '.join(fitting[:5])}", next="Give more of the ID"
+            )
+        raise RepositoryError(
+            f"The repository {self.storage.place} has no backup {text!r}", next="See propolis list for the IDs"
+        )
+
+    def latest(self, stack: str | None = None) -> BackupId | None:
+        """The newest backup, of one stack or all; None when there is none. Damage is not passed over."""
+        for id, name in reversed(self.names()):
+            if stack is None:
+                return id
+            size = self.storage.size(name)
+            if self._summary(Stored(name, size or 0, 0)).header.stack == stack:
+                return id
+        return None
+
+    def summary(self, id: BackupId) -> BackupSummary:
+        """What `list` tells of one backup."""
+        name = self._name(id)
+        return self._summary(Stored(name, self.storage.size(name) or 0, 0))
+
+    def manifest(self, id: BackupId) -> Manifest:
+        """A backup's manifest, whole and proven; raises `IntegrityError` when it is damaged."""
+        name = self._name(id)
+        return Manifest.load(id, name, self.storage.get(name, MANIFEST_LIMIT), self.identities, self.key)
+
+    def writer(
+        self,
+        stack: str,
+        parent: str | None = "latest",
+        observer: Observer | None = None,
+        workers: int | None = None,
+    ) -> Writer:
+        """A new backup of `stack`, for a `with` block.
+
+        `parent`: an ID, `latest` (the stack's newest readable backup), or None to read everything.
+        """
+        unreadable: Names = []
+        manifest: Manifest | None = None
+        if parent == "latest":
+            manifest = self._newest_readable(stack, unreadable)
+        elif parent is not None:
+            manifest = self.manifest(self.resolve(parent))
+        return Writer(self, stack, manifest, unreadable, observer, workers)
+
+    def index_names(self) -> Iterator[str]:
+        """Names of the index objects."""
+        for stored in self.storage.list("indexes"):
+            yield stored.name
+
+    def load_table(self) -> SegmentTable:
+        """Every segment that the indexes know; raises `IntegrityError` when one of them is damaged."""
+        table = SegmentTable()
+        for name in sorted(self.index_names()):
+            stored = self.storage.get(name, INDEX_LIMIT)
+            check_name(name, stored)
+            table.add_index(index_lines(stored, self.identities, self.key, name), name)
+        table.seal()
+        return table
+
+    def _name(self, id: BackupId) -> str:
+        for known, name in self.names():
+            if known == id:
+                return name
+        raise RepositoryError(f"The repository {self.storage.place} has no backup {id}", next="See propolis list")
+
+    def _summary(self, stored: Stored) -> BackupSummary:
+        parsed = parse_manifest_name(stored.name)
+        if parsed is None:
+            raise IntegrityError(f"{stored.name} is no manifest's name")
+        beginning = self.storage.head(stored.name, _BEGINNING)
+        whole = len(beginning) >= stored.size
+        try:
+            line = read_header(beginning, self.identities, stored.name, whole=whole)
+            if line is None:
+                rest = self.storage.get(stored.name, MANIFEST_LIMIT)
+                line = read_header(rest, self.identities, stored.name, whole=True)
+        except age.WrongKeyError as error:
+            raise RepositoryError(
+                str(error), next=f"Give the host's key or the recovery key of {' or '.join(self.ring.recovery)}"
+            ) from None
+        header = parse_header(line or b"", stored.name)
+        return BackupSummary(BackupId(f"{parsed[0]}-{parsed[1][:8]}"), header, stored.size)
+
+    def _newest_readable(self, stack: str, unreadable: Names) -> Manifest | None:
+        """The stack's newest backup that is whole. Damaged ones are named in the new backup's facts."""
+        for id, name in reversed(self.names()):
+            try:
+                size = self.storage.size(name) or 0
+                if self._summary(Stored(name, size, 0)).header.stack == stack:
+                    return self.manifest(id)
+            except IntegrityError:
+                unreadable.append(id)
+        return None

@@ -1,0 +1,125 @@
+"""Where a repository's objects lie: one small Protocol, a folder and S3 behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from propolis.config.schema import RepositoryConfig, SecretRef
+from propolis.errors import ConfigError, IntegrityError, RepositoryError
+
+
+class MissingObjectError(IntegrityError):
+    """An object that must be there is not."""
+
+
+class ObjectExistsError(RepositoryError):
+    """An object that was to be created is there already."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One object as a listing shows it."""
+
+    name: str
+    size: int
+    modified_ns: int
+    """By the storage's own clock."""
+
+
+class Storage(Protocol):
+    """Objects by name. All methods may be called from any thread.
+
+    They raise `MissingObjectError`, `ObjectExistsError` or another `RepositoryError`.
+    """
+
+    @property
+    def place(self) -> str:
+        """Where this is, for people."""
+        ...
+
+    def put(self, name: str, data: bytes | bytearray | memoryview, *, create: bool = False) -> None:
+        """Store an object atomically; durable after `flush`. `create`: fail when it exists; durable at once."""
+        ...
+
+    def get(self, name: str, limit: int, into: memoryview | None = None) -> memoryview:
+        """A whole object; `IntegrityError` if larger than `limit` bytes. `into` may be used for it, or not."""
+        ...
+
+    def head(self, name: str, count: int) -> memoryview:
+        """The first `count` bytes, fewer when the object is smaller."""
+        ...
+
+    def size(self, name: str) -> int | None:
+        """Bytes of an object, None when there is none."""
+        ...
+
+    def list(self, prefix: str) -> Iterator[Stored]:
+        """Objects whose name begins with the folder `prefix`, in any order."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove an object; nothing happens when there is none."""
+        ...
+
+    def flush(self) -> None:
+        """Return once everything put before is durable."""
+        ...
+
+    def prepare(self) -> None:
+        """Make the storage usable for a new repository (create the folder)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a repository is and how to reach it."""
+
+    url: str
+    """An absolute folder, or `s3://bucket/prefix`."""
+    endpoint: str | None = None
+    region: str = "us-east-1"
+    access_key: str | None = field(default=None, repr=False)
+    secret_key: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_config(cls, config: RepositoryConfig, base: Path | None = None) -> Location:
+        """The location that the configuration names; relative secret files are looked for in `base`."""
+        return cls(
+            config.url,
+            config.endpoint,
+            config.region,
+            _secret(config.access_key, base),
+            _secret(config.secret_key, base),
+        )
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder of this host."""
+        return "://" not in self.url
+
+    def storage(self) -> Storage:
+        """The storage there; `ConfigError` when the URL is of no known kind. Nothing is contacted yet."""
+        if self.is_folder:
+            from propolis.repository.folder import FolderStorage
+
+            folder = Path(self.url)
+            if not folder.is_absolute():
+                raise ConfigError(f"repository.url: the folder {self.url!r} is not an absolute path")
+            return FolderStorage(folder)
+        if self.url.startswith("s3://"):
+            from propolis.repository.objectstore import S3Storage
+
+            return S3Storage(self)
+        raise ConfigError(f"repository.url: {self.url!r} is neither an absolute folder nor s3://bucket/prefix")
+
+
+def _secret(reference: SecretRef | None, base: Path | None) -> str | None:
+    if reference is None:
+        return None
+    from propolis.config import secrets
+
+    resolve: Any = secrets.resolve
+    return str(resolve(reference, base))

@@ -1,0 +1,112 @@
+"""A folder that is being restored into: nothing outside of it can be reached, whatever a manifest says.
+
+Every path is walked from the folder's own descriptor, one name at a time, without following links. Links are made
+last, when nothing is written any more.
+"""
+
+from __future__ import annotations
+
+import collections
+import ctypes
+import os
+from pathlib import Path
+
+from propolis.errors import IntegrityError, PropolisError
+
+_OPEN_FOLDERS = 128
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Times:
+    """Mode, owner and time to give to something written."""
+
+    __slots__ = ("gid", "mode", "mtime_ns", "uid")
+
+    def __init__(self, mode: int, owner: tuple[int, int] | None, mtime_ns: int) -> None:
+        self.mode = mode
+        self.uid, self.gid = owner if owner is not None else (-1, -1)
+        self.mtime_ns = mtime_ns
+
+    def give(self, file: int) -> None:
+        """Set them on an open file or folder; the owner first, since changing it clears bits of the mode."""
+        if self.uid >= 0 or self.gid >= 0:
+            os.fchown(file, self.uid, self.gid)
+        os.fchmod(file, self.mode)
+        os.utime(file, ns=(self.mtime_ns, self.mtime_ns))
+
+
+def safe_parts(path: bytes, where: str) -> list[bytes]:
+    """A relative path's names; raises `IntegrityError` for any that could lead elsewhere."""
+    parts = path.split(b"/")
+    if len(path) > 4095 or b"\0" in path or any(part in (b"", b".", b"..") or len(part) > 255 for part in parts):
+        raise IntegrityError(f"{where} is no path inside of a folder", next="Do not restore from this backup")
+    return parts
+
+
+def new_folder(target: Path) -> int:
+    """Make the folder, or take an empty one, private until all is written; its descriptor."""
+    try:
+        target.mkdir(mode=0o700, parents=True, exist_ok=True)
+        root = os.open(target, _FOLDER)
+    except OSError as error:
+        raise unwritable(target, error) from None
+    try:
+        if os.listdir(root):  # noqa: PTH208 - by descriptor
+            raise PropolisError(
+                f"The folder {target} is not empty", left="It was not touched", next="Name an empty one"
+            )
+        os.fchmod(root, 0o700)
+    except BaseException:
+        os.close(root)
+        raise
+    return root
+
+
+def unwritable(target: Path, error: OSError) -> PropolisError:
+    """The error for a target that can't be written."""
+    name = f" ({os.fsdecode(error.filename)})" if error.filename else ""
+    return PropolisError(
+        f"The restored data can't be written to {target}{name}: {error.strerror or error}",
+        next="Free space or correct the permissions there, then restore again",
+    )
+
+
+def sync_filesystem(root: int) -> None:
+    """Return once all that was written to the file system is on the disk; raises `OSError`."""
+    if _libc.syncfs(root) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+class Folders:
+    """Open descriptors of folders below a root, a bounded number. Not for several threads."""
+
+    def __init__(self, root: int) -> None:
+        self._root = root
+        self._open: collections.OrderedDict[bytes, int] = collections.OrderedDict()
+
+    def of(self, path: bytes) -> tuple[int, bytes]:
+        """The descriptor of the folder that holds `path`, and the name in it."""
+        parent, _, name = path.rpartition(b"/")
+        return self.folder(parent), name
+
+    def folder(self, path: bytes) -> int:
+        """The descriptor of a folder; valid until the next call. The root is the empty path."""
+        if not path:
+            return self._root
+        found = self._open.get(path)
+        if found is not None:
+            self._open.move_to_end(path)
+            return found
+        parent, _, name = path.rpartition(b"/")
+        file = os.open(name, _FOLDER, dir_fd=self.folder(parent))
+        while len(self._open) >= _OPEN_FOLDERS:
+            os.close(self._open.popitem(last=False)[1])
+        self._open[path] = file
+        return file
+
+    def close(self) -> None:
+        """Close all but the root."""
+        while self._open:
+            os.close(self._open.popitem()[1])

@@ -1,0 +1,172 @@
+"""Checks a backup: manifest and indexes, presence of packs, their stored bytes, and with the key all content."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from propolis.errors import IntegrityError
+from propolis.repository.fetch import check_segment, label, places, side_by_side
+from propolis.repository.index import SegmentTable
+from propolis.repository.layout import hash_name, pack_name
+from propolis.repository.manifest import Manifest, segment_ids
+from propolis.repository.model import BackupId, Finding, Observer, Stats, VerifyLevel, VerifyResult
+from propolis.repository.packs import PackOpener
+
+if TYPE_CHECKING:
+    from propolis.repository.repository import Repository
+
+_SHOWN = 20
+_FINDINGS = 1000
+_Wanted = dict[int, list[tuple[int, int, bytes]]]
+"""pack number → (offset, length, segment ID) of what the backup needs of it"""
+
+
+def verify(
+    repository: Repository,
+    id: BackupId,
+    level: VerifyLevel = "manifest",
+    *,
+    sample: float = 10.0,
+    observer: Observer | None = None,
+) -> VerifyResult:
+    """Check a backup; look at `ok` of the result.
+
+    `manifest`: manifest and indexes are whole and genuine, every segment is known and every pack has its expected
+    size. `sample`: also reads `sample` percent of the packs, chosen at random (one at least). `full`: reads them all.
+    Packs read are compared with their names and, when an identity opens them, decrypted and every segment's content
+    checked. What is damaged is in the result; raises `RepositoryError` when the repository can't be read at all.
+    """
+    try:
+        manifest = repository.manifest(id)
+        table = repository.load_table()
+    except IntegrityError as error:
+        return VerifyResult(id, level, 0, 0, 0, 0, 0, False, (Finding(str(error), "manifests or indexes"),))
+    check = _Check(repository, manifest, table, observer)
+    check.structure()
+    check.presence()
+    chosen = sorted(check.wanted)
+    if level == "manifest":
+        chosen = []
+    elif level == "sample" and chosen:
+        count = min(len(chosen), max(1, round(len(chosen) * sample / 100)))
+        chosen = random.SystemRandom().sample(chosen, count)
+    decrypted = repository.reads_packs and bool(chosen)
+    check.read([number for number in chosen if number not in check.damaged])
+    check.name_entries()
+    return VerifyResult(
+        id,
+        level,
+        check.files,
+        check.bytes,
+        len(check.wanted),
+        check.stats.packs,
+        check.stats.read,
+        decrypted,
+        tuple(check.findings),
+    )
+
+
+class _Check:
+    def __init__(
+        self, repository: Repository, manifest: Manifest, table: SegmentTable, observer: Observer | None
+    ) -> None:
+        self._repository, self._manifest, self._table, self._observer = repository, manifest, table, observer
+        self._lock = threading.Lock()
+        self.stats = Stats()
+        self.findings: list[Finding] = []
+        self.wanted: _Wanted = {}
+        self.damaged: dict[int, str] = {}
+        self.files = 0
+        self.bytes = 0
+
+    def structure(self) -> None:
+        """Every entry can be read and every segment is known; trees have what the header states."""
+        manifest, name = self._manifest, self._manifest.name
+        counts: dict[str, list[int]] = {tree.name: [0, 0, 0] for tree in manifest.header.trees}
+        seen: set[bytes] = set()
+        for line in manifest.entries():
+            count = counts.get(line.tree)
+            if count is None:
+                self._found(f"{label(line)} belongs to no tree of the backup", name)
+                continue
+            count[0] += 1
+            if line.type in "fo":
+                count[1] += 1
+                count[2] += line.size
+            try:
+                found = places(self._table, line, name)
+            except IntegrityError as error:
+                self._found(str(error), name, (label(line),), 1)
+                continue
+            for segment, place in found:
+                if segment not in seen:
+                    seen.add(segment)
+                    self.wanted.setdefault(place.pack, []).append((place.offset, place.length, segment))
+        for tree in manifest.header.trees:
+            if counts[tree.name] != [tree.entries, tree.files, tree.bytes]:
+                self._found(f"The tree {tree.name} has not the entries that the header states", name)
+            self.files += counts[tree.name][1]
+            self.bytes += counts[tree.name][2]
+
+    def presence(self) -> None:
+        """Every pack is there, with the size that the index states."""
+        sizes = {stored.name: stored.size for stored in self._repository.storage.list("packs")}
+        for number in self.wanted:
+            pack = self._table.packs[number]
+            size = sizes.get(pack_name(pack.hash))
+            if size is None:
+                self._damage(number, f"{pack_name(pack.hash)} is missing")
+            elif size != pack.stored:
+                self._damage(number, f"{pack_name(pack.hash)} has {size} bytes instead of {pack.stored}")
+
+    def read(self, numbers: list[int]) -> None:
+        """Read these packs whole and check what can be checked."""
+
+        def make() -> Callable[[int], None]:
+            opener = PackOpener(self._repository.storage, self._repository.identities)
+            return lambda number: self._read(opener, number)
+
+        side_by_side(numbers, make)
+
+    def name_entries(self) -> None:
+        """Turn damaged packs into findings that name the files they hit."""
+        if not self.damaged:
+            return
+        hit: dict[int, list[str]] = {number: [] for number in self.damaged}
+        counts = dict.fromkeys(self.damaged, 0)
+        for entry in self._manifest.entries():
+            found = (self._table.find(segment) for segment in segment_ids(entry.segments, self._manifest.name))
+            for number in {place.pack for place in found if place is not None} & self.damaged.keys():
+                counts[number] += 1
+                if len(hit[number]) < _SHOWN:
+                    hit[number].append(label(entry))
+        for number, what in self.damaged.items():
+            self._found(what, pack_name(self._table.packs[number].hash), tuple(hit[number]), counts[number])
+
+    def _read(self, opener: PackOpener, number: int) -> None:
+        pack = self._table.packs[number]
+        try:
+            stored = opener.fetch(pack)
+            self.stats.add(packs=1, read=len(stored))
+            if hash_name(stored) != pack.hash:
+                self._damage(number, f"{pack_name(pack.hash)} is damaged: its bytes don't match its name")
+                return
+            if self._repository.reads_packs:
+                plain = opener.open(pack, stored)
+                for offset, length, segment in self.wanted[number]:
+                    check_segment(self._repository.key, plain, segment, offset, length, pack)
+        except IntegrityError as error:
+            self._damage(number, str(error))
+        if self._observer is not None:
+            self._observer(self.stats)
+
+    def _damage(self, number: int, what: str) -> None:
+        with self._lock:
+            self.damaged[number] = what
+
+    def _found(self, what: str, name: str, entries: tuple[str, ...] = (), hit: int = 0) -> None:
+        if len(self.findings) < _FINDINGS:
+            self.findings.append(Finding(what, name, entries, hit))

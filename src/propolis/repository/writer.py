@@ -1,0 +1,386 @@
+"""Writes one backup: what changed since its parent is read and stored, then the manifest."""
+
+from __future__ import annotations
+
+import collections
+import datetime
+import functools
+import importlib.metadata
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from propolis.errors import IncompleteError, IntegrityError, RepositoryError
+from propolis.repository.index import PackedSegments, SegmentTable, write_index
+from propolis.repository.intake import Intake, ObjectPiece, Pending, Piece
+from propolis.repository.layout import FORMAT, hash_name, utc_now, utc_text
+from propolis.repository.locks import Lease
+from propolis.repository.manifest import Manifest, ParentCursor, format_entry, object_extra
+from propolis.repository.model import (
+    BackupId,
+    BackupSummary,
+    Entry,
+    Facts,
+    Header,
+    ObjectMeta,
+    ObjectSource,
+    Observer,
+    Stats,
+    TreeHeader,
+    TreeKind,
+)
+from propolis.repository.scan import Exclude, Found, group_name, user_name, walk
+from propolis.repository.text import TextWriter, escape
+
+if TYPE_CHECKING:
+    from propolis.repository.repository import Repository
+
+PACKS_PER_INDEX = 64
+_BATCH_FILES = 256
+_AHEAD = 50_000
+_SHOWN = 10
+
+InodeOf = Callable[[str], int] | Mapping[str, int]
+"""The original's inode for a path relative to the folder; 0 when unknown, then inodes aren't compared."""
+
+
+class Writer:
+    """One backup in the making, under a shared lease. For a `with` block; without `commit` nothing is recorded."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        stack: str,
+        parent: Manifest | None,
+        unreadable_parents: list[str],
+        observer: Observer | None = None,
+        workers: int | None = None,
+    ) -> None:
+        self.stats = Stats()
+        """Live counters."""
+        self._repository = repository
+        self._stack = stack
+        self._parent = parent
+        self._unreadable_parents = unreadable_parents
+        self._observer = observer
+        self._workers = workers or max(2, min(4, os.cpu_count() or 2))
+        self._started = utc_now()
+        self._text = TextWriter(repository.key)
+        self._waiting: collections.deque[bytes | Pending] = collections.deque()
+        self._batch: list[Piece | ObjectPiece] = []
+        self._batch_bytes = 0
+        self._trees: list[TreeHeader] = []
+        self._unread: list[str] = []
+        self._packed: list[PackedSegments] = []
+        self._packed_lock = threading.Lock()
+        self._committed = False
+
+    def __enter__(self) -> Writer:
+        self._lease = Lease(self._repository.storage, "shared")
+        self._lease.__enter__()
+        try:
+            self._table: SegmentTable = self._repository.load_table()
+            self._cursor = ParentCursor(self._parent) if self._parent else None
+            ring = self._repository.ring
+            self._recipients = ring.recipients()
+            self._intake = Intake(
+                self._repository.storage,
+                self._repository.info,
+                self._repository.key,
+                ring.pack_recipients(),
+                self._table,
+                self.stats,
+                self._observer,
+                self._packed_one,
+                self._workers,
+            )
+        except BaseException:
+            self._lease.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if not self._committed:
+                self._intake.abandon()
+                self._keep_for_next_time()
+        finally:
+            self._lease.__exit__(kind, error, trace)
+
+    def add_folder(
+        self,
+        store: str,
+        tree: str,
+        folder: Path,
+        original: Path,
+        inode_of: InodeOf | None = None,
+        exclude: Exclude | None = None,
+    ) -> TreeHeader:
+        """Take in a folder (usually a clone of `original`) as a tree.
+
+        A file that the parent has with the same path, size, modification time and inode is not read.
+        Raises `RepositoryError`; what can't be read is named by `commit`.
+        """
+        count = self._begin(store, tree, "folder", str(original))
+        inode: Callable[[str], int] | None = None
+        if inode_of is not None:
+            inode = inode_of if callable(inode_of) else functools.partial(_look_up, inode_of)
+        root = os.fsencode(folder)
+        try:
+            for found in walk(root, exclude):
+                self._add_found(count, root, found, inode)
+        except OSError as error:
+            self._unread.append(f"{os.fsdecode(error.filename or root)} ({error.strerror})")
+        return self._end(count)
+
+    def add_bucket(self, store: str, tree: str, source: ObjectSource, original: str) -> TreeHeader:
+        """Take in a bucket as a tree. An object that the parent has with the same key, size, etag, time is not read."""
+        count = self._begin(store, tree, "bucket", original)
+        for meta in source.list():
+            self._add_object(count, source, meta)
+        return self._end(count)
+
+    def commit(self, facts: Facts) -> BackupSummary:
+        """Store all that is open, then the manifest: only now the backup exists.
+
+        Raises `IncompleteError` naming what could not be read whole; then no backup is recorded.
+        """
+        self._hand_out()
+        self._intake.finish()
+        self._drain(wait=True)
+        unread = self._unread + self._intake.unread
+        if unread:
+            more = f" and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
+            raise IncompleteError(
+                f"{len(unread)} of the backup's files could not be read whole: {', '.join(unread[:_SHOWN])}{more}",
+                left="No backup was recorded",
+                next="Back up from a clone or with the services stopped; see to files that can't be read",
+            )
+        self._write_index(self._take_packed())
+        self._repository.storage.flush()
+        self._lease.check()
+        summary = self._write_manifest(facts)
+        self._committed = True
+        return summary
+
+    # -- trees -----------------------------------------------------------------------------------------------
+
+    def _begin(self, store: str, tree: str, kind: TreeKind, original: str) -> _Count:
+        if any(known.name == tree for known in self._trees):
+            raise RepositoryError(f"The backup has a tree {tree!r} already")
+        if self._cursor:
+            self._cursor.start(tree)
+        return _Count(tree, escape(tree.encode()), store, kind, original)
+
+    def _end(self, count: _Count) -> TreeHeader:
+        header = TreeHeader(
+            count.name, count.store, count.kind, count.original, count.entries, count.files, count.bytes
+        )
+        self._trees.append(header)
+        self._drain(wait=False)
+        return header
+
+    def _add_found(self, count: _Count, root: bytes, found: Found, inode_of: Callable[[str], int] | None) -> None:
+        status = found.status
+        path = root if found.path == b"." else root + b"/" + found.path
+        inode = status.st_ino if inode_of is None else inode_of(os.fsdecode(found.path))
+        count.entries += 1
+        size = status.st_size if found.kind == b"f" else 0
+        before = b"%b\t%o\t%d\t%d\t%b\t%b\t%d\t%d\t%d\t%b\t%b\t" % (
+            found.kind,
+            status.st_mode & 0o7777,
+            status.st_uid,
+            status.st_gid,
+            escape(user_name(status.st_uid).encode("utf-8", "surrogateescape")),
+            escape(group_name(status.st_gid).encode("utf-8", "surrogateescape")),
+            status.st_mtime_ns,
+            size,
+            inode,
+            count.mark,
+            escape(found.path),
+        )
+        if found.kind != b"f":
+            target = os.readlink(path) if found.kind == b"l" else b""  # noqa: PTH115 - bytes
+            self._line(before + b"-\t" + escape(target))
+            return
+        self._seen(count, size)
+        known = self._unchanged(found.path, b"f", size, status.st_mtime_ns, inode)
+        if known is not None or size == 0:
+            self._line(before + (known[11] if known is not None else b"-") + b"\t-")
+            return
+        step = self._repository.info.segment_bytes
+        pieces = -(-size // step)
+        pending = Pending(before, b"\t-", pieces)
+        self._waiting.append(pending)
+        identity = (size, status.st_mtime_ns, status.st_ino)
+        for number in range(pieces):
+            offset = number * step
+            self._enqueue(Piece(pending, number, path, offset, min(step, size - offset), identity))
+
+    def _add_object(self, count: _Count, source: ObjectSource, meta: ObjectMeta) -> None:
+        count.entries += 1
+        key = meta.key.encode()
+        entry = Entry(
+            "o", 0, 0, 0, "", "", meta.last_modified_ns, meta.size, 0, count.name, key, b"", object_extra(meta)
+        )
+        self._seen(count, meta.size)
+        known = self._unchanged(key, b"o", meta.size, meta.last_modified_ns, 0)
+        before = format_entry(entry).rsplit(b"\t", 2)[0] + b"\t"
+        if known is not None and meta.etag and _etag(known[12]) == meta.etag:
+            self._line(before + known[11] + b"\t" + known[12])
+            return
+        pending = Pending(before, b"\t-", 0)
+        pending.expect_one()
+        self._waiting.append(pending)
+        self._enqueue(ObjectPiece(pending, source, meta))
+
+    def _seen(self, count: _Count, size: int) -> None:
+        count.files += 1
+        count.bytes += size
+        self.stats.files += 1  # only this thread counts these two
+        self.stats.bytes += size
+
+    def _unchanged(self, path: bytes, kind: bytes, size: int, mtime_ns: int, inode: int) -> list[bytes] | None:
+        """The parent's fields when it has the same file, and the repository all of its segments."""
+        fields = self._cursor.find(path) if self._cursor else None
+        if fields is None or fields[0] != kind or int(fields[7]) != size or int(fields[6]) != mtime_ns:
+            return None
+        known_inode = int(fields[8])
+        if inode and known_inode and inode != known_inode:
+            return None
+        if size and not all(self._table.find(bytes.fromhex(part.decode())) for part in fields[11].split(b",")):
+            return None
+        self.stats.unchanged += 1
+        return fields
+
+    # -- lines and jobs --------------------------------------------------------------------------------------
+
+    def _line(self, line: bytes) -> None:
+        self._waiting.append(line)
+        if len(self._waiting) >= _AHEAD:
+            self._hand_out()
+            self._drain(wait=True)
+
+    def _enqueue(self, job: Piece | ObjectPiece) -> None:
+        self._batch.append(job)
+        self._batch_bytes += job.length if isinstance(job, Piece) else job.listed.size
+        if self._batch_bytes >= self._repository.info.gather_bytes // 2 or len(self._batch) >= _BATCH_FILES:
+            self._hand_out()
+            self._drain(wait=False)
+
+    def _hand_out(self) -> None:
+        if self._batch:
+            self._intake.put(self._batch)
+            self._batch = []
+            self._batch_bytes = 0
+
+    def _drain(self, *, wait: bool) -> None:
+        """Move finished lines to the manifest, in order; `wait` for all of them."""
+        while self._waiting:
+            first = self._waiting[0]
+            if isinstance(first, Pending):
+                while wait and not first.ready:
+                    self._intake.check()
+                    time.sleep(0.002)
+                if not first.ready:
+                    return
+                first = first.line()
+            self._text.add(first)
+            self._waiting.popleft()
+
+    # -- indexes and manifest --------------------------------------------------------------------------------
+
+    def _packed_one(self, packed: PackedSegments) -> None:
+        with self._packed_lock:
+            self._packed.append(packed)
+            if len(self._packed) < PACKS_PER_INDEX:
+                return
+        self._write_index(self._take_packed())
+
+    def _take_packed(self) -> list[PackedSegments]:
+        with self._packed_lock:
+            packed, self._packed = self._packed, []
+        return packed
+
+    def _write_index(self, packed: list[PackedSegments]) -> None:
+        """Record packs, once they are durable."""
+        if not packed:
+            return
+        storage = self._repository.storage
+        storage.flush()
+        stored = write_index(packed, self._repository.key, self._recipients)
+        storage.put(f"indexes/{hash_name(stored)}", stored)
+        self.stats.add(stored=len(stored))
+
+    def _keep_for_next_time(self) -> None:
+        """Record the packs of a backup that is given up, so that the next one need not store them again."""
+        try:
+            self._write_index(self._take_packed())
+            self._repository.storage.flush()
+        except RepositoryError:
+            # The storage failed: that is the error on its way out. Only the chance to resume is lost.
+            return
+
+    def _write_manifest(self, facts: Facts) -> BackupSummary:
+        ended = utc_now()
+        more: dict[str, Any] = dict(facts.facts)
+        if self._unreadable_parents:
+            more["unreadable_parents"] = self._unreadable_parents
+        header = Header(
+            format=FORMAT,
+            stack=self._stack,
+            kind=facts.kind,
+            host=socket.gethostname(),
+            started=facts.started or utc_text(self._started),
+            ended=utc_text(ended),
+            propolis=importlib.metadata.version("propolis"),
+            parent=self._parent.id if self._parent else None,
+            services=dict(facts.services),
+            trees=self._trees,
+            facts=more,
+        )
+        stored = self._text.finish(msgspec.json.encode(header), self._recipients)
+        digest = hash_name(stored)
+        stamp = _stamp(ended)
+        storage = self._repository.storage
+        name = f"manifests/{stamp}-{digest}"
+        storage.put(name, stored)
+        storage.flush()
+        if storage.size(name) != len(stored):
+            raise IntegrityError(f"{name} is not in the repository {storage.place} as it was stored")
+        self.stats.add(stored=len(stored))
+        return BackupSummary(BackupId(f"{stamp}-{digest[:8]}"), header, len(stored))
+
+
+class _Count:
+    """A tree while it is taken in."""
+
+    def __init__(self, name: str, mark: bytes, store: str, kind: TreeKind, original: str) -> None:
+        self.name, self.mark, self.store, self.kind, self.original = name, mark, store, kind, original
+        self.entries = self.files = self.bytes = 0
+
+
+def _look_up(inodes: Mapping[str, int], path: str) -> int:
+    return inodes.get(path, 0)
+
+
+def _etag(field: bytes) -> str:
+    from propolis.repository.text import unescape
+
+    try:
+        return msgspec.json.decode(unescape(field), type=ObjectMeta).etag
+    except msgspec.MsgspecError:
+        return ""
+
+
+def _stamp(moment: datetime.datetime) -> str:
+    return moment.strftime("%Y%m%dT%H%M%SZ")
