@@ -11,7 +11,11 @@ from propolis_lab.layout import IndexKind, Layout, own, write
 
 PORT = 9200
 PORTS = (PORT, 9300)
-DEFAULTS: dict[IndexKind, str] = {"elasticsearch": "7.17.29", "opensearch": "2.19.6"}
+VERSIONS: dict[IndexKind, tuple[str, ...]] = {
+    "elasticsearch": ("7.17.29", "8.19.21", "9.5.3"),
+    "opensearch": ("2.19.6", "3.6.0"),
+}
+"""The first of each is the default, on which the stand-in runs."""
 
 # Their paths are relative to the distribution, which is read-only; the collector is set below.
 _UNWANTED = ("Xlog:gc", "Xloggc", "HeapDumpPath", "ErrorFile", "UseG1GC", "UseConcMarkSweepGC", "G1", "CMS")
@@ -19,7 +23,7 @@ _UNWANTED = ("Xlog:gc", "Xloggc", "HeapDumpPath", "ErrorFile", "UseG1GC", "UseCo
 
 def fetch(kind: IndexKind, version: str | None = None) -> Distribution:
     """The unpacked distribution, fetched and assembled on first use."""
-    return index_distributions.prepare(kind, version or DEFAULTS[kind], artefacts.cache(), java.find((17,)).home)
+    return index_distributions.prepare(kind, version or VERSIONS[kind][0], artefacts.cache(), java.find((17,)).home)
 
 
 def command(distribution: Distribution) -> list[str]:

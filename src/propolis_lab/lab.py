@@ -23,6 +23,7 @@ from propolis_lab import (
     cql,
     http,
     index,
+    interrupts,
     java,
     minio,
     ports,
@@ -31,6 +32,7 @@ from propolis_lab import (
     thehive,
 )
 from propolis_lab.errors import LabError
+from propolis_lab.index_distributions import Distribution
 from propolis_lab.layout import UIDS, IndexKind, Layout, write
 from propolis_lab.minio import Keys, S3Server
 
@@ -45,6 +47,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     files: Literal["folder", "s3"] = "folder"
     index: IndexKind = "elasticsearch"
     index_version: str | None = None
+    """One of `index.VERSIONS`; with one on which the stand-in can't run, the lab has no `thehive`."""
     cassandra: str = "4.1"
     cluster_name: str = "thp"
     cases: int = 0
@@ -58,7 +61,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Root of a lab whose passwords are used, as two hosts configured by one hand have them."""
     database_heap: int = 256
     index_heap: int = 384
-    thehive_heap: int = 384
     """Heaps in MiB."""
 
 
@@ -106,15 +108,18 @@ class Lab:
         root = Path(os.path.abspath(root))  # noqa: PTH100 - the name as given, for paths in configurations
         if root.exists() and any(root.iterdir()):
             raise LabError(f"{root} is not empty", left="It was left as it is")
-        lab = cls._claim(root, options)
+        lab: Lab | None = None
         try:
+            lab = cls._claim(root, options)
             say("Fetching what is not in the cache yet …")
             lab._configure()
             if not options.empty:
                 lab.start_all(say)
                 lab._fill(say)
         except BaseException:
-            lab.down()
+            with interrupts.put_off():
+                if lab is not None:
+                    lab.down()
             raise
         return lab
 
@@ -156,9 +161,10 @@ class Lab:
                 self.wait(name)
         if self.options.files == "s3":
             self.s3.make_bucket(thehive.BUCKET)
-        say("Starting thehive …")
-        self.platform.start("thehive")
-        self.wait("thehive")
+        if "thehive" in self.services:
+            say("Starting thehive …")
+            self.platform.start("thehive")
+            self.wait("thehive")
 
     def stop_all(self) -> None:
         """Stop everything in order."""
@@ -270,7 +276,7 @@ class Lab:
         options, layout = self.options, self.layout
         layout.make(with_bucket=options.files == "s3")
         self._configure_database()
-        self._configure_index()
+        distribution = self._configure_index()
         if options.files == "s3":
             self._describe(
                 "minio",
@@ -286,6 +292,8 @@ class Lab:
             self.s3 if options.files == "s3" else None,
             options.load,
         )
+        if not distribution.serves_standin:
+            return
         home = java.find((17,))
         classpath = standin.build(artefacts.cache(), home.home)
         self._describe(
@@ -301,11 +309,12 @@ class Lab:
         write(layout.etc("cassandra") / "jvm-server.options", text, "database")
         self._describe("database", cassandra.command(layout, jars, home), {})
 
-    def _configure_index(self) -> None:
+    def _configure_index(self) -> Distribution:
         options, layout = self.options, self.layout
         distribution = index.fetch(options.index, options.index_version)
         index.configure(layout, distribution, self.address, options.cluster_name, options.index_heap)
         self._describe("index", index.command(distribution), index.environment(layout, distribution))
+        return distribution
 
     def _describe(self, service: str, command: list[str], environment: dict[str, str]) -> None:
         services.describe(

@@ -1,0 +1,35 @@
+"""Ctrl-C, SIGTERM and SIGHUP: they end what is being done, but never the cleaning up after it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def raise_on(*signals: signal.Signals) -> None:
+    """Let these signals do what Ctrl-C does."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    for number in signals:
+        signal.signal(number, interrupt)
+
+
+@contextmanager
+def put_off() -> Iterator[None]:
+    """Ignore these signals during the block (only the main thread can; in others nothing changes)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _ALL}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
