@@ -67,6 +67,14 @@ class S3Server:
                 f"Bucket {bucket} can't be created at {self.endpoint}: {answer.status} {answer.text[:200]}"
             )
 
+    def empty_bucket(self, bucket: str = "thehive") -> int:
+        """Delete every object of a bucket; returns how many there were."""
+        store = self.store(bucket)
+        paths = [item["path"] for item in obstore.list(store).collect()]
+        if paths:
+            obstore.delete(store, paths)
+        return len(paths)
+
 
 def command(kind: Kind, address: str, port: int, data: Path) -> list[str]:
     """How the store is started."""
