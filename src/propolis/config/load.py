@@ -119,6 +119,10 @@ def _describe(document: Any, detail: ErrorDetails) -> tuple[int, str]:
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         keys = sorted({name for section in _sections(detail["loc"]) for name in section.model_fields})
         return line, f"{key}: must hold keys, not a single value; allowed are: {', '.join(keys)}"
+    if kind == "string_pattern_mismatch":
+        return line, f"{key}: not allowed like this; {_meaning(sections, str(location[-1]))}"
+    if kind == "path_type":
+        return line, f"{key}: must be a path"
     message = detail["msg"].removeprefix("Value error, ").replace("Input should", "must")
     return line, f"{key}: {message[0].lower() + message[1:]}"
 

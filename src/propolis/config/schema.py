@@ -45,11 +45,11 @@ class Model(BaseModel):
 class SecretRef(Model):
     """Where a secret is; never the secret itself. Exactly one of the four is set."""
 
-    file: AbsolutePath | None = Field(None, description="A file that holds the secret alone (0600)")
-    env: Text | None = Field(None, description="An environment variable's name")
-    credential: Text | None = Field(None, description="A systemd credential's name (LoadCredential=)")
+    file: AbsolutePath | None = Field(default=None, description="A file that holds the secret alone (0600)")
+    env: Text | None = Field(default=None, description="An environment variable's name")
+    credential: Text | None = Field(default=None, description="A systemd credential's name (LoadCredential=)")
     hocon: Text | None = Field(
-        None,
+        default=None,
         pattern=r"^/[^#]+#.+$",
         description="FILE#KEY in the stack's own configuration, as /etc/thehive/secret.conf#play.http.secret.key",
     )
@@ -71,7 +71,9 @@ class SecretRef(Model):
 class PlatformConfig(Model):
     """How services are controlled."""
 
-    kind: Literal["process"] = Field("process", description="process: plain programs that Propolis starts itself")
+    kind: Literal["process"] = Field(
+        default="process", description="process: plain programs that Propolis starts itself"
+    )
     services: AbsolutePath = Field(
         description="Folder with one <service>.yaml a program: command, user, environment, pid file"
     )
@@ -88,10 +90,10 @@ class DatabaseConfig(Model):
     """Cassandra on this host."""
 
     host: Text = Field(description="Address on which Cassandra answers CQL")
-    port: int = Field(9042, ge=1, le=65535, description="Port on which Cassandra answers CQL")
-    username: Text | None = Field(None, description="Role to log in with, if Cassandra asks for one")
-    password: SecretRef | None = Field(None, description="Where that role's password is")
-    keyspace: Text = Field("thehive", description="The keyspace that TheHive's JanusGraph uses")
+    port: int = Field(default=9042, ge=1, le=65535, description="Port on which Cassandra answers CQL")
+    username: Text | None = Field(default=None, description="Role to log in with, if Cassandra asks for one")
+    password: SecretRef | None = Field(default=None, description="Where that role's password is")
+    keyspace: Text = Field(default="thehive", description="The keyspace that TheHive's JanusGraph uses")
     cluster_name: Text = Field(
         description="cluster_name of cassandra.yaml; a restore onto another cluster is refused"
     )
@@ -100,7 +102,9 @@ class DatabaseConfig(Model):
     commitlog: AbsolutePath = Field(description="commitlog_directory")
     hints: AbsolutePath = Field(description="hints_directory")
     saved_caches: AbsolutePath = Field(description="saved_caches_directory; never backed up, emptied at a restore")
-    cdc_raw: AbsolutePath | None = Field(None, description="cdc_raw_directory, where change data capture is on")
+    cdc_raw: AbsolutePath | None = Field(
+        default=None, description="cdc_raw_directory, where change data capture is on"
+    )
 
     @model_validator(mode="after")
     def _login_is_whole(self) -> Self:
@@ -113,10 +117,12 @@ class IndexConfig(Model):
     """Elasticsearch or OpenSearch on this host."""
 
     url: HttpUrl = Field(description="Base URL, as http://127.0.0.1:9200")
-    username: Text | None = Field(None, description="User to log in with, if the index asks for one")
-    password: SecretRef | None = Field(None, description="Where that user's password is")
-    ca: AbsolutePath | None = Field(None, description="PEM file of the authority that signed its certificate (https)")
-    prefix: Text = Field("thehive", description="index.search.index-name: TheHive's indices begin with it")
+    username: Text | None = Field(default=None, description="User to log in with, if the index asks for one")
+    password: SecretRef | None = Field(default=None, description="Where that user's password is")
+    ca: AbsolutePath | None = Field(
+        default=None, description="PEM file of the authority that signed its certificate (https)"
+    )
+    prefix: Text = Field(default="thehive", description="index.search.index-name: TheHive's indices begin with it")
     config: AbsolutePath = Field(
         description="Its configuration folder, which holds elasticsearch.yml or opensearch.yml"
     )
@@ -132,18 +138,18 @@ class IndexConfig(Model):
 class FolderFiles(Model):
     """Attachments in a folder."""
 
-    kind: Literal["folder"] = Field("folder", description="folder: a folder of this host; s3: a bucket")
+    kind: Literal["folder"] = Field(default="folder", description="folder: a folder of this host; s3: a bucket")
     folder: AbsolutePath = Field(description="storage.localfs.location")
 
 
 class S3Files(Model):
     """Attachments in a MinIO or S3 bucket."""
 
-    kind: Literal["s3"] = Field("s3", description="folder: a folder of this host; s3: a bucket")
-    endpoint: HttpUrl | None = Field(None, description="S3 endpoint other than AWS")
-    region: Text = Field("us-east-1", description="Region; any will do for MinIO")
+    kind: Literal["s3"] = Field(default="s3", description="folder: a folder of this host; s3: a bucket")
+    endpoint: HttpUrl | None = Field(default=None, description="S3 endpoint other than AWS")
+    region: Text = Field(default="us-east-1", description="Region; any will do for MinIO")
     bucket: Text = Field(description="storage.s3.bucket")
-    prefix: str = Field("", description="storage.s3.folder; keys are <prefix>/attachment/<id>")
+    prefix: str = Field(default="", description="storage.s3.folder; keys are <prefix>/attachment/<id>")
     access_key: SecretRef = Field(description="Where the access key is")
     secret_key: SecretRef = Field(description="Where the secret key is")
 
@@ -154,10 +160,12 @@ class RepositoryConfig(Model):
     url: Annotated[str, AfterValidator(_repository_url)] = Field(
         description="A folder (/backup/thehive) or s3://bucket/prefix"
     )
-    endpoint: HttpUrl | None = Field(None, description="S3 endpoint other than AWS, as https://minio.example:9000")
-    region: Text = Field("us-east-1", description="Region of the bucket")
-    access_key: SecretRef | None = Field(None, description="Where the access key is")
-    secret_key: SecretRef | None = Field(None, description="Where the secret key is")
+    endpoint: HttpUrl | None = Field(
+        default=None, description="S3 endpoint other than AWS, as https://minio.example:9000"
+    )
+    region: Text = Field(default="us-east-1", description="Region of the bucket")
+    access_key: SecretRef | None = Field(default=None, description="Where the access key is")
+    secret_key: SecretRef | None = Field(default=None, description="Where the secret key is")
     host_key: AbsolutePath = Field(description="The host's own age identity (0600): reads manifests, not data")
 
     @model_validator(mode="after")
@@ -170,9 +178,9 @@ class RepositoryConfig(Model):
 class TimeoutsConfig(Model):
     """How long to wait for a service, in seconds."""
 
-    stop: float = Field(300.0, gt=0, description="Longest wait for one service to stop, in seconds")
+    stop: float = Field(default=300.0, gt=0, description="Longest wait for one service to stop, in seconds")
     start: float = Field(
-        600.0, gt=0, description="Longest wait for one service to answer after its start, in seconds"
+        default=600.0, gt=0, description="Longest wait for one service to answer after its start, in seconds"
     )
 
 
@@ -184,7 +192,7 @@ class Config(Model):
         description="The stack's name (letters, digits, . _ -); shown in lists, kept in every manifest",
     )
     state: AbsolutePath = Field(
-        Path("/var/lib/propolis"), description="Journals, lock and cache of this stack (0700)"
+        default=Path("/var/lib/propolis"), description="Journals, lock and cache of this stack (0700)"
     )
     platform: PlatformConfig
     thehive: TheHiveConfig

@@ -65,19 +65,13 @@ def _read(path: Path, *, private: bool) -> str:
     """Read a small text file, checking its mode on the open file so that it can't be swapped in between."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            _check_file(path, os.fstat(descriptor), private)
+            data = os.read(descriptor, _MAXIMUM + 1)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise ConfigError(f"The secret's file {path} can't be read: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as stream:
-        status = os.fstat(stream.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise ConfigError(f"The secret's file {path} is not a regular file")
-        if private and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            mode = f"{status.st_mode & 0o777:04o}"
-            raise ConfigError(
-                f"The secret's file {path} is open to others than its owner (mode {mode})",
-                next=f"Close it: chmod 600 {path}",
-            )
-        data = stream.read(_MAXIMUM + 1)
     if len(data) > _MAXIMUM:
         raise ConfigError(f"The secret's file {path} is larger than {_MAXIMUM} bytes: not a secret")
     try:
@@ -85,6 +79,16 @@ def _read(path: Path, *, private: bool) -> str:
     except UnicodeDecodeError:
         raise ConfigError(f"The secret's file {path} is not UTF-8 text") from None
     return text.removesuffix("\n").removesuffix("\r")
+
+
+def _check_file(path: Path, status: os.stat_result, private: bool) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise ConfigError(f"The secret's file {path} is not a regular file")
+    if private and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigError(
+            f"The secret's file {path} is open to others than its owner (mode {status.st_mode & 0o777:04o})",
+            next=f"Close it: chmod 600 {path}",
+        )
 
 
 def _not_empty(value: str, where: str) -> str:

@@ -83,7 +83,7 @@ class HttpClient:
         except ConnectionTimeout:
             raise HttpFailure("no answer in time") from None
         except TlsError as error:
-            raise HttpFailure(f"its certificate can't be trusted ({_reason(error)})") from None
+            raise HttpFailure(f"no secure connection ({_reason(error)})") from None
         except ConnectionError as error:
             raise HttpFailure(f"no connection ({_reason(error)})") from None
         except SerializationError:
@@ -108,4 +108,4 @@ def _reason(error: TransportError) -> str:
             if isinstance(inner, OSError) and inner.strerror:
                 return inner.strerror
         cause = cause.__cause__ or cause.__context__
-    return type(error).__name__
+    return "broken off"
