@@ -184,7 +184,10 @@ def _describe_module(kind: Kind, version: str, recipe: _Recipe, module: Path) ->
 
 def _fetch(artefacts: list[str], folder: Path, java_home: Path) -> dict[str, Path]:
     """Fetch artefacts (`group:artifact:version:type`) with Maven and check them against the pins."""
-    pins = dict(reversed(line.split()) for line in _PINS.read_text().splitlines() if line)
+    pins: dict[str, str] = {}
+    for line in _PINS.read_text().splitlines():
+        digest, pinned = line.split()
+        pins[pinned] = digest
     items = ""
     for artefact in artefacts:
         group, name, version, kind = artefact.split(":")

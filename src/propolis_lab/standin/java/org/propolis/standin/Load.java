@@ -17,6 +17,7 @@ final class Load implements AutoCloseable {
     private final Random random = new Random();
     private final ScheduledExecutorService timer = Executors.newSingleThreadScheduledExecutor();
     private ScheduledFuture<?> running;
+    private long lastBegin;
     private long turn;
     private int caseNumber;
     private String task;
@@ -38,7 +39,8 @@ final class Load implements AutoCloseable {
             running = null;
         }
         if (perSecond > 0) {
-            running = timer.scheduleAtFixedRate(this::write, 0, Math.round(1e9 / perSecond), TimeUnit.NANOSECONDS);
+            long period = Math.round(1e9 / perSecond);
+            running = timer.scheduleAtFixedRate(() -> write(period), 0, period, TimeUnit.NANOSECONDS);
         }
     }
 
@@ -46,7 +48,12 @@ final class Load implements AutoCloseable {
         return Map.of("written", written, "failed", failed, "running", running != null);
     }
 
-    private void write() {
+    private void write(long every) {
+        // After an outage the timer would make up for all that was missed: the rate is to stay as it is.
+        if (System.nanoTime() - lastBegin < every / 2) {
+            return;
+        }
+        lastBegin = System.nanoTime();
         try {
             Map<String, ?> made = next();
             acknowledgements.add(made);
