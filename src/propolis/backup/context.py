@@ -34,7 +34,6 @@ class BackupContext(Context):
     def restore_point(self, extra: Mapping[str, Any]) -> Facts:
         """Say what the manifest tells about this restore point."""
         return Facts(
-            stack=self.config.name,
             kind="cold",
             started=self.started,
             services=self.services,

@@ -70,7 +70,7 @@ class OpenRepository(Step[BackupContext], frozen=True, kw_only=True, tag="open-r
         """Raise RepositoryError or BusyError if it can't be written."""
         repository = open_repository(context.config)
         context.repository = repository
-        writer = repository.writer(parent="latest", observer=context.told)
+        writer = repository.writer(context.config.name, observer=context.told)
         context.writer = context.resources.enter_context(writer)
         return {"parent": writer.parent}
 
@@ -217,10 +217,10 @@ class FrozenListing:
         """Return the objects as they were listed."""
         return iter(self._objects)
 
-    def open(self, key: str) -> tuple[ObjectMeta, Iterator[Any]]:
+    def open_object(self, key: str) -> tuple[ObjectMeta, Iterator[Any]]:
         """Read one from the bucket; raise IncompleteError if it has gone since."""
         try:
-            return self._source.open(key)
+            return self._source.open_object(key)
         except FileNotFoundError as error:
             raise IncompleteError(
                 f"The attachment {key} was deleted from the bucket while it was being backed up",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 
-import click
 import typer
+import typer.exceptions
 
 from propolis import __version__
 from propolis.cli import backups, repositories, runs, setup
 from propolis.cli.options import DEBUG
-from propolis.errors import PropolisError
+from propolis.errors import PropolisError, UsageError
 from propolis.report.console import show_error
 
 EPILOG = (
@@ -39,7 +39,7 @@ def _main(
     version: bool = typer.Option(False, "--version", help="Show the version and exit", is_eager=True),
 ) -> None:
     if version:
-        click.echo(f"propolis {__version__}")
+        typer.echo(f"propolis {__version__}")
         raise typer.Exit
 
 
@@ -56,10 +56,10 @@ def run(arguments: list[str] | None = None) -> int:
     except PropolisError as error:
         show_error(error)
         return error.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except typer.exceptions.TyperException as error:
+        show_error(UsageError(error.format_message(), next="See `propolis --help`"))
+        return UsageError.exit_code
+    except (typer.Abort, KeyboardInterrupt):
         show_error(PropolisError("Interrupted"))
         return 130
     except BrokenPipeError:

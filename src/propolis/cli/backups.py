@@ -47,7 +47,9 @@ def register(app: typer.Typer) -> None:
 
 
 def backup(
-    cold: Annotated[bool, typer.Option("--cold", help="Stop, clone, start: complete and consistent (the default)")] = True,
+    cold: Annotated[
+        bool, typer.Option("--cold", help="Stop, clone, start: complete and consistent (the default)")
+    ] = True,
     plan: PlanOnly = False,
     config: ConfigFile = DEFAULT_CONFIG,
     as_json: AsJson = False,
@@ -93,7 +95,9 @@ def restore(
     ] = "",
     to: Annotated[
         Path | None,
-        typer.Option("--to", help="Another stack: its propolis.yaml, or the root folder it lies under", metavar="PATH"),
+        typer.Option(
+            "--to", help="Another stack: its propolis.yaml, or the root folder it lies under", metavar="PATH"
+        ),
     ] = None,
     plan: PlanOnly = False,
     config: ConfigFile = DEFAULT_CONFIG,

@@ -25,10 +25,10 @@ def open_repository(config: Config, identity_file: Path | None = None) -> Reposi
 def open_bucket(bucket: S3Files) -> S3Bucket:
     """Open the bucket that holds the attachments."""
     return S3Bucket.open(
+        bucket.bucket,
+        bucket.prefix,
         endpoint=bucket.endpoint,
         region=bucket.region,
-        bucket=bucket.bucket,
-        prefix=bucket.prefix,
         access_key=secrets.resolve(bucket.access_key),
         secret_key=secrets.resolve(bucket.secret_key),
     )

@@ -100,7 +100,9 @@ def show_backups(backups: Sequence[BackupSummary]) -> None:
         return
     table = Table(box=None, pad_edge=False)
     for name in ("ID", "kind", "stack", "age", "files", "size", "downtime"):
-        table.add_column(name, justify="right" if name in ("files", "size", "downtime", "age") else "left", no_wrap=True)
+        table.add_column(
+            name, justify="right" if name in ("files", "size", "downtime", "age") else "left", no_wrap=True
+        )
     for backup in backups:
         downtime = backup.header.facts.get("downtime_seconds")
         table.add_row(
@@ -134,9 +136,7 @@ def show_summary(backup: BackupSummary) -> None:
     for name in ("tree", "from", "entries", "files", "size"):
         table.add_column(name, justify="right" if name in ("entries", "files", "size") else "left", no_wrap=True)
     for tree in header.trees:
-        table.add_row(
-            tree.name, escape(tree.original), str(tree.entries), str(tree.files), human_bytes(tree.bytes)
-        )
+        table.add_row(tree.name, escape(tree.original), str(tree.entries), str(tree.files), human_bytes(tree.bytes))
     _wide().print(table)
 
 
@@ -158,10 +158,8 @@ def show_status(status: StackStatus) -> None:
         run = status.running
         out.print(escape(f"running now: {run.command} since {run.started}, at step {run.step} of {run.steps}"))
     for run in status.half_done:
-        out.print(
-            f"[red]left half done:[/] {escape(f'{run.command} of {run.started}, at step {run.step} of {run.steps}')}; "
-            "run `propolis recover`"
-        )
+        told = escape(f"{run.command} of {run.started}, at step {run.step} of {run.steps}")
+        out.print(f"[red]left half done:[/] {told}; run `propolis recover`")
     for leftover in status.leftovers:
         out.print(f"[yellow]left over:[/] {escape(leftover)}")
     if status.backups_error is not None:

@@ -84,6 +84,13 @@ class S3Bucket:
         if size != meta.size:
             raise RepositoryError(f"{meta.key} in the bucket {self.place} has {size} bytes instead of {meta.size}")
 
+    def copy(self, source: str, target: str) -> None:
+        """Copy an object within the bucket, attributes included; raises `RepositoryError`."""
+        try:
+            obstore.copy(self._store, source, target)
+        except S3_ERRORS as error:
+            raise explain(error, f"{source} in the bucket {self.place}", "be copied") from None
+
     def delete(self, key: str) -> None:
         """Remove an object; nothing happens when there is none."""
         try:

@@ -47,8 +47,9 @@ _BATCH_FILES = 256
 _AHEAD = 50_000
 _SHOWN = 10
 
-InodeOf = Callable[[str], int] | Mapping[str, int]
-"""The original's inode for a path relative to the folder; 0 when unknown, then inodes aren't compared."""
+InodeOf = Callable[[str], int | None] | Mapping[str, int]
+"""The original's inode for a path relative to the folder; None: the same as the one there; 0: unknown, then inodes
+aren't compared."""
 
 
 class Writer:
@@ -81,6 +82,11 @@ class Writer:
         self._packed: list[PackedSegments] = []
         self._packed_lock = threading.Lock()
         self._committed = False
+
+    @property
+    def parent(self) -> BackupId | None:
+        """The backup whose unchanged files are not read again."""
+        return self._parent.id if self._parent else None
 
     def __enter__(self) -> Writer:
         self._lease = Lease(self._repository.storage, "shared")
@@ -131,7 +137,7 @@ class Writer:
         Raises `RepositoryError`; what can't be read is named by `commit`.
         """
         count = self._begin(store, tree, "folder", str(original))
-        inode: Callable[[str], int] | None = None
+        inode: Callable[[str], int | None] | None = None
         if inode_of is not None:
             inode = inode_of if callable(inode_of) else functools.partial(_look_up, inode_of)
         root = os.fsencode(folder)
@@ -143,7 +149,7 @@ class Writer:
         return self._end(count)
 
     def add_bucket(self, store: str, tree: str, source: ObjectSource, original: str) -> TreeHeader:
-        """Take in a bucket as a tree. An object that the parent has with the same key, size, etag, time is not read."""
+        """Take in a bucket as a tree. One whose key, size, etag and time the parent has is not read."""
         count = self._begin(store, tree, "bucket", original)
         for meta in source.list():
             self._add_object(count, source, meta)
@@ -189,10 +195,11 @@ class Writer:
         self._drain(wait=False)
         return header
 
-    def _add_found(self, count: _Count, root: bytes, found: Found, inode_of: Callable[[str], int] | None) -> None:
+    def _add_found(self, count: _Count, root: bytes, found: Found, inode_of: Callable[[str], int | None] | None) -> None:
         status = found.status
         path = root if found.path == b"." else root + b"/" + found.path
-        inode = status.st_ino if inode_of is None else inode_of(os.fsdecode(found.path))
+        original = None if inode_of is None else inode_of(os.fsdecode(found.path))
+        inode = status.st_ino if original is None else original
         count.entries += 1
         size = status.st_size if found.kind == b"f" else 0
         before = b"%b\t%o\t%d\t%d\t%b\t%b\t%d\t%d\t%d\t%b\t%b\t" % (

@@ -8,7 +8,7 @@ that nothing refers to is harmless.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,22 +30,6 @@ class Note(msgspec.Struct, frozen=True):
     replaced: list[str]
 
 
-class ChosenKeys:
-    """An ObjectSink that takes only some keys and leaves the rest of the backup out."""
-
-    def __init__(self, bucket: S3Bucket, chosen: frozenset[str]) -> None:
-        self._bucket = bucket
-        self._chosen = chosen
-
-    def wants(self, key: str) -> bool:
-        """Whether this key is to be put at all."""
-        return key in self._chosen
-
-    def put(self, meta: ObjectMeta, chunks: Iterable[Any]) -> None:
-        """Put it."""
-        self._bucket.put(meta, chunks)
-
-
 def add_missing(context: RestoreContext, tree: str) -> Mapping[str, Any]:
     """Put what the bucket lacks or holds differently. Raises what the bucket raises."""
     assert context.repository is not None
@@ -64,12 +48,9 @@ def add_missing(context: RestoreContext, tree: str) -> Mapping[str, Any]:
     _write(note_file(context, tree), note)
     for key in replaced:
         bucket.copy(key, note.aside + key)
+    chosen = {key.encode() for key in (*added, *replaced)}
     result = restore_bucket(
-        context.repository,
-        context.manifest,
-        tree,
-        ChosenKeys(bucket, frozenset(added) | frozenset(replaced)),
-        observer=context.told,
+        context.repository, context.manifest, tree, bucket, paths=chosen.__contains__, observer=context.told
     )
     context.restored_files += result.files
     context.restored_bytes += result.bytes

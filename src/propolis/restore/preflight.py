@@ -21,7 +21,8 @@ def check(context: RestoreContext, wanted: tuple[str, ...], running: tuple[str, 
     """Check the backup, the key, cluster name, versions, targets and room. Raises the first thing found wrong."""
     assert context.repository is not None
     assert context.manifest is not None
-    context.repository.require_key(context.manifest)
+    context.resources.enter_context(context.repository.lease("shared"))
+    context.repository.require_pack_key()
     checked = verify(context.repository, context.manifest.id, "manifest")
     if not checked.ok:
         raise IntegrityError(

@@ -1,0 +1,111 @@
+"""`init`, `doctor`, `config`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from propolis.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, config_of
+from propolis.config import sample
+from propolis.config.discovery import discover
+from propolis.doctor import checks
+from propolis.errors import ConfigError, PreflightError
+from propolis.report import console
+from propolis.report.json import print_json
+
+config_app = typer.Typer(name="config", help="Show and check the configuration.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this family's commands."""
+    app.command()(init)
+    app.command()(doctor)
+    app.add_typer(config_app)
+
+
+def init(
+    repository: Annotated[
+        str,
+        typer.Option("--repository", "-r", help="Where backups go: a folder, or s3://bucket/prefix", metavar="URL"),
+    ],
+    root: Annotated[
+        Path, typer.Option("--root", help="Folder under which the stack's etc/ lies", metavar="FOLDER")
+    ] = Path("/"),
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write [default: ROOT/etc/propolis/propolis.yaml]")
+    ] = None,
+    endpoint: Annotated[str | None, typer.Option("--endpoint", help="S3 endpoint of the repository")] = None,
+    access_key_file: Annotated[
+        Path | None, typer.Option("--access-key-file", help="File with the repository's S3 access key")
+    ] = None,
+    secret_key_file: Annotated[
+        Path | None, typer.Option("--secret-key-file", help="File with the repository's S3 secret key")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="The stack's name [default: this host's]")] = None,
+) -> None:
+    """Find the stack from its own configuration files and write a commented propolis.yaml."""
+    section: dict[str, object] = {"url": repository}
+    if endpoint is not None:
+        section["endpoint"] = endpoint
+    for key, file in (("access_key", access_key_file), ("secret_key", secret_key_file)):
+        if file is not None:
+            section[key] = {"file": str(file.absolute())}
+    found = discover(root, repository=section, name=name)
+    if found.config is None:
+        raise ConfigError(
+            "The stack could not be found:\n" + "\n".join(found.problems),
+            left="Nothing was written",
+            next="Mend these, or write propolis.yaml by hand: `propolis config sample` shows one",
+        )
+    target = output or root.absolute() / "etc/propolis/propolis.yaml"
+    sample.write(target, sample.render(found.config, found.notes))
+    out = console.console()
+    out.print(f"Wrote {target}: read it, it takes a minute.")
+    out.print(f"Next: propolis repository init --config {target} --recovery-key FILE")
+    out.print(f"Then: propolis doctor --config {target}")
+
+
+def doctor(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Check all that a backup or a restore needs; touches nothing."""
+    found = list(checks(config_of(config)))
+    if as_json:
+        print_json(found)
+    else:
+        console.show_checks(found)
+    failed = [check for check in found if check.result == "fail"]
+    if failed:
+        raise PreflightError(
+            f"{len(failed)} of {len(found)} checks failed: {', '.join(check.name for check in failed)}",
+            left="Nothing was touched",
+        )
+
+
+@config_app.command("check")
+def config_check(config: ConfigFile = DEFAULT_CONFIG) -> None:
+    """Check the configuration: every mistake is told with file, line and key."""
+    config_of(config)
+    console.console().print(f"{config}: no mistakes")
+
+
+@config_app.command("show")
+def config_show(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Show the configuration with all defaults. Secrets are references, so none is shown."""
+    settings = config_of(config)
+    if as_json:
+        print_json(settings.model_dump(mode="json"))
+    else:
+        typer.echo(sample.render(settings, {}), nl=False)
+
+
+@config_app.command("schema")
+def config_schema() -> None:
+    """Print the JSON Schema of propolis.yaml."""
+    typer.echo(sample.json_schema(), nl=False)
+
+
+@config_app.command("sample")
+def config_sample() -> None:
+    """Print a commented configuration of a stack laid out as TheHive's installation guide has it."""
+    typer.echo(sample.sample(), nl=False)

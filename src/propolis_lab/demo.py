@@ -1,0 +1,147 @@
+"""The main job as a story: a real stack, two backups, a disaster, a restore, and the proof that all is back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from propolis_lab.errors import LabError
+from propolis_lab.lab import Lab, Options
+from propolis_lab.outside import Watcher
+from propolis_lab.proof import Proof, compare, snapshot
+
+
+@dataclass(frozen=True)
+class Story:
+    """What the demo is about."""
+
+    options: Options
+    more_cases: int = 25
+    more_attachments: int = 150
+
+
+class Demo:
+    """Tells the story on the terminal."""
+
+    def __init__(self, story: Story) -> None:
+        self._story = story
+        self._out = Console(highlight=False, soft_wrap=True)
+        self._started = time.monotonic()
+
+    def run(self) -> bool:
+        """Play it; return whether the restored stack equals the lost one. Leaves nothing behind."""
+        folder = Path(tempfile.mkdtemp(prefix="propolis-demo-", dir=os.environ.get("PROPOLIS_LAB_FOLDER", "/tmp")))
+        folder.chmod(0o755)
+        try:
+            with Lab.up(folder / "host", self._story.options, say=self._say_small) as lab:
+                return self._play(lab, folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _play(self, lab: Lab, folder: Path) -> bool:
+        counts = lab.api("GET", "/api/v1/counts")
+        self._chapter(1, "A TheHive that works")
+        self._out.print(", ".join(f"{count} {label}" for label, count in sorted(counts.items())))
+        config = lab.root / "etc/propolis/propolis.yaml"
+        key = folder / "recovery.key"
+
+        self._chapter(2, "Propolis finds the stack by itself")
+        self._propolis("init", "--root", lab.root, "--repository", folder / "repository", "--name", "demo")
+        self._propolis("repository", "init", "--config", config, "--recovery-key", key)
+        self._propolis("doctor", "--config", config)
+
+        self._chapter(3, "A cold backup: TheHive is down only for its own stop and start")
+        self._backup(lab, config)
+
+        self._chapter(4, "Work goes on, and a second backup stores only what is new")
+        story = self._story
+        lab.seed(story.more_cases, story.more_attachments, seed=story.options.seed + 1)
+        self._out.print(f"{story.more_cases} more cases, {story.more_attachments} more attachments")
+        self._backup(lab, config)
+        self._propolis("verify", "latest", "--config", config, "--identity", key)
+        before = snapshot(lab)
+
+        self._chapter(5, "The disaster")
+        self._disaster(lab)
+
+        self._chapter(6, "The restore")
+        self._propolis("restore", "latest", "--config", config, "--identity", key)
+        self._propolis("status", "--config", config)
+
+        self._chapter(7, "The proof")
+        return self._prove(before, snapshot(lab))
+
+    def _backup(self, lab: Lab, config: Path) -> None:
+        with Watcher(lab.thehive_url) as watcher:
+            self._propolis("backup", "--cold", "--config", config)
+        self._out.print(f"  [bold]downtime seen from outside: {watcher.downtime:.1f} s[/]")
+
+    def _disaster(self, lab: Lab) -> None:
+        for service in ("thehive", "index", "database"):
+            for pid in lab.platform.pids(service):
+                os.kill(pid, signal.SIGKILL)
+        folders = [
+            *lab.layout.cassandra_folders.values(),
+            lab.layout.lib(lab.options.index),
+        ]
+        if lab.options.files == "s3":
+            lost = lab.s3.empty_bucket()
+            self._out.print(f"Deleted {lost} objects of the bucket")
+        else:
+            folders.append(lab.layout.attachments)
+        for path in folders:
+            for child in path.iterdir():
+                shutil.rmtree(child) if child.is_dir() else child.unlink()
+            self._out.print(f"Killed its service and emptied {path}")
+
+    def _prove(self, before: Proof, after: Proof) -> bool:
+        differences = compare(before, after)
+        table = Table(title="before the disaster / after the restore")
+        for name in ("what", "before", "after", "equal"):
+            table.add_column(name)
+        for what, first, second in before.rows(after):
+            table.add_row(what, first, second, "[green]yes[/]" if first == second else "[red]NO[/]")
+        self._out.print(table)
+        for difference in differences[:20]:
+            self._out.print(f"[red]{difference}[/]")
+        seconds = time.monotonic() - self._started
+        if differences:
+            self._out.print(f"[red]{len(differences)} differences.[/]")
+        else:
+            self._out.print(f"[green]Everything is equal.[/] ({seconds:.0f} s in all)")
+        return not differences
+
+    def _propolis(self, *arguments: Any) -> None:
+        command = [str(argument) for argument in arguments]
+        self._out.print(f"[cyan]$ propolis {' '.join(command)}[/]")
+        done = subprocess.run([sys.executable, "-m", "propolis", *command], check=False)
+        if done.returncode:
+            raise LabError(f"propolis {command[0]} ended with exit code {done.returncode}")
+
+    def _chapter(self, number: int, title: str) -> None:
+        self._out.print(f"\n[bold]{number}. {title}[/]  [dim]({time.monotonic() - self._started:.0f} s)[/]")
+
+    def _say_small(self, text: str) -> None:
+        self._out.print(f"[dim]{text}[/]")
+
+
+def options(files: str, index: str, cases: int, attachments: int) -> Options:
+    """The lab that the demo plays on. Raises LabError for a wrong word."""
+    try:
+        return msgspec.convert(
+            {"files": files, "index": index, "cases": cases, "attachments": attachments}, type=Options
+        )
+    except msgspec.ValidationError as error:
+        raise LabError(str(error)) from error
