@@ -100,7 +100,7 @@ def _section(section: Model, path: str, notes: Mapping[str, str], *, whole: bool
         elif field.description:
             yield from _comment(field.description)
         if key in notes:
-            yield from _comment(f"  from {notes[key]}")
+            yield _note(notes[key])
         if is_section:
             body = list(_section(value, f"{key}.", notes))
             if all(line.startswith("#") for line in body):
@@ -119,8 +119,12 @@ def _section(section: Model, path: str, notes: Mapping[str, str], *, whole: bool
 
 
 def _comment(text: str) -> list[str]:
-    indent = text[: len(text) - len(text.lstrip())]
-    return textwrap.wrap(text.strip(), _WIDTH - 8, initial_indent=f"# {indent}", subsequent_indent=f"# {indent}")
+    return textwrap.wrap(text, _WIDTH - 8, initial_indent="# ", subsequent_indent="# ")
+
+
+def _note(source: str) -> str:
+    # A file's name may hold characters that YAML refuses, in comments too.
+    return "#   from " + "".join(character if character.isprintable() else "?" for character in source)
 
 
 def _item(name: str, value: Any) -> Iterator[str]:

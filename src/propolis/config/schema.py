@@ -200,4 +200,4 @@ class Config(Model):
     index: IndexConfig
     files: Annotated[FolderFiles | S3Files, Field(discriminator="kind")]
     repository: RepositoryConfig
-    timeouts: TimeoutsConfig = Field(default_factory=TimeoutsConfig)  # type: ignore[arg-type]
+    timeouts: TimeoutsConfig = Field(default_factory=TimeoutsConfig)

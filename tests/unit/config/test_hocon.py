@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from propolis.config.hocon import Hocon, read
@@ -163,6 +163,7 @@ def test_text_nested_without_end_is_an_error_and_no_crash(tmp_path: Path) -> Non
         parse(tmp_path, "a = " + "[" * 100_000)
 
 
+@settings(deadline=None)
 @given(value=st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cs"])))
 def test_any_password_in_quotes_comes_back_unchanged(value: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     import json
@@ -173,6 +174,7 @@ def test_any_password_in_quotes_comes_back_unchanged(value: str, tmp_path_factor
     assert hocon.text("copy") == value
 
 
+@settings(deadline=None)
 @given(text=st.text(alphabet='ab.=:{}[]"$?+, \n#/\\1', max_size=60))
 def test_whatever_the_text_only_a_config_error_comes_out(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     try:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from propolis.config.load import load, read_yaml
@@ -183,6 +183,7 @@ def test_bytes_that_are_no_text_name_their_line(tmp_path: Path) -> None:
         load(file)
 
 
+@settings(deadline=None)
 @given(text=st.text(alphabet=st.characters(codec="utf-8"), max_size=200))
 def test_whatever_the_text_only_a_config_error_comes_out(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     file = tmp_path_factory.getbasetemp() / "any.yaml"
@@ -191,6 +192,7 @@ def test_whatever_the_text_only_a_config_error_comes_out(text: str, tmp_path_fac
         load(file)
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_a_sample_with_any_line_missing_loads_or_is_a_config_error(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
