@@ -1,0 +1,192 @@
+"""Probes tell clearly why nothing answers; a real little HTTP server or a closed port stands at the other end."""
+
+import base64
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from propolis.config.schema import DatabaseConfig, IndexConfig, SecretRef, TheHiveConfig
+from propolis.errors import PreflightError
+from propolis.stack import database, index, thehive
+from propolis.stack.http import HttpClient, HttpFailure
+from propolis.stack.retry import NotYet, until
+
+Answer = Callable[[BaseHTTPRequestHandler], tuple[int, str, bytes]]
+
+
+@contextmanager
+def server(answer: Answer) -> Iterator[str]:
+    """A real HTTP server on a free port of the loopback."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, kind, body = answer(self)
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            if status == 302:
+                self.send_header("Location", "/elsewhere")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        thread = threading.Thread(target=running.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{running.server_address[1]}"
+        finally:
+            running.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port on which nobody listens while the test runs."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        yield reserved.getsockname()[1]
+
+
+def as_json(document: object, status: int = 200) -> Answer:
+    return lambda _: (status, "application/json", json.dumps(document).encode())
+
+
+def get(url: str, **options: object) -> object:
+    with HttpClient(url, timeout=2.0, **options) as client:  # type: ignore[arg-type]
+        return client.get("/x")
+
+
+def test_an_answer_is_decoded() -> None:
+    with server(as_json({"a": [1]})) as url:
+        assert get(url) == {"a": [1]}
+
+
+def test_a_login_is_sent_and_a_base_path_kept() -> None:
+    seen: list[tuple[str, str | None]] = []
+
+    def answer(request: BaseHTTPRequestHandler) -> tuple[int, str, bytes]:
+        seen.append((request.path, request.headers["Authorization"]))
+        return 200, "application/json", b"{}"
+
+    with server(answer) as url:
+        get(f"{url}/base", login=("user", "pass:word"))
+    ((path, login),) = seen
+    assert path == "/base/x"
+    assert login is not None
+    assert base64.b64decode(login.removeprefix("Basic ")) == b"user:pass:word"
+
+
+@pytest.mark.parametrize(
+    ("answer", "what"),
+    [
+        (as_json({}, 503), "HTTP 503"),
+        (as_json({}, 401), "refuses the login"),
+        (as_json({}, 302), "HTTP 302"),
+        (lambda _: (200, "application/json", b"{broken"), "something else than JSON"),
+    ],
+)
+def test_a_bad_answer_is_a_clear_failure(answer: Answer, what: str) -> None:
+    with server(answer) as url, pytest.raises(HttpFailure, match=what):
+        get(url)
+
+
+def test_a_closed_port_and_an_unknown_name_are_clear_failures(closed_port: int) -> None:
+    with pytest.raises(HttpFailure, match="Connection refused"):
+        get(f"http://127.0.0.1:{closed_port}")
+    with pytest.raises(HttpFailure, match="no connection"):
+        get("http://nobody.invalid:9")
+
+
+def test_a_plain_server_is_not_taken_for_a_secure_one() -> None:
+    with server(as_json({})) as url, pytest.raises(HttpFailure, match="secure connection"):
+        get(url.replace("http:", "https:"))
+
+
+def test_a_silent_server_is_given_up() -> None:
+    release = threading.Event()
+
+    def answer(_: BaseHTTPRequestHandler) -> tuple[int, str, bytes]:
+        release.wait(30)
+        return 200, "application/json", b"{}"
+
+    with server(answer) as url:
+        with pytest.raises(HttpFailure, match="no answer in time"), HttpClient(url, timeout=0.2) as client:
+            client.get("/")
+        release.set()
+
+
+def test_thehive_is_waited_for_until_it_answers() -> None:
+    asked: list[str] = []
+
+    def answer(request: BaseHTTPRequestHandler) -> tuple[int, str, bytes]:
+        asked.append(request.path)
+        return (503 if len(asked) < 3 else 200), "application/json", b'{"versions": {"TheHive": "5.4.1"}}'
+
+    with server(answer) as url:
+        config = TheHiveConfig(url=url, config=Path("/etc/thehive"))
+        thehive.answers(config, 30)
+        assert asked == ["/api/status"] * 3
+        assert thehive.facts(config).version == "5.4.1"
+
+
+def test_what_does_not_answer_in_time_is_named_with_its_last_state(closed_port: int, tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{closed_port}"
+    with pytest.raises(PreflightError, match=rf"TheHive at {url} did not answer.*Connection refused"):
+        thehive.answers(TheHiveConfig(url=url, config=tmp_path), 0.1)
+    config = IndexConfig(url=url, config=tmp_path, data=tmp_path)
+    with pytest.raises(PreflightError, match=rf"The index at {url} did not answer.*Connection refused"):
+        index.answers(config, 0.1)
+    with pytest.raises(PreflightError, match=rf"The index at {url} does not answer"):
+        index.facts(config)
+
+
+def test_cassandra_that_does_not_answer_is_named_and_the_password_is_not(
+    closed_port: int, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DB_PASSWORD", "s3cret-pw")
+    config = DatabaseConfig(
+        host="127.0.0.1",
+        port=closed_port,
+        username="thehive",
+        password=SecretRef(env="DB_PASSWORD"),
+        cluster_name="thp",
+        config=tmp_path,
+        data=(tmp_path,),
+        commitlog=tmp_path,
+        hints=tmp_path,
+        saved_caches=tmp_path,
+    )
+    with pytest.raises(PreflightError, match=rf"127\.0\.0\.1:{closed_port} did not answer.*refused") as caught:
+        database.answers(config, 0.1)
+    assert "s3cret-pw" not in str(caught.value)
+    with pytest.raises(PreflightError, match="can't be resolved"):
+        database.facts(config.model_copy(update={"host": "nobody.invalid"}))
+    output = capfd.readouterr()
+    assert output.out + output.err == ""
+
+
+def test_waiting_tries_at_least_once_and_lets_other_errors_through() -> None:
+    tried: list[float] = []
+
+    def never(left: float) -> None:
+        tried.append(left)
+        raise NotYet("still loading")
+
+    with pytest.raises(PreflightError, match="It did not answer within 0 s: still loading"):
+        until(never, "It", 0)
+    assert len(tried) == 1
+
+    def broken(left: float) -> None:
+        raise ValueError("other")
+
+    with pytest.raises(ValueError, match="other"):
+        until(broken, "It", 10)
