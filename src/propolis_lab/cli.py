@@ -14,6 +14,7 @@ from rich.table import Table
 
 from propolis.errors import PropolisError
 from propolis_lab import cassandra, install, interrupts
+from propolis_lab.demo import Demo, Story
 from propolis_lab.lab import Lab, Options
 from propolis_lab.prepare import prepare
 
@@ -102,6 +103,21 @@ def start(root: Root = _ROOT) -> None:
 def stop(root: Root = _ROOT) -> None:
     """Stop the lab's services, in order."""
     Lab.open(root).stop_all()
+
+
+@app.command()
+def demo(
+    files: Annotated[Literal["folder", "s3"], typer.Option(help="Where attachments lie; s3 is a MinIO")] = "folder",
+    index_kind: Annotated[
+        Literal["elasticsearch", "opensearch"], typer.Option("--index", help="The index server")
+    ] = "elasticsearch",
+    cases: Annotated[int, typer.Option(min=1, help="Cases to make")] = 200,
+    attachments: Annotated[int, typer.Option(min=1, help="Attachments to make")] = 2000,
+) -> None:
+    """Tell the whole story: a stack, two backups, a disaster, a restore, the proof. Ends with 0 if all is equal."""
+    story = Story(Options(files=files, index=index_kind, cases=cases, attachments=attachments))
+    if not Demo(story).run():
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from rich.console import Console
 from rich.table import Table
 
@@ -110,7 +109,7 @@ class Demo:
         differences = compare(before, after)
         table = Table(title="before the disaster / after the restore")
         for name in ("what", "before", "after", "equal"):
-            table.add_column(name)
+            table.add_column(name, no_wrap=name != "what", overflow="fold")
         for what, first, second in before.rows(after):
             table.add_row(what, first, second, "[green]yes[/]" if first == second else "[red]NO[/]")
         self._out.print(table)
@@ -135,13 +134,3 @@ class Demo:
 
     def _say_small(self, text: str) -> None:
         self._out.print(f"[dim]{text}[/]")
-
-
-def options(files: str, index: str, cases: int, attachments: int) -> Options:
-    """The lab that the demo plays on. Raises LabError for a wrong word."""
-    try:
-        return msgspec.convert(
-            {"files": files, "index": index, "cases": cases, "attachments": attachments}, type=Options
-        )
-    except msgspec.ValidationError as error:
-        raise LabError(str(error)) from error

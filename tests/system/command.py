@@ -62,6 +62,10 @@ class Propolis:
         assert ran.code == -9, (step, ran.code, ran.out, ran.err)
         return ran
 
+    def killed_with_watchdog(self, step: int, *arguments: str | Path) -> Ran:
+        """The same after a step, with its watchdog killed before: as when the whole machine stops."""
+        return self.killed(step, "all", *arguments)
+
     def plan(self, *arguments: str | Path) -> list[str]:
         """The steps' titles that `--plan` prints."""
         lines = self.ok(*arguments, "--plan").out.splitlines()[1:]
@@ -85,6 +89,11 @@ class Propolis:
     def _call(self, command: list[str], arguments: tuple[str | Path, ...], env: dict[str, str] | None) -> Ran:
         environment = {**os.environ, "PROPOLIS_CONFIG": str(self.config_file), "COLUMNS": "200", **(env or {})}
         done = subprocess.run(
-            [*command, *map(str, arguments)], capture_output=True, text=True, check=False, env=environment, timeout=600
+            [*command, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment,
+            timeout=600,
         )
         return Ran(done.returncode, done.stdout, done.stderr)

@@ -1,7 +1,8 @@
 """Runs Propolis and kills it with SIGKILL at one step: `killer.py STEP MOMENT -- ARGUMENTS`.
 
-STEP is a number from 0. MOMENT is `after` (its end is in the journal, nothing further was begun) or `during` (a while
-after its beginning). Only this script knows of it: Propolis itself has no such switch.
+STEP is a number from 0. MOMENT is `after` (its end is in the journal, nothing further was begun), `during:SECONDS`
+(that long after its beginning) or `all` (as `after`, and the watchdog dies first). Only this script knows of it:
+Propolis itself has no such switch.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from propolis.cli import main
 from propolis.run import Journal
+from propolis.run.watchdog import Watchdog
 
 
 def die() -> None:
@@ -21,7 +23,16 @@ def die() -> None:
 
 
 def arm(step: int, moment: str) -> None:
-    if moment == "after":
+    if moment == "all":
+        real_init = Watchdog.__init__
+
+        def init(self: Watchdog, *arguments: Any) -> None:
+            real_init(self, *arguments)
+            self._child.kill()
+            self._child.wait()
+
+        Watchdog.__init__ = init  # type: ignore[method-assign,assignment]
+    if moment in ("after", "all"):
         real_after = Journal.after
 
         def after(self: Journal, number: int, result: Any) -> None:
@@ -29,7 +40,7 @@ def arm(step: int, moment: str) -> None:
             if number == step:
                 die()
 
-        Journal.after = after  # type: ignore[method-assign]
+        Journal.after = after  # type: ignore[method-assign,assignment]
         return
     real_before = Journal.before
 
@@ -38,7 +49,7 @@ def arm(step: int, moment: str) -> None:
         if number == step:
             threading.Timer(float(moment.removeprefix("during:")), die).start()
 
-    Journal.before = before  # type: ignore[method-assign]
+    Journal.before = before  # type: ignore[method-assign,assignment]
 
 
 if __name__ == "__main__":
