@@ -117,7 +117,7 @@ def require_graph(config: DatabaseConfig) -> tuple[str, ...]:
     except NotYet as missing:
         raise PreflightError(f"{_name(config)} does not answer: {missing}") from None
     if empty:
-        what = "keyspace is not there" if not present else f"{', '.join(empty)} has no rows"
+        what = "the keyspace is not there" if not present else f"{', '.join(empty)} has no rows"
         raise IntegrityError(f"TheHive's data is missing in {_name(config)}, keyspace {config.keyspace}: {what}")
     return _GRAPH_TABLES
 
