@@ -130,8 +130,9 @@ def copying(folder: Path, rounds: int, megabytes: int, attachments: int) -> str:
     theirs, ours = taken.values()
     quicker = _median(one.seconds for one in theirs) / _median(one.seconds for one in ours)
     with_sync = _median(one.synced for one in theirs) / _median(one.synced for one in ours)
+    fewer = f"{theirs[0].copied / ours[0].copied:.0f}×" if ours[0].copied else "all saved"
     lines += [
-        f"| **ratio** | **{theirs[0].copied / max(1, ours[0].copied):.0f}×** | **{quicker:.0f}×** | **{with_sync:.0f}×** |",
+        f"| **ratio** | **{fewer}** | **{quicker:.0f}×** | **{with_sync:.0f}×** |",
         "",
     ]
     return "\n".join(lines)

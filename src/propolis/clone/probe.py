@@ -65,7 +65,7 @@ def _try(trial: Path, folder: Path) -> Method:
     from_fd = os.open(source, os.O_RDONLY | os.O_DIRECTORY)
     into_fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        if transfer.reflink("file", from_fd, into_fd):
+        if transfer.reflink("file", from_fd, into_fd, (source / "file").stat()):
             if (target / "file").read_bytes() == _SAMPLE:
                 return Method.REFLINK
             (target / "file").unlink()

@@ -45,7 +45,7 @@ def link(name: str, source: int, target: int) -> bool:
     return True
 
 
-def reflink(name: str, source: int, target: int) -> bool:
+def reflink(name: str, source: int, target: int, original: os.stat_result) -> bool:
     """Make an independent file that shares its blocks with the original; False where this one can't be shared.
 
     That is so for a file whose filesystem flags differ from the new one's, such as `chattr +C` on btrfs.
@@ -55,7 +55,7 @@ def reflink(name: str, source: int, target: int) -> bool:
         writer = os.open(name, _MAKE, 0o600, dir_fd=target)
         try:
             fcntl.ioctl(writer, FICLONE, reader)
-            dress(writer, os.fstat(reader))
+            dress(writer, original)
         except OSError as error:
             os.unlink(name, dir_fd=target)
             if error.errno in _NO_REFLINK:

@@ -211,7 +211,7 @@ class _Job:
                     self.skipped.append(path)
                 return
             self.files += 1
-            if self.method is Method.REFLINK and transfer.reflink(name, part.source, part.target):
+            if self.method is Method.REFLINK and transfer.reflink(name, part.source, part.target, original):
                 self.shared += original.st_size
             elif (
                 self.method is not Method.COPY
