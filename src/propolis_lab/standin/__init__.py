@@ -12,17 +12,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from propolis.errors import IntegrityError
 from propolis_lab.standin.building import make_once, run
 
 _HERE: Final = Path(__file__).parent
-_SOURCES: Final = ("pom.xml", "java", "resources")
+_SOURCES: Final = ("pom.xml", "java", "resources", "jars.sha256")
 _HEAP: Final = "384m"
 
 
 def build(cache: Path, java_home: Path) -> list[Path]:
     """Compile the stand-in unless the cache holds this very version; return its class path.
 
-    `java_home` is a JDK 17. Raises PreflightError if Maven is missing or fails.
+    `java_home` is a JDK 17. Raises PreflightError if Maven is missing or fails, IntegrityError if the fetched
+    libraries are not those of `jars.sha256`.
     """
     folder = cache / f"standin-{_fingerprint()}"
 
@@ -41,6 +43,7 @@ def build(cache: Path, java_home: Path) -> list[Path]:
                  "dependency:copy-dependencies"],
                 java_home,
             )  # fmt: skip
+            _check(built / "lib")
             shutil.copy(built / "standin-1.jar", target)
             shutil.copytree(built / "lib", target / "lib")
         target.chmod(0o755)
@@ -65,6 +68,22 @@ def command(java: Path, classpath: Sequence[Path], application_conf: Path) -> li
         "org.propolis.standin.Main",
         str(application_conf),
     ]
+
+
+def _check(folder: Path) -> None:
+    """Compare every library with its pinned sum; none may be missing or added."""
+    pinned: dict[str, str] = {}
+    for line in (_HERE / "jars.sha256").read_text().splitlines():
+        digest, name = line.split("  ")
+        pinned[name] = digest
+    found = {jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in folder.iterdir()}
+    if found != pinned:
+        names = sorted(name for name in found.keys() | pinned.keys() if found.get(name) != pinned.get(name))
+        raise IntegrityError(
+            f"Libraries of the stand-in are not the pinned ones: {', '.join(names)}",
+            left="Nothing was put into the cache",
+            next="Find out why before changing jars.sha256",
+        )
 
 
 def _fingerprint() -> str:
