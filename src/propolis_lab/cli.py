@@ -69,7 +69,7 @@ def up(
         seed=seed,
         load=load,
         empty=empty,
-        like=like,
+        like=str(like) if like else None,
     )
     started = time.monotonic()
     lab = Lab.up(root, options, lambda text: out.print(text))

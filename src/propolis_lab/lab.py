@@ -57,7 +57,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Writes per second that the stand-in makes by itself."""
     empty: bool = False
     """Configure everything, start nothing: a host to restore to."""
-    like: Path | None = None
+    like: str | None = None
     """Root of a lab whose passwords are used, as two hosts configured by one hand have them."""
     database_heap: int = 256
     index_heap: int = 384
@@ -108,7 +108,6 @@ class Lab:
         root = Path(os.path.abspath(root))  # noqa: PTH100 - the name as given, for paths in configurations
         if root.exists() and any(root.iterdir()):
             raise LabError(f"{root} is not empty", left="It was left as it is")
-        lab: Lab | None = None
         try:
             lab = cls._claim(root, options)
             say("Fetching what is not in the cache yet …")
@@ -118,18 +117,13 @@ class Lab:
                 lab._fill(say)
         except BaseException:
             with interrupts.put_off():
-                if lab is not None:
-                    lab.down()
+                _remove(root)
             raise
         return lab
 
     def down(self) -> None:
-        """End every process of the lab and remove its root."""
-        if self.layout.services.exists():
-            for name in reversed(self.platform.services()):
-                services.end(self.platform, name)
-        ports.release_all(self.root)
-        shutil.rmtree(self.root)
+        """End every process of the lab and remove its root; nothing to do if that is gone already."""
+        _remove(self.root)
 
     def __enter__(self) -> Self:
         return self
@@ -253,7 +247,7 @@ class Lab:
         artefacts.require_reachable(parent)
         root.mkdir(mode=0o755, exist_ok=True)
         root.chmod(0o755)
-        like = cls.open(options.like).record if options.like else None
+        like = cls.open(Path(options.like)).record if options.like else None
         keys = Keys.new()
         record = Record(
             options=options,
@@ -360,3 +354,15 @@ class Lab:
         return self.api(
             "POST", "/api/v1/lab/seed", {"cases": cases, "attachments": attachments, "seed": seed}, timeout=3600
         )
+
+
+def _remove(root: Path) -> None:
+    """Also of a lab that is only half there."""
+    folder = Layout(root, "elasticsearch").services
+    if folder.exists():
+        platform = ProcessPlatform(folder)
+        for name in reversed(platform.services()):
+            services.end(platform, name)
+    ports.release_all(root)
+    if root.exists():
+        shutil.rmtree(root)

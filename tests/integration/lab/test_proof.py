@@ -1,0 +1,68 @@
+"""The proof: equal when nothing changed, and different for the least change on any side."""
+
+from __future__ import annotations
+
+import pytest
+
+from propolis_lab import http
+from propolis_lab.lab import Lab
+from propolis_lab.proof import compare, snapshot
+
+pytestmark = pytest.mark.lab
+
+
+def test_nothing_differs_when_nothing_was_written_and_also_after_a_restart(lab: Lab) -> None:
+    before = snapshot(lab)
+    assert compare(before, snapshot(lab)) == []
+    lab.stop_all()
+    lab.start_all()
+    after = snapshot(lab)
+    assert compare(before, after) == []
+    assert all(first == second for _, first, second in before.rows(after))
+    assert before.logins == {"API key": True, "password": True, "form": True, "wrong API key": False}
+    assert before.tables["thehive.edgestore"].count > 1000
+    assert before.documents["thehive_global"].count > 100
+
+
+def test_one_cell_written_again_with_the_same_value_is_a_difference(lab: Lab) -> None:
+    before = snapshot(lab)
+    with lab.cql() as session:
+        key, column, value = session.execute("SELECT key, column1, value FROM thehive.graphindex LIMIT 1").one()
+        session.execute(
+            "INSERT INTO thehive.graphindex (key, column1, value) VALUES (%s, %s, %s)", (key, column, value)
+        )
+    assert [d.what for d in compare(before, snapshot(lab))] == ["table thehive.graphindex"]
+
+
+def test_a_changed_document_is_a_difference(lab: Lab) -> None:
+    before = snapshot(lab)
+    url = f"{lab.index_url}/thehive_global/_doc/not-of-the-graph?refresh=true"
+    assert http.request("PUT", url, data={"title": "extra"}).status == 201
+    try:
+        assert "index thehive_global" in [d.what for d in compare(before, snapshot(lab))]
+    finally:
+        http.request("DELETE", url)
+    assert compare(before, snapshot(lab)) == []
+
+
+def test_one_changed_byte_of_an_attachment_is_a_difference(lab: Lab) -> None:
+    before = snapshot(lab)
+    path = next(p for p in sorted(lab.layout.attachments.rglob("*")) if p.is_file())
+    content = path.read_bytes()
+    try:
+        path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+        name = path.relative_to(lab.layout.attachments)
+        assert f"attachment {name}" in [d.what for d in compare(before, snapshot(lab))]
+        path.unlink()
+        assert f"attachment {name}" in [d.what for d in compare(before, snapshot(lab))]
+    finally:
+        path.write_bytes(content)
+    assert compare(before, snapshot(lab)) == []
+
+
+def test_the_same_seed_makes_the_same_cases_and_attachments(lab: Lab) -> None:
+    first = lab.seed(2, 5, 4711)
+    files = {p.name for p in lab.layout.attachments.rglob("*") if p.is_file()}
+    second = lab.seed(2, 5, 4711)
+    assert {p.name for p in lab.layout.attachments.rglob("*") if p.is_file()} == files
+    assert first["cases"] == second["cases"] == 2
