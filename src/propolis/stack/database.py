@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from propolis.config import secrets
+from propolis.config.load import read_yaml
 from propolis.config.schema import DatabaseConfig
 from propolis.errors import IntegrityError, PreflightError
 from propolis.stack.model import Tree, nothing_immutable
@@ -94,6 +95,16 @@ def facts(config: DatabaseConfig) -> DatabaseFacts:
             )
     except NotYet as missing:
         raise PreflightError(f"{_name(config)} does not answer: {missing}") from None
+
+
+def cluster_name_on_disk(config: DatabaseConfig) -> str:
+    """Read the cluster's name from cassandra.yaml, as a node that doesn't run will use it at its next start.
+
+    Raises ConfigError if the file can't be read.
+    """
+    document = read_yaml(config.config / "cassandra.yaml")
+    name = document.get("cluster_name") if isinstance(document, dict) else None
+    return str(name or "Test Cluster")  # Cassandra's own default
 
 
 def require_graph(config: DatabaseConfig) -> tuple[str, ...]:

@@ -5,13 +5,18 @@ Every other module asks here; the order and the names of trees are written down 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from propolis.clone.base import Immutable
 from propolis.config.schema import Config, S3Files
 from propolis.errors import ConfigError
+
+Immutable = Callable[[str], bool]
+"""Says of a path in a tree ("a/b/c") whether the file never changes in place once its service stopped.
+
+Anything a rule doesn't know is False: then a clone copies its bytes.
+"""
 
 STORES = ("database", "index", "files", "config")
 """Every store, in the order in which reports name them."""
@@ -29,7 +34,7 @@ class Tree:
 
     `name` is `store/…` and the same in every backup. Exactly one of `path` and `bucket` is set.
     `service` writes to it: while that service is stopped, nothing in it changes. `immutable` says which
-    files of a stopped service never change in place (`propolis.clone.base`).
+    files of a stopped service never change in place.
     """
 
     store: str

@@ -8,6 +8,7 @@ from propolis.config.load import load
 from propolis.config.sample import sample
 from propolis.config.schema import Config, S3Files, SecretRef
 from propolis.errors import ConfigError
+from propolis.stack.database import cluster_name_on_disk
 from propolis.stack.model import START_WAVES, STOP_ORDER, STORES, answers, trees, trees_of
 
 
@@ -76,6 +77,16 @@ def test_an_unknown_store_or_service_is_named(config: Config) -> None:
         trees_of(config, ["index", "cache"])
     with pytest.raises(ConfigError, match="no service cortex"):
         answers(config, "cortex", 1)
+
+
+def test_the_clusters_name_is_read_from_its_file_without_a_server(config: Config, tmp_path: Path) -> None:
+    database = config.database.model_copy(update={"config": tmp_path})
+    with pytest.raises(ConfigError, match="can't be read"):
+        cluster_name_on_disk(database)
+    (tmp_path / "cassandra.yaml").write_text("cluster_name: 'other'\n")
+    assert cluster_name_on_disk(database) == "other"
+    (tmp_path / "cassandra.yaml").write_text("num_tokens: 16\n")
+    assert cluster_name_on_disk(database) == "Test Cluster"
 
 
 def test_thehive_stops_first_and_starts_last() -> None:
