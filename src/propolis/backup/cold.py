@@ -14,6 +14,7 @@ from propolis.backup.steps import (
     DropClones,
     ListBucket,
     OpenRepository,
+    StoreAhead,
     StoreTrees,
     WriteManifest,
 )
@@ -44,6 +45,7 @@ def cold_plan(context: BackupContext) -> Plan[BackupContext]:
     steps: list[Step[BackupContext]] = [
         CheckStack(running=running),
         OpenRepository(url=context.config.repository.url),
+        *(StoreAhead(tree=tree.name) for tree in kept if tree.bucket is not None),
         KeepServices(services=running),
         *stop_steps(tuple(name for name in running if name == "thehive")),
         *((CountDocuments(),) if "index" in running else ()),

@@ -13,7 +13,7 @@ from propolis.command.context import utc_now
 from propolis.command.services import SERVICE_STEPS
 from propolis.command.stores import open_bucket, open_repository
 from propolis.config.schema import S3Files
-from propolis.errors import IncompleteError, PreflightError
+from propolis.errors import PreflightError
 from propolis.repository import ObjectMeta, ObjectSource
 from propolis.run import Step
 from propolis.run.step import tag_of
@@ -73,6 +73,26 @@ class OpenRepository(Step[BackupContext], frozen=True, kw_only=True, tag="open-r
         writer = repository.writer(context.config.name, observer=context.told)
         context.writer = context.resources.enter_context(writer)
         return {"parent": writer.parent}
+
+
+class StoreAhead(Step[BackupContext], frozen=True, kw_only=True, tag="store-ahead"):
+    """Stores the bucket's objects while TheHive still runs, so that hardly any is left to read later.
+
+    Between the list that counts and the reading of an object TheHive might delete it; so that span is kept short.
+    """
+
+    tree: str
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return f"store the bucket of {self.tree} ahead, while TheHive serves"
+
+    def do(self, context: BackupContext) -> Mapping[str, Any]:
+        """Store it."""
+        assert context.writer is not None
+        context.writer.store_ahead(self.tree, bucket_of(context, self.tree))
+        return {"read": context.writer.stats.read}
 
 
 class CountDocuments(Step[BackupContext], frozen=True, kw_only=True, tag="count-documents"):
@@ -140,9 +160,7 @@ class ListBucket(Step[BackupContext], frozen=True, kw_only=True, tag="list-bucke
 
     def do(self, context: BackupContext) -> Mapping[str, Any]:
         """Keep the list."""
-        (bucket,) = [tree.bucket for tree in trees(context.config) if tree.name == self.tree]
-        assert bucket is not None
-        listed = FrozenListing(open_bucket(bucket))
+        listed = FrozenListing(bucket_of(context, self.tree))
         context.buckets[self.tree] = listed
         return {"objects": len(listed)}
 
@@ -218,21 +236,21 @@ class FrozenListing:
         return iter(self._objects)
 
     def open_object(self, key: str) -> tuple[ObjectMeta, Iterator[Any]]:
-        """Read one from the bucket; raise IncompleteError if it has gone since."""
-        try:
-            return self._source.open_object(key)
-        except FileNotFoundError as error:
-            raise IncompleteError(
-                f"The attachment {key} was deleted from the bucket while it was being backed up",
-                left="TheHive runs; no backup was written",
-                next="Run the backup again",
-            ) from error
+        """Read one from the bucket; FileNotFoundError if it has gone since."""
+        return self._source.open_object(key)
 
 
 def drop_all(places: Mapping[str, str]) -> None:
     """Remove clones; idempotent."""
     for place in places.values():
         clone.drop(Path(place))
+
+
+def bucket_of(context: BackupContext, tree: str) -> ObjectSource:
+    """Open the bucket of a tree."""
+    (bucket,) = [found.bucket for found in trees(context.config) if found.name == tree]
+    assert bucket is not None
+    return open_bucket(bucket)
 
 
 def bucket_name(bucket: S3Files) -> str:
@@ -261,6 +279,7 @@ BACKUP_STEPS = {
         CloneTrees,
         CountDocuments,
         ListBucket,
+        StoreAhead,
         StoreTrees,
         WriteManifest,
         DropClones,

@@ -48,7 +48,7 @@ class FolderStorage:
         try:
             self._make_folder(path.parent)
             if create:
-                self._create(path, data)
+                self._create(path, data, name)
                 return
             self._make_folder(self._root / _TEMPORARY)
             temporary = self._root / _TEMPORARY / secrets.token_hex(16)
@@ -60,8 +60,6 @@ class FolderStorage:
                 raise
             with self._lock:
                 self._unflushed.append(path)
-        except FileExistsError:
-            raise ObjectExistsError(f"{name} exists already in the repository {self.place}") from None
         except OSError as error:
             raise self._failed("be written", error) from None
 
@@ -166,8 +164,14 @@ class FolderStorage:
         finally:
             os.close(file)
 
-    def _create(self, path: Path, data: bytes | bytearray | memoryview) -> None:
-        self._write(path, data, sync=True)
+    def _create(self, path: Path, data: bytes | bytearray | memoryview, name: str) -> None:
+        try:
+            self._write(path, data, sync=True)
+        except FileExistsError:
+            raise ObjectExistsError(f"{name} exists already in the repository {self.place}") from None
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
         _sync(path.parent)
 
     def _write(self, path: Path, data: bytes | bytearray | memoryview, *, sync: bool) -> None:

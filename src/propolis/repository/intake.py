@@ -27,12 +27,14 @@ from propolis.repository.text import escape
 class Pending:
     """A manifest line whose segments are not all known yet."""
 
-    __slots__ = ("_lock", "_missing", "after", "before", "segments")
+    __slots__ = ("_lock", "_missing", "after", "before", "lost", "segments")
 
     def __init__(self, before: bytes, after: bytes, count: int) -> None:
         self.before = before
         self.after = after
         self.segments: list[bytes] = [b""] * count
+        self.lost = False
+        """What it stands for could not be read."""
         self._missing = count
         self._lock = threading.Lock()
 
@@ -80,6 +82,8 @@ class ObjectPiece:
     pending: Pending
     source: ObjectSource
     listed: ObjectMeta
+    ahead: bool = False
+    """Read before the list that counts was taken: that it vanishes or changes does no harm."""
 
 
 class Intake:
@@ -237,7 +241,9 @@ class _Worker:
             self._store_gathered(gather)
 
     def _lost_object(self, job: ObjectPiece, problem: str) -> None:
-        self._shared.unread.append(f"{job.listed.key} ({problem})")
+        if not job.ahead:
+            self._shared.unread.append(f"{job.listed.key} ({problem})")
+        job.pending.lost = True
         job.pending.finish()
 
     def _keep_object_end(self, data: memoryview) -> bytes:

@@ -19,9 +19,8 @@ from propolis.repository.storage import MissingObjectError, ObjectExistsError, S
 
 FORMAT = 1
 SEGMENT_BYTES = 16 << 20
-"""Files are cut at multiples of this. It bounds the memory of a worker: one such piece plain, one stored."""
-GATHER_BYTES = 8 << 20
-"""Pieces of less than half of this are gathered until they fill about so much."""
+"""Files are cut at multiples of this. It bounds the memory of a worker: one such piece plain, one stored.
+Smaller pieces are gathered in packs until they fill half of it."""
 MAX_SEGMENT_BYTES = 64 << 20
 """No repository may ask a reader for buffers larger than this."""
 
@@ -131,7 +130,12 @@ def check_name(name: str, stored: memoryview) -> None:
 
 
 def create(
-    storage: Storage, recovery: Sequence[Recipient], host: Sequence[Recipient], *, packs_readable_by_host: bool
+    storage: Storage,
+    recovery: Sequence[Recipient],
+    host: Sequence[Recipient],
+    *,
+    packs_readable_by_host: bool,
+    segment_bytes: int,
 ) -> None:
     """Write `config` and the first key ring of a new repository."""
     if not recovery:
@@ -144,7 +148,7 @@ def create(
             f"{storage.place} holds parts of a repository without its config object", left="It was not touched"
         )
     now = utc_text(utc_now())
-    info = RepositoryInfo(FORMAT, secrets.token_hex(16), now, SEGMENT_BYTES, GATHER_BYTES)
+    info = RepositoryInfo(FORMAT, secrets.token_hex(16), now, segment_bytes, segment_bytes // 2)
     add_key_ring(storage, info, 1, RepositoryKey(secrets.token_bytes(32)), recovery, host, packs_readable_by_host)
     try:
         storage.put(CONFIG, msgspec.json.encode(info), create=True)

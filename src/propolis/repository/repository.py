@@ -38,15 +38,19 @@ class Repository:
         host: Identity | None = None,
         *,
         packs_readable_by_host: bool = False,
+        segment_bytes: int = layout.SEGMENT_BYTES,
     ) -> Repository:
         """Make a repository and open it with the host's identity.
 
         Everything in it is encrypted to the recovery recipients; manifests and indexes to the host's key too.
+        `segment_bytes` is the size at which files are cut; it can't be changed later.
         Raises `RepositoryError` when there is one already or the place can't be used.
         """
         storage = location.storage()
         hosts = [host.recipient] if host else []
-        layout.create(storage, recovery, hosts, packs_readable_by_host=packs_readable_by_host)
+        layout.create(
+            storage, recovery, hosts, packs_readable_by_host=packs_readable_by_host, segment_bytes=segment_bytes
+        )
         return cls(storage, [host] if host else [])
 
     @classmethod

@@ -82,6 +82,7 @@ class Writer:
         self._packed: list[PackedSegments] = []
         self._packed_lock = threading.Lock()
         self._committed = False
+        self._ahead: dict[tuple[str, bytes], tuple[ObjectMeta, Pending]] = {}
 
     @property
     def parent(self) -> BackupId | None:
@@ -148,6 +149,24 @@ class Writer:
             self._unread.append(f"{os.fsdecode(error.filename or root)} ({error.strerror})")
         return self._end(count)
 
+    def store_ahead(self, tree: str, source: ObjectSource) -> None:
+        """Store what a bucket holds now, so that `add_bucket` has little left to read when it counts.
+
+        Nothing of it is recorded in the manifest, and what vanishes meanwhile does no harm. Returns when all is read.
+        """
+        if self._cursor:
+            self._cursor.start(tree)
+        for meta in source.list():
+            key = meta.key.encode()
+            if self._same_object(key, meta) is None:
+                pending = Pending(b"", b"\t-", 0)
+                pending.expect_one()
+                self._ahead[tree, key] = meta, pending
+                self._enqueue(ObjectPiece(pending, source, meta, ahead=True))
+        self._hand_out()
+        for _, pending in self._ahead.values():
+            self._wait_for(pending)
+
     def add_bucket(self, store: str, tree: str, source: ObjectSource, original: str) -> TreeHeader:
         """Take in a bucket as a tree. One whose key, size, etag and time the parent has is not read."""
         count = self._begin(store, tree, "bucket", original)
@@ -195,7 +214,9 @@ class Writer:
         self._drain(wait=False)
         return header
 
-    def _add_found(self, count: _Count, root: bytes, found: Found, inode_of: Callable[[str], int | None] | None) -> None:
+    def _add_found(
+        self, count: _Count, root: bytes, found: Found, inode_of: Callable[[str], int | None] | None
+    ) -> None:
         status = found.status
         path = root if found.path == b"." else root + b"/" + found.path
         original = None if inode_of is None else inode_of(os.fsdecode(found.path))
@@ -221,6 +242,8 @@ class Writer:
             return
         self._seen(count, size)
         known = self._unchanged(found.path, b"f", size, status.st_mtime_ns, inode)
+        if known is not None:
+            self.stats.unchanged += 1
         if known is not None or size == 0:
             self._line(before + (known[11] if known is not None else b"-") + b"\t-")
             return
@@ -240,15 +263,26 @@ class Writer:
             "o", 0, 0, 0, "", "", meta.last_modified_ns, meta.size, 0, count.name, key, b"", object_extra(meta)
         )
         self._seen(count, meta.size)
-        known = self._unchanged(key, b"o", meta.size, meta.last_modified_ns, 0)
+        known = self._same_object(key, meta)
         before = format_entry(entry).rsplit(b"\t", 2)[0] + b"\t"
-        if known is not None and meta.etag and _etag(known[12]) == meta.etag:
+        if known is not None:
+            self.stats.unchanged += 1
             self._line(before + known[11] + b"\t" + known[12])
+            return
+        seen, early = self._ahead.pop((count.name, key), (None, None))
+        if seen == meta and early is not None and not early.lost:
+            early.before = before
+            self._waiting.append(early)
             return
         pending = Pending(before, b"\t-", 0)
         pending.expect_one()
         self._waiting.append(pending)
         self._enqueue(ObjectPiece(pending, source, meta))
+
+    def _same_object(self, key: bytes, meta: ObjectMeta) -> list[bytes] | None:
+        """The parent's fields when it has the same object."""
+        known = self._unchanged(key, b"o", meta.size, meta.last_modified_ns, 0)
+        return known if known is not None and meta.etag and _etag(known[12]) == meta.etag else None
 
     def _seen(self, count: _Count, size: int) -> None:
         count.files += 1
@@ -266,7 +300,6 @@ class Writer:
             return None
         if size and not all(self._table.find(bytes.fromhex(part.decode())) for part in fields[11].split(b",")):
             return None
-        self.stats.unchanged += 1
         return fields
 
     # -- lines and jobs --------------------------------------------------------------------------------------
@@ -295,14 +328,18 @@ class Writer:
         while self._waiting:
             first = self._waiting[0]
             if isinstance(first, Pending):
-                while wait and not first.ready:
-                    self._intake.check()
-                    time.sleep(0.002)
+                if wait:
+                    self._wait_for(first)
                 if not first.ready:
                     return
                 first = first.line()
             self._text.add(first)
             self._waiting.popleft()
+
+    def _wait_for(self, pending: Pending) -> None:
+        while not pending.ready:
+            self._intake.check()
+            time.sleep(0.002)
 
     # -- indexes and manifest --------------------------------------------------------------------------------
 
