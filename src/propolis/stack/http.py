@@ -9,21 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-
-from elastic_transport import (
-    ConnectionError,
-    ConnectionTimeout,
-    HttpHeaders,
-    NodeConfig,
-    SerializationError,
-    TlsError,
-    Transport,
-    TransportError,
-)
-from elastic_transport.client_utils import basic_auth_to_header, url_to_node_config
+from typing import TYPE_CHECKING, Any, Self
 
 from propolis.errors import PreflightError
+
+if TYPE_CHECKING:
+    from elastic_transport import TransportError
 
 
 class HttpFailure(Exception):
@@ -49,6 +40,10 @@ class HttpClient:
     def __init__(
         self, url: str, *, login: tuple[str, str] | None = None, ca: Path | None = None, timeout: float
     ) -> None:
+        # Imported where it is used: it takes a tenth of a second, and `propolis --help` needs none of it.
+        from elastic_transport import HttpHeaders, NodeConfig, Transport
+        from elastic_transport.client_utils import basic_auth_to_header, url_to_node_config
+
         headers = {"accept": "application/json"}
         if login is not None:
             headers["authorization"] = basic_auth_to_header(login)
@@ -78,6 +73,14 @@ class HttpClient:
 
         Raises HttpFailure unless the answer's status is 200.
         """
+        from elastic_transport import (
+            ConnectionError,
+            ConnectionTimeout,
+            SerializationError,
+            TlsError,
+            TransportError,
+        )
+
         try:
             meta, body = self._transport.perform_request(method, target)
         except ConnectionTimeout:
