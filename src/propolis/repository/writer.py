@@ -46,6 +46,7 @@ PACKS_PER_INDEX = 64
 _BATCH_FILES = 256
 _AHEAD = 50_000
 _SHOWN = 10
+_STAMP = "%Y%m%dT%H%M%SZ"
 
 InodeOf = Callable[[str], int | None] | Mapping[str, int]
 """The original's inode for a path relative to the folder; None: the same as the one there; 0: unknown, then inodes
@@ -374,8 +375,18 @@ class Writer:
             # The storage failed: that is the error on its way out. Only the chance to resume is lost.
             return
 
+    def _end_time(self) -> datetime.datetime:
+        """Now; or a moment later when another backup ended in this very second, so that the newest is the latest."""
+        now = utc_now()
+        newest = max((id[:16] for id, _ in self._repository.names()), default="")
+        if _stamp(now) <= newest <= _stamp(now + datetime.timedelta(minutes=1)):
+            return datetime.datetime.strptime(newest, _STAMP).replace(tzinfo=datetime.UTC) + datetime.timedelta(
+                seconds=1
+            )
+        return now
+
     def _write_manifest(self, facts: Facts) -> BackupSummary:
-        ended = utc_now()
+        ended = self._end_time()
         more: dict[str, Any] = dict(facts.facts)
         if self._unreadable_parents:
             more["unreadable_parents"] = self._unreadable_parents
@@ -427,4 +438,4 @@ def _etag(field: bytes) -> str:
 
 
 def _stamp(moment: datetime.datetime) -> str:
-    return moment.strftime("%Y%m%dT%H%M%SZ")
+    return moment.strftime(_STAMP)
