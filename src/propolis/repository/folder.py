@@ -29,6 +29,7 @@ class FolderStorage:
         self._lock = threading.Lock()
         self._folders: set[Path] = set()
         self._unflushed: list[Path] = []
+        self._flushing = threading.Lock()
 
     @property
     def place(self) -> str:
@@ -114,15 +115,17 @@ class FolderStorage:
 
     def flush(self) -> None:
         """Wait for the disk: every new object, then the folders that hold them."""
-        with self._lock:
-            paths, self._unflushed = self._unflushed, []
-        try:
-            for path in paths:
-                _sync(path)
-            for folder in {path.parent for path in paths}:
-                _sync(folder)
-        except OSError as error:
-            raise self._failed("be written", error) from None
+        # A second caller waits for the first: its own objects may be among those that the first took on.
+        with self._flushing:
+            with self._lock:
+                paths, self._unflushed = self._unflushed, []
+            try:
+                for path in paths:
+                    _sync(path)
+                for folder in {path.parent for path in paths}:
+                    _sync(folder)
+            except OSError as error:
+                raise self._failed("be written", error) from None
 
     def _path(self, name: str) -> Path:
         parts = name.split("/")

@@ -49,6 +49,8 @@ class KeyRing(msgspec.Struct, frozen=True):
 
     format: int
     repository: str
+    config: str
+    """Hash of the object `config`."""
     sequence: int
     created: str
     recovery: list[str]
@@ -149,43 +151,38 @@ def create(
         )
     now = utc_text(utc_now())
     info = RepositoryInfo(FORMAT, secrets.token_hex(16), now, segment_bytes, segment_bytes // 2)
-    add_key_ring(storage, info, 1, RepositoryKey(secrets.token_bytes(32)), recovery, host, packs_readable_by_host)
+    config = msgspec.json.encode(info)
+    ring = KeyRing(
+        FORMAT,
+        info.id,
+        hash_name(config),
+        1,
+        now,
+        [str(recipient) for recipient in recovery],
+        [str(recipient) for recipient in host],
+        packs_readable_by_host,
+        "",
+        "",
+    )
+    add_key_ring(storage, ring, RepositoryKey(secrets.token_bytes(32)))
     try:
-        storage.put(CONFIG, msgspec.json.encode(info), create=True)
+        storage.put(CONFIG, config, create=True)
     except ObjectExistsError:
         raise RepositoryError(
             f"Another program made a repository at {storage.place} meanwhile", next="Open that one"
         ) from None
 
 
-def add_key_ring(
-    storage: Storage,
-    info: RepositoryInfo,
-    sequence: int,
-    key: RepositoryKey,
-    recovery: Sequence[Recipient],
-    host: Sequence[Recipient],
-    packs_readable_by_host: bool,
-) -> None:
-    """Store a key ring; from now on writers encrypt to its recipients."""
-    secret = age.seal_bytes(key.raw, [*recovery, *host])
-    ring = KeyRing(
-        FORMAT,
-        info.id,
-        sequence,
-        utc_text(utc_now()),
-        [str(recipient) for recipient in recovery],
-        [str(recipient) for recipient in host],
-        packs_readable_by_host,
-        base64.b64encode(secret).decode(),
-        "",
-    )
+def add_key_ring(storage: Storage, ring: KeyRing, key: RepositoryKey) -> None:
+    """Store a key ring, its secret and proof filled in; from now on writers encrypt to its recipients."""
+    secret = base64.b64encode(age.seal_bytes(key.raw, ring.recipients())).decode()
+    ring = msgspec.structs.replace(ring, secret=secret)
     data = msgspec.json.encode(msgspec.structs.replace(ring, mac=_ring_mac(ring, key)))
-    storage.put(f"keys/{sequence:06d}-{hash_name(data)}", data, create=True)
+    storage.put(f"keys/{ring.sequence:06d}-{hash_name(data)}", data, create=True)
 
 
-def read_info(storage: Storage) -> RepositoryInfo:
-    """The object `config`; raises `RepositoryError` when there is no repository or a newer one."""
+def read_info(storage: Storage) -> tuple[RepositoryInfo, str]:
+    """The object `config` and its hash; raises `RepositoryError` when there is no repository or a newer one."""
     try:
         data = storage.get(CONFIG, SMALL_LIMIT)
     except MissingObjectError:
@@ -207,11 +204,11 @@ def read_info(storage: Storage) -> RepositoryInfo:
         raise IntegrityError(f"The object config of the repository at {storage.place} is damaged: {error}") from None
     if not (0 < info.segment_bytes <= MAX_SEGMENT_BYTES and 0 < info.gather_bytes <= MAX_SEGMENT_BYTES):
         raise IntegrityError(f"The object config of the repository at {storage.place} asks for absurd sizes")
-    return info
+    return info, hash_name(data)
 
 
-def read_key_ring(storage: Storage, info: RepositoryInfo) -> KeyRing:
-    """The newest key ring."""
+def read_key_ring(storage: Storage, info: RepositoryInfo, config: str) -> KeyRing:
+    """The newest key ring; `config` is the hash that the object `config` has."""
     names = sorted(stored.name for stored in storage.list("keys") if _KEYS.fullmatch(stored.name))
     if not names:
         raise MissingObjectError(f"The repository at {storage.place} has no key ring: keys/ is empty")
@@ -223,6 +220,8 @@ def read_key_ring(storage: Storage, info: RepositoryInfo) -> KeyRing:
         raise IntegrityError(f"{names[-1]} is damaged: {error}") from None
     if ring.repository != info.id or f"keys/{ring.sequence:06d}-" != names[-1][:12]:
         raise IntegrityError(f"{names[-1]} belongs to another repository")
+    if config != ring.config:
+        raise IntegrityError(f"The object config of the repository at {storage.place} is damaged")
     return ring
 
 

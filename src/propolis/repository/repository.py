@@ -26,8 +26,8 @@ class Repository:
     def __init__(self, storage: Storage, identities: Sequence[Identity]) -> None:
         self.storage = storage
         self.identities = list(identities)
-        self.info = layout.read_info(storage)
-        self.ring = layout.read_key_ring(storage, self.info)
+        self.info, config = layout.read_info(storage)
+        self.ring = layout.read_key_ring(storage, self.info, config)
         self._key = layout.unlock(self.ring, identities, storage.place) if identities else None
 
     @classmethod

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import collections
-import datetime
 import functools
 import importlib.metadata
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from propolis.errors import IncompleteError, IntegrityError, RepositoryError
-from propolis.repository.index import PackedSegments, SegmentTable, write_index
+from propolis.errors import IncompleteError, RepositoryError
+from propolis.repository.index import SegmentTable
 from propolis.repository.intake import Intake, ObjectPiece, Pending, Piece
-from propolis.repository.layout import FORMAT, hash_name, utc_now, utc_text
+from propolis.repository.layout import FORMAT, utc_now, utc_text
 from propolis.repository.locks import Lease
 from propolis.repository.manifest import Manifest, ParentCursor, format_entry, object_extra
 from propolis.repository.model import (
@@ -36,17 +34,16 @@ from propolis.repository.model import (
     TreeHeader,
     TreeKind,
 )
+from propolis.repository.publish import Publisher
 from propolis.repository.scan import Exclude, Found, group_name, user_name, walk
 from propolis.repository.text import TextWriter, escape
 
 if TYPE_CHECKING:
     from propolis.repository.repository import Repository
 
-PACKS_PER_INDEX = 64
 _BATCH_FILES = 256
 _AHEAD = 50_000
 _SHOWN = 10
-_STAMP = "%Y%m%dT%H%M%SZ"
 
 InodeOf = Callable[[str], int | None] | Mapping[str, int]
 """The original's inode for a path relative to the folder; None: the same as the one there; 0: unknown, then inodes
@@ -73,15 +70,14 @@ class Writer:
         self._unreadable_parents = unreadable_parents
         self._observer = observer
         self._workers = workers or max(2, min(4, os.cpu_count() or 2))
-        self._started = utc_now()
+        self._started = utc_text(utc_now())
         self._text = TextWriter(repository.key)
         self._waiting: collections.deque[bytes | Pending] = collections.deque()
         self._batch: list[Piece | ObjectPiece] = []
         self._batch_bytes = 0
         self._trees: list[TreeHeader] = []
         self._unread: list[str] = []
-        self._packed: list[PackedSegments] = []
-        self._packed_lock = threading.Lock()
+        self._publisher = Publisher(repository, self.stats)
         self._committed = False
         self._ahead: dict[tuple[str, bytes], tuple[ObjectMeta, Pending]] = {}
 
@@ -97,7 +93,6 @@ class Writer:
             self._table: SegmentTable = self._repository.load_table()
             self._cursor = ParentCursor(self._parent) if self._parent else None
             ring = self._repository.ring
-            self._recipients = ring.recipients()
             self._intake = Intake(
                 self._repository.storage,
                 self._repository.info,
@@ -106,7 +101,7 @@ class Writer:
                 self._table,
                 self.stats,
                 self._observer,
-                self._packed_one,
+                self._publisher.add,
                 self._workers,
             )
         except BaseException:
@@ -120,7 +115,7 @@ class Writer:
         try:
             if not self._committed:
                 self._intake.abandon()
-                self._keep_for_next_time()
+                self._publisher.keep_for_next_time()
         finally:
             self._lease.__exit__(kind, error, trace)
 
@@ -191,12 +186,30 @@ class Writer:
                 left="No backup was recorded",
                 next="Back up from a clone or with the services stopped; see to files that can't be read",
             )
-        self._write_index(self._take_packed())
-        self._repository.storage.flush()
+        self._publisher.finish()
         self._lease.check()
         summary = self._write_manifest(facts)
         self._committed = True
         return summary
+
+    def _write_manifest(self, facts: Facts) -> BackupSummary:
+        more: dict[str, Any] = dict(facts.facts)
+        if self._unreadable_parents:
+            more["unreadable_parents"] = self._unreadable_parents
+        header = Header(
+            format=FORMAT,
+            stack=self._stack,
+            kind=facts.kind,
+            host=socket.gethostname(),
+            started=facts.started or self._started,
+            ended="",
+            propolis=importlib.metadata.version("propolis"),
+            parent=self._parent.id if self._parent else None,
+            services=dict(facts.services),
+            trees=self._trees,
+            facts=more,
+        )
+        return self._publisher.write_manifest(header, self._text)
 
     # -- trees -----------------------------------------------------------------------------------------------
 
@@ -342,79 +355,6 @@ class Writer:
             self._intake.check()
             time.sleep(0.002)
 
-    # -- indexes and manifest --------------------------------------------------------------------------------
-
-    def _packed_one(self, packed: PackedSegments) -> None:
-        with self._packed_lock:
-            self._packed.append(packed)
-            if len(self._packed) < PACKS_PER_INDEX:
-                return
-        self._write_index(self._take_packed())
-
-    def _take_packed(self) -> list[PackedSegments]:
-        with self._packed_lock:
-            packed, self._packed = self._packed, []
-        return packed
-
-    def _write_index(self, packed: list[PackedSegments]) -> None:
-        """Record packs, once they are durable."""
-        if not packed:
-            return
-        storage = self._repository.storage
-        storage.flush()
-        stored = write_index(packed, self._repository.key, self._recipients)
-        storage.put(f"indexes/{hash_name(stored)}", stored)
-        self.stats.add(stored=len(stored))
-
-    def _keep_for_next_time(self) -> None:
-        """Record the packs of a backup that is given up, so that the next one need not store them again."""
-        try:
-            self._write_index(self._take_packed())
-            self._repository.storage.flush()
-        except RepositoryError:
-            # The storage failed: that is the error on its way out. Only the chance to resume is lost.
-            return
-
-    def _end_time(self) -> datetime.datetime:
-        """Now; or a moment later when another backup ended in this very second, so that the newest is the latest."""
-        now = utc_now()
-        newest = max((id[:16] for id, _ in self._repository.names()), default="")
-        if _stamp(now) <= newest <= _stamp(now + datetime.timedelta(minutes=1)):
-            return datetime.datetime.strptime(newest, _STAMP).replace(tzinfo=datetime.UTC) + datetime.timedelta(
-                seconds=1
-            )
-        return now
-
-    def _write_manifest(self, facts: Facts) -> BackupSummary:
-        ended = self._end_time()
-        more: dict[str, Any] = dict(facts.facts)
-        if self._unreadable_parents:
-            more["unreadable_parents"] = self._unreadable_parents
-        header = Header(
-            format=FORMAT,
-            stack=self._stack,
-            kind=facts.kind,
-            host=socket.gethostname(),
-            started=facts.started or utc_text(self._started),
-            ended=utc_text(ended),
-            propolis=importlib.metadata.version("propolis"),
-            parent=self._parent.id if self._parent else None,
-            services=dict(facts.services),
-            trees=self._trees,
-            facts=more,
-        )
-        stored = self._text.finish(msgspec.json.encode(header), self._recipients)
-        digest = hash_name(stored)
-        stamp = _stamp(ended)
-        storage = self._repository.storage
-        name = f"manifests/{stamp}-{digest}"
-        storage.put(name, stored)
-        storage.flush()
-        if storage.size(name) != len(stored):
-            raise IntegrityError(f"{name} is not in the repository {storage.place} as it was stored")
-        self.stats.add(stored=len(stored))
-        return BackupSummary(BackupId(f"{stamp}-{digest[:8]}"), header, len(stored))
-
 
 class _Count:
     """A tree while it is taken in."""
@@ -435,7 +375,3 @@ def _etag(field: bytes) -> str:
         return msgspec.json.decode(unescape(field), type=ObjectMeta).etag
     except msgspec.MsgspecError:
         return ""
-
-
-def _stamp(moment: datetime.datetime) -> str:
-    return moment.strftime(_STAMP)
