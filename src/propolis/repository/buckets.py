@@ -15,6 +15,8 @@ from propolis.repository.objectstore import S3_ERRORS, explain, open_bucket
 
 _CONTENT_TYPE = "Content-Type"
 _SINGLE_PUT = 16 << 20
+_PART = 8 << 20
+_PARTS_AT_ONCE = 2
 
 
 class S3Bucket:
@@ -75,9 +77,7 @@ class S3Bucket:
                 data = parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
                 obstore.put(self._store, meta.key, data, attributes=attributes, use_multipart=False)
             else:
-                # The chunks share one buffer, and parts are sent while the next is made: so each is copied.
-                pieces = (bytes(piece) for chunk in chunks for piece in _split(memoryview(chunk)))
-                obstore.put(self._store, meta.key, pieces, attributes=attributes, max_concurrency=2)
+                self._put_large(meta.key, chunks, attributes)
             size = obstore.head(self._store, meta.key)["size"] if meta.size > _SINGLE_PUT else meta.size
         except S3_ERRORS as error:
             raise explain(error, f"{meta.key} in the bucket {self.place}", "be written") from None
@@ -100,6 +100,17 @@ class S3Bucket:
         except S3_ERRORS as error:
             raise explain(error, f"{key} in the bucket {self.place}", "be removed") from None
 
+    def _put_large(self, key: str, chunks: Iterable[Any], attributes: dict[str, str]) -> None:
+        writer = obstore.open_writer(
+            self._store, key, attributes=attributes, buffer_size=_PART, max_concurrency=_PARTS_AT_ONCE
+        )
+        # Without the closing, nothing appears under the key: so it must not happen after an error.
+        for chunk in chunks:
+            for piece in _split(memoryview(chunk)):
+                # The chunks share one buffer, and parts are sent while the next is made: so each is copied.
+                writer.write(bytes(piece))
+        writer.close()
+
     def _chunks(self, key: str, result: Any) -> Iterator[Any]:
         try:
             yield from result.stream(min_chunk_size=1 << 20)
@@ -108,8 +119,8 @@ class S3Bucket:
 
 
 def _split(chunk: memoryview) -> Iterator[memoryview]:
-    for start in range(0, len(chunk), 5 << 20):
-        yield chunk[start : start + (5 << 20)]
+    for start in range(0, len(chunk), 1 << 20):
+        yield chunk[start : start + (1 << 20)]
 
 
 def _meta(item: Any, content_type: str = "", metadata: dict[str, str] | None = None) -> ObjectMeta:
