@@ -58,9 +58,13 @@ class Propolis:
 
     def killed(self, step: int, moment: str, *arguments: str | Path) -> Ran:
         """Run and kill it at a step; fails if it was not killed."""
-        ran = self._call([sys.executable, str(KILLER), str(step), moment, "--"], arguments, None)
+        ran = self.disturbed(step, moment, *arguments)
         assert ran.code == -9, (step, ran.code, ran.out, ran.err)
         return ran
+
+    def disturbed(self, step: int, moment: str, *arguments: str | Path) -> Ran:
+        """Run it with something happening at a step (see `killer.py`)."""
+        return self._call([sys.executable, str(KILLER), str(step), moment, "--"], arguments, None)
 
     def killed_with_watchdog(self, step: int, *arguments: str | Path) -> Ran:
         """The same after a step, with its watchdog killed before: as when the whole machine stops."""

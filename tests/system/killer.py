@@ -1,8 +1,12 @@
-"""Runs Propolis and kills it with SIGKILL at one step: `killer.py STEP MOMENT -- ARGUMENTS`.
+"""Runs Propolis and lets something happen at one step: `killer.py STEP MOMENT -- ARGUMENTS`.
 
-STEP is a number from 0. MOMENT is `after` (its end is in the journal, nothing further was begun), `during:SECONDS`
-(that long after its beginning) or `all` (as `after`, and the watchdog dies first). Only this script knows of it:
-Propolis itself has no such switch.
+STEP is a number from 0. MOMENT is one of:
+- `after`: SIGKILL when its end is in the journal and nothing further was begun
+- `during:SECONDS`: SIGKILL that long after its beginning
+- `all`: as `after`, and the watchdog dies first
+- `fail`: the step fails as soon as it begins
+- `fill:FOLDER`: that folder's filesystem is filled up when the step begins
+Only this script knows of it: Propolis itself has no such switch.
 """
 
 from __future__ import annotations
@@ -11,15 +15,28 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 from propolis.cli import main
+from propolis.errors import PropolisError
 from propolis.run import Journal
 from propolis.run.watchdog import Watchdog
 
 
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fill(folder: Path) -> None:
+    """Leave no byte free."""
+    with (folder / "filler").open("ab", buffering=0) as file:
+        for size in (1 << 20, 4096, 1):
+            try:
+                while file.write(bytes(size)) == size:
+                    pass
+            except OSError:
+                continue
 
 
 def arm(step: int, moment: str) -> None:
@@ -43,11 +60,18 @@ def arm(step: int, moment: str) -> None:
         Journal.after = after  # type: ignore[method-assign,assignment]
         return
     real_before = Journal.before
+    kind, _, parameter = moment.partition(":")
 
     def before(self: Journal, number: int) -> None:
         real_before(self, number)
-        if number == step:
-            threading.Timer(float(moment.removeprefix("during:")), die).start()
+        if number != step:
+            return
+        if kind == "during":
+            threading.Timer(float(parameter), die).start()
+        elif kind == "fill":
+            fill(Path(parameter))
+        else:
+            raise PropolisError("The test let this step fail")
 
     Journal.before = before  # type: ignore[method-assign,assignment]
 

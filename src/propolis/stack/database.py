@@ -17,7 +17,7 @@ from propolis.config.load import read_yaml
 from propolis.config.schema import DatabaseConfig
 from propolis.errors import IntegrityError, PreflightError
 from propolis.stack.model import Tree, nothing_immutable
-from propolis.stack.retry import NotYet, until
+from propolis.stack.retry import Alive, NotYet, until
 
 if TYPE_CHECKING:
     from cassandra.cluster import Session
@@ -57,7 +57,7 @@ class DatabaseFacts:
         return len({node.schema_version for node in self.nodes}) == 1
 
 
-def answers(config: DatabaseConfig, timeout: float) -> None:
+def answers(config: DatabaseConfig, timeout: float, alive: Alive | None = None) -> None:
     """Wait until Cassandra really serves: login, schema agreement of all nodes, a read at consistency ALL.
 
     An open port is not enough. Raises PreflightError when `timeout` seconds have passed, ConfigError if the
@@ -75,7 +75,7 @@ def answers(config: DatabaseConfig, timeout: float) -> None:
                 raise NotYet(f"{', '.join(down)} is down")
             _read_at_all(session, config.keyspace)
 
-    until(attempt, _name(config), timeout)
+    until(attempt, _name(config), timeout, alive)
 
 
 def facts(config: DatabaseConfig) -> DatabaseFacts:

@@ -12,7 +12,7 @@ from propolis.config import secrets
 from propolis.config.schema import IndexConfig
 from propolis.stack.http import HttpClient, HttpFailure
 from propolis.stack.model import Tree
-from propolis.stack.retry import NotYet, until
+from propolis.stack.retry import Alive, NotYet, until
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class IndexFacts:
     indices: Mapping[str, int]
 
 
-def answers(config: IndexConfig, timeout: float) -> None:
+def answers(config: IndexConfig, timeout: float, alive: Alive | None = None) -> None:
     """Wait until the cluster is at least yellow and every index of the prefix has all its primaries.
 
     Raises PreflightError when `timeout` seconds have passed or the login is refused.
@@ -45,7 +45,7 @@ def answers(config: IndexConfig, timeout: float) -> None:
                     raise failure.as_preflight(_name(config)) from None
                 raise NotYet(str(failure)) from None
 
-    until(attempt, _name(config), timeout)
+    until(attempt, _name(config), timeout, alive)
 
 
 def facts(config: IndexConfig) -> IndexFacts:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from propolis.config.schema import TheHiveConfig
 from propolis.stack.http import HttpClient, HttpFailure
 from propolis.stack.model import Tree, nothing_immutable
-from propolis.stack.retry import NotYet, until
+from propolis.stack.retry import Alive, NotYet, until
 
 _STATUS = "/api/status"
 """Answers without login; TheHive 5 keeps it beside /api/v1/status/public (StrangeBee's API reference)."""
@@ -20,7 +20,7 @@ class TheHiveFacts:
     version: str
 
 
-def answers(config: TheHiveConfig, timeout: float) -> None:
+def answers(config: TheHiveConfig, timeout: float, alive: Alive | None = None) -> None:
     """Wait until `GET /api/status` answers 200. Raises PreflightError when `timeout` seconds have passed."""
 
     def attempt(left: float) -> None:
@@ -30,7 +30,7 @@ def answers(config: TheHiveConfig, timeout: float) -> None:
             except HttpFailure as failure:
                 raise NotYet(str(failure)) from None
 
-    until(attempt, f"TheHive at {config.url}", timeout)
+    until(attempt, f"TheHive at {config.url}", timeout, alive)
 
 
 def facts(config: TheHiveConfig) -> TheHiveFacts:

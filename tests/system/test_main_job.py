@@ -1,0 +1,143 @@
+"""The main job: cold backups, a disaster, the restore, the proof."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from propolis_lab.lab import Lab, Options
+from propolis_lab.outside import Watcher
+from propolis_lab.proof import compare, snapshot
+from system.command import Propolis
+from system.conftest import Scene, a_scene
+
+
+def crash(lab: Lab, *services: str) -> None:
+    """Kill services without a word."""
+    for service in services:
+        for pid in lab.platform.pids(service):
+            os.kill(pid, signal.SIGKILL)
+
+
+def empty(folder: Path) -> None:
+    for child in folder.iterdir():
+        if child.is_dir():
+            shutil.rmtree(child)
+        else:
+            child.unlink()
+
+
+def lose_everything(lab: Lab) -> None:
+    crash(lab, "thehive", "index", "database")
+    for folder in (*lab.layout.cassandra_folders.values(), lab.layout.lib(lab.options.index)):
+        empty(folder)
+    if lab.options.files == "s3":
+        lab.s3.empty_bucket()
+    else:
+        empty(lab.layout.attachments)
+
+
+def test_what_was_lost_comes_back_equal_row_by_row_document_by_document_file_by_file(settled: Scene) -> None:
+    settled.lab.seed(3, 10, seed=77)
+    second = settled.propolis.ok("backup", "--json").json
+    assert second["stats"]["unchanged"] > 60, "the second backup must not read again what the first has"
+    before = snapshot(settled.lab)
+    lose_everything(settled.lab)
+    settled.restore()
+    assert compare(before, snapshot(settled.lab)) == []
+    assert settled.propolis.ok("verify", "latest", "--identity", settled.key, "--json").json["decrypted"] is True
+
+
+def test_data_newer_than_the_backup_is_gone_after_a_restore_and_nothing_of_it_is_mixed_in(settled: Scene) -> None:
+    settled.propolis.ok("backup")
+    before = snapshot(settled.lab)
+    settled.lab.seed(2, 5, seed=78)
+    assert compare(before, snapshot(settled.lab)) != []
+    settled.restore()
+    assert compare(before, snapshot(settled.lab)) == []
+
+
+def test_one_store_alone_can_be_restored_with_only_its_services_stopped(settled: Scene) -> None:
+    settled.propolis.ok("backup")
+    before = snapshot(settled.lab)
+    empty(settled.lab.layout.attachments)
+    database = settled.lab.platform.pids("database")
+    settled.restore("--only", "files")
+    assert settled.lab.platform.pids("database") == database, "the database was not to be stopped"
+    assert compare(before, snapshot(settled.lab)) == []
+
+
+def test_thehive_is_away_during_a_backup_only_as_long_as_the_backup_says(settled: Scene) -> None:
+    with Watcher(settled.lab.thehive_url) as watcher:
+        told = settled.propolis.ok("backup", "--json").json["downtime"]
+    assert 0 < watcher.downtime <= told + 1.5
+    assert any(good for _, good in watcher.answers[-5:])
+
+
+@pytest.mark.parametrize("step", ["move", "wait until TheHive", "check that"])
+def test_a_restore_that_fails_puts_the_former_data_back_and_running(settled: Scene, step: str) -> None:
+    before = snapshot(settled.lab)
+    titles = settled.propolis.plan("restore", "latest")
+    number = next(n for n, title in enumerate(titles) if title.startswith(step))
+    ran = settled.propolis.disturbed(number, "fail", "restore", "latest", "--identity", settled.key)
+    assert "The test let this step fail" in ran.one_clear_error(1)
+    assert compare(before, snapshot(settled.lab)) == []
+
+
+def test_a_backup_is_restored_onto_another_host_with_another_address(settled: Scene, lab_folder: Path) -> None:
+    settled.propolis.ok("backup")
+    before = snapshot(settled.lab)
+    root = lab_folder / "other-host"
+    with Lab.up(root, Options(empty=True, like=settled.lab.root)) as other:
+        assert other.address != settled.lab.address
+        settled.restore("--to", root)
+        assert compare(before, snapshot(other)) == []
+        assert (other.root / "etc/thehive/application.conf").read_text().count(other.address), "its own stays"
+        laid = list((other.root / "var/lib/propolis/restored-config").rglob("application.conf"))
+        assert len(laid) == 1, "the other host's configuration lies beside, for comparison"
+
+
+def test_another_cluster_name_is_refused_before_anything_is_touched(settled: Scene, lab_folder: Path) -> None:
+    root = lab_folder / "other-cluster"
+    with Lab.up(root, Options(empty=True, like=settled.lab.root, cluster_name="another")) as other:
+        ran = settled.propolis.run("restore", "latest", "--identity", settled.key, "--to", root)
+        message = ran.one_clear_error(12)
+        assert "'another'" in message
+        assert "Nothing was touched" in message
+        assert not any(other.layout.cassandra_folders["data"].iterdir())
+
+
+def test_a_bucket_and_opensearch_come_back_equal(lab_folder: Path) -> None:
+    with a_scene(lab_folder, cases=10, attachments=40, files="s3", index="opensearch") as scene:
+        scene.propolis.ok("backup")
+        scene.lab.seed(2, 8, seed=5)
+        second = scene.propolis.ok("backup", "--json").json
+        assert second["stats"]["unchanged"] >= 40
+        before = snapshot(scene.lab)
+        lose_everything(scene.lab)
+        scene.restore()
+        assert compare(before, snapshot(scene.lab)) == []
+        scene.assert_nothing_left()
+        titles = scene.propolis.plan("restore", "latest")
+        number = next(n for n, title in enumerate(titles) if title.startswith("put the objects")) + 1
+        scene.lab.s3.empty_bucket()
+        scene.propolis.killed(number, "after", "restore", "latest", "--identity", scene.key)
+        scene.propolis.wait_until_recovered()
+        assert not any(scene.lab.s3.store("thehive").list()), "what a killed restore added is taken back"
+        scene.restore()
+        assert compare(before, snapshot(scene.lab)) == []
+
+
+def test_init_reads_the_stack_from_its_configuration_files_alone(settled: Scene, tmp_path: Path) -> None:
+    settled.lab.stop_all()
+    out = tmp_path / "propolis.yaml"
+    settled.propolis.ok("init", "--root", settled.lab.root, "--repository", settled.repository, "--output", out)
+    text = out.read_text()
+    assert settled.lab.record.database_password not in text
+    assert out.stat().st_mode & 0o077 == 0
+    Propolis(out).ok("config", "check")
+    settled.lab.start_all()
