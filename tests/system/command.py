@@ -62,9 +62,10 @@ class Propolis:
         assert ran.code == -9, (step, ran.code, ran.out, ran.err)
         return ran
 
-    def disturbed(self, step: int, moment: str, *arguments: str | Path) -> Ran:
+    def disturbed(self, step: int, moment: str, *arguments: str | Path, replacement: str = "") -> Ran:
         """Run it with something happening at a step (see `killer.py`)."""
-        return self._call([sys.executable, str(KILLER), str(step), moment, "--"], arguments, None)
+        command = [sys.executable, str(KILLER), str(step), moment, "--"]
+        return self._call(command, arguments, {"REPLACEMENT": replacement})
 
     def killed_with_watchdog(self, step: int, *arguments: str | Path) -> Ran:
         """The same after a step, with its watchdog killed before: as when the whole machine stops."""

@@ -6,6 +6,7 @@ STEP is a number from 0. MOMENT is one of:
 - `all`: as `after`, and the watchdog dies first
 - `fail`: the step fails as soon as it begins
 - `fill:FOLDER`: that folder's filesystem is filled up when the step begins
+- `replace:FILE`: that file gets the content of the environment's REPLACEMENT when the step begins
 Only this script knows of it: Propolis itself has no such switch.
 """
 
@@ -70,6 +71,8 @@ def arm(step: int, moment: str) -> None:
             threading.Timer(float(parameter), die).start()
         elif kind == "fill":
             fill(Path(parameter))
+        elif kind == "replace":
+            Path(parameter).write_text(os.environ["REPLACEMENT"])
         else:
             raise PropolisError("The test let this step fail")
 

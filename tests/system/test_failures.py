@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -162,7 +163,7 @@ def test_a_truncated_manifest_index_or_key_is_no_success_anywhere(settled: Scene
 def test_a_malformed_configuration_is_told_with_file_line_and_key(settled: Scene, tmp_path: Path) -> None:
     file = tmp_path / "propolis.yaml"
     lines = settled.propolis.config_file.read_text().splitlines()
-    number = next(n for n, line in enumerate(lines) if line.startswith("  keyspace:") or line.startswith("  host:"))
+    number = next(n for n, line in enumerate(lines) if line.startswith(("  keyspace:", "  host:")))
     lines[number] = "  hots: 127.0.0.1"
     file.write_text("\n".join(lines))
     message = Propolis(file).run("backup").one_clear_error(10)
@@ -188,7 +189,7 @@ def test_a_mistyped_command_is_a_usage_error(settled: Scene, arguments: list[str
 
 def test_a_second_run_on_the_same_stack_is_refused(settled: Scene) -> None:
     first = subprocess.Popen(
-        [*settled.propolis.command, "backup"],
+        [sys.executable, "-m", "propolis", "backup"],
         env={**os.environ, "PROPOLIS_CONFIG": str(settled.propolis.config_file)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -207,7 +208,7 @@ def test_a_service_that_does_not_come_back_has_its_own_exit_code_and_recover_men
     broken = kept.replace("org.propolis.standin.Main", "org.propolis.standin.Nowhere")
     assert broken != kept
     try:
-        ran = settled.propolis.disturbed(number, f"replace:{description}", "backup", text=broken)
+        ran = settled.propolis.disturbed(number, f"replace:{description}", "backup", replacement=broken)
         message = ran.one_clear_error(16)
         assert "propolis recover" in message
     finally:

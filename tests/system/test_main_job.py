@@ -92,7 +92,7 @@ def test_a_backup_is_restored_onto_another_host_with_another_address(settled: Sc
     settled.propolis.ok("backup")
     before = snapshot(settled.lab)
     root = lab_folder / "other-host"
-    with Lab.up(root, Options(empty=True, like=settled.lab.root)) as other:
+    with Lab.up(root, Options(empty=True, like=str(settled.lab.root))) as other:
         assert other.address != settled.lab.address
         settled.restore("--to", root)
         assert compare(before, snapshot(other)) == []
@@ -103,7 +103,7 @@ def test_a_backup_is_restored_onto_another_host_with_another_address(settled: Sc
 
 def test_another_cluster_name_is_refused_before_anything_is_touched(settled: Scene, lab_folder: Path) -> None:
     root = lab_folder / "other-cluster"
-    with Lab.up(root, Options(empty=True, like=settled.lab.root, cluster_name="another")) as other:
+    with Lab.up(root, Options(empty=True, like=str(settled.lab.root), cluster_name="another")) as other:
         ran = settled.propolis.run("restore", "latest", "--identity", settled.key, "--to", root)
         message = ran.one_clear_error(12)
         assert "'another'" in message

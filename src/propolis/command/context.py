@@ -38,11 +38,13 @@ class Context:
         """Close what steps opened."""
         self.resources.__exit__(kind, error, trace)
 
+    def is_running(self, service: str) -> bool:
+        """Whether the service's process runs, answering or not."""
+        return self.platform.state(service) is ServiceState.RUNNING
+
     def running(self) -> tuple[str, ...]:
         """Services that run now, in the order in which they are started."""
-        return tuple(
-            name for wave in START_WAVES for name in wave if self.platform.state(name) is ServiceState.RUNNING
-        )
+        return tuple(name for wave in START_WAVES for name in wave if self.is_running(name))
 
     @property
     def downtime(self) -> float | None:
@@ -59,7 +61,7 @@ class Context:
 
     def wait_for(self, service: str) -> None:
         """Wait until a service answers for real; raise PreflightError when it doesn't within its time."""
-        answers(self.config, service, self.config.timeouts.start)
+        answers(self.config, service, self.config.timeouts.start, lambda: self.is_running(service))
         if service == "thehive" and self._stopped_at is not None:
             self._answered_at = time.monotonic()
 

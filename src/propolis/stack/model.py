@@ -72,19 +72,19 @@ def trees_of(config: Config, stores: Iterable[str]) -> tuple[Tree, ...]:
     return tuple(tree for tree in trees(config) if tree.store in wanted)
 
 
-def answers(config: Config, service: str, timeout: float) -> None:
-    """Wait until `service` answers for real, for at most `timeout` seconds.
+def answers(config: Config, service: str, timeout: float, alive: Callable[[], bool] | None = None) -> None:
+    """Wait until `service` answers for real, for at most `timeout` seconds and as long as it is `alive`.
 
     Raises PreflightError saying what it last answered, ConfigError if its secret can't be had.
     """
     from propolis.stack import database, index, thehive
 
     if service == "database":
-        database.answers(config.database, timeout)
+        database.answers(config.database, timeout, alive)
     elif service == "index":
-        index.answers(config.index, timeout)
+        index.answers(config.index, timeout, alive)
     elif service == "thehive":
-        thehive.answers(config.thehive, timeout)
+        thehive.answers(config.thehive, timeout, alive)
     else:
         raise ConfigError(f"There is no service {service}; services are {', '.join(STOP_ORDER)}")
 
