@@ -329,10 +329,10 @@ def test_a_starter_killed_at_any_moment_never_leads_to_two_services_or_to_one_no
     starter.kill()
     starter.communicate()
     host.platform.start("database")
-    until(marker.exists)
-    assert marker.read_text() == "x"
+    until(lambda: marker.exists() and marker.read_text())
     assert len(host.platform.pids("database")) == 1
     host.platform.stop("database")
+    assert marker.read_text() == "x"
 
 
 def test_two_programs_that_start_a_service_at_once_start_one(host: Host) -> None:
