@@ -6,7 +6,8 @@ on the same folders and the same disk, taking turns; both are timed until the di
 
     python -m bench.cold_vs_rsync --folder /var/tmp/bench
 
-The data is made once and kept in FOLDER/data for the next run (remove it by hand). Results go to bench/results/.
+The data is made once and kept in FOLDER/data for the next run (remove it by hand). With `--lab` the whole downtime is
+measured too, on real servers (`bench.lab_downtime`). Results go to bench/results/.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import data as bench_data
+from bench.lab_downtime import downtime
 from bench.machine import machine
 from propolis import __version__
 from propolis.clone import CloneReport, clone, drop, place, probe, settle
@@ -99,7 +101,7 @@ def copying(folder: Path, rounds: int, megabytes: int, attachments: int) -> str:
     """Part one: what is done while services are down. Returns a Markdown section."""
     root = folder / "data"
     if not root.exists():
-        bench_data.make(root, megabytes=megabytes, attachments=attachments)
+        bench_data.make(root, megabytes=megabytes, files=attachments)
     data = bench_data.Data.at(root)
     counts = [bench_data.count(part) for part in data.folders()]
     method = probe(data.files)
@@ -159,21 +161,29 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--megabytes", type=int, default=3200)
     parser.add_argument("--attachments", type=int, default=20_000)
+    parser.add_argument("--lab", action="store_true", help="also measure whole backups of real servers")
+    parser.add_argument("--only-lab", action="store_true", help="measure nothing else")
     wanted = parser.parse_args()
     if not shutil.which("rsync"):
         parser.error("rsync is missing: install Debian's package rsync")
     wanted.folder.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC)
     rsync = subprocess.run(["rsync", "--version"], check=True, capture_output=True, text=True).stdout.split()[2]
+    folder = wanted.folder.resolve()
     sections = [
         "# A cold backup's downtime against rsync",
         "",
         f"{now:%Y-%m-%d %H:%M} UTC, {machine()}; Propolis {__version__}, rsync {rsync}.",
         "",
-        copying(wanted.folder.resolve(), wanted.rounds, wanted.megabytes, wanted.attachments),
     ]
+    sizes = (wanted.rounds, wanted.megabytes, wanted.attachments)
+    if not wanted.only_lab:
+        sections.append(copying(folder, *sizes))
+    if wanted.lab or wanted.only_lab:
+        sections.append(downtime(folder, *sizes))
     RESULTS.mkdir(exist_ok=True)
-    page = RESULTS / f"cold-vs-rsync-{filesystem(wanted.folder)}-{now:%Y%m%d}.md"
+    what = "downtime-lab" if wanted.only_lab else "cold-vs-rsync"
+    page = RESULTS / f"{what}-{filesystem(folder)}-{now:%Y%m%d}.md"
     page.write_text("\n".join(sections), encoding="utf-8")
     print(page.read_text(encoding="utf-8"))
 

@@ -58,7 +58,7 @@ class Source:
         return self.random(size).translate(_ALPHABET)
 
 
-def make(root: Path, *, megabytes: int = 3200, attachments: int = 20_000, seed: int = 1) -> Data:
+def make(root: Path, *, megabytes: int = 3200, files: int = 20_000, seed: int = 1) -> Data:
     """Make a deployment's folders below a root that doesn't exist yet.
 
     Of the bytes, 40 % are the database's (one third of them compress), 25 % the index's (half compress) and 35 % the
@@ -72,7 +72,7 @@ def make(root: Path, *, megabytes: int = 3200, attachments: int = 20_000, seed: 
     source = Source(f"propolis {seed}")
     _database(data, megabytes * 40 // 100 * MIB, chance, source)
     _index(data, megabytes * 25 // 100 * MIB, chance, source)
-    _attachments(data, megabytes * 35 // 100 * MIB, attachments, chance, source)
+    attachments(data.files, megabytes * 35 // 100 * MIB, files, chance, source)
     (data.config / "application.conf").write_bytes(b'include "secret.conf"\n' + source.text(4000))
     (data.config / "secret.conf").write_bytes(b'play.http.secret.key = "only for benchmarks"\n')
     return data
@@ -135,13 +135,14 @@ def _index(data: Data, size: int, chance: random.Random, source: Source) -> None
     (data.index / "nodes" / "0" / "node.lock").touch()
 
 
-def _attachments(data: Data, size: int, count: int, chance: random.Random, source: Source) -> None:
-    weights = [chance.lognormvariate(0, 2) for _ in range(count)]
+def attachments(folder: Path, size: int, number: int, chance: random.Random, source: Source) -> None:
+    """Write attachments of `size` bytes in all into a folder, named as by their hash."""
+    weights = [chance.lognormvariate(0, 2) for _ in range(number)]
     whole = sum(weights)
-    for number, weight in enumerate(weights):
+    for each, weight in enumerate(weights):
         content = max(20, int(size * weight / whole))
-        name = hashlib.sha256(f"{number}".encode()).hexdigest()
-        _write(data.files / name, content, source, text=number % 10 == 0)
+        name = hashlib.sha256(f"{each}".encode()).hexdigest()
+        _write(folder / name, content, source, text=each % 10 == 0)
 
 
 def count(folder: Path) -> tuple[int, int]:
@@ -158,7 +159,7 @@ def main() -> None:
     parser.add_argument("--attachments", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
     wanted = parser.parse_args()
-    data = make(wanted.folder, megabytes=wanted.megabytes, attachments=wanted.attachments, seed=wanted.seed)
+    data = make(wanted.folder, megabytes=wanted.megabytes, files=wanted.attachments, seed=wanted.seed)
     for folder in data.folders():
         files, size = count(folder)
         print(f"{folder}: {files} files, {size / MIB:.0f} MiB")
