@@ -19,7 +19,7 @@ from propolis.repository.keys import Recipient
 from propolis.repository.layout import RepositoryInfo, RepositoryKey
 from propolis.repository.manifest import object_extra
 from propolis.repository.model import ObjectMeta, ObjectSource, Observer, Stats
-from propolis.repository.packs import Compressibility, PackMaker
+from propolis.repository.packs import Compressibility, PackMaker, buffer
 from propolis.repository.storage import Storage
 from propolis.repository.text import escape
 
@@ -173,7 +173,7 @@ class _Gather:
 
     def __init__(self, codec: Codec, capacity: int) -> None:
         self.codec = codec
-        self.buffer = memoryview(bytearray(capacity))
+        self.buffer = buffer(capacity)
         self.filled = 0
         self.segments: list[tuple[bytes, int, int]] = []
 
@@ -184,7 +184,7 @@ class _Worker:
         info = shared.info
         self._small = info.gather_bytes // 2
         self._full = info.gather_bytes
-        self._large = memoryview(bytearray(info.segment_bytes))
+        self._large = buffer(info.segment_bytes)
         self._gathers: dict[Codec, _Gather] = {
             "plain": _Gather("plain", self._full + self._small),
             "zstd": _Gather("zstd", self._full + self._small),

@@ -143,7 +143,11 @@ def create(
     if not recovery:
         raise RepositoryError("A repository needs a recovery recipient", next="Make a recovery key first")
     storage.prepare()
-    if storage.size(CONFIG) is not None:
+    try:
+        storage.get(CONFIG, SMALL_LIMIT)  # unlike a question for its size, this tells why it can't be had
+    except MissingObjectError:
+        pass
+    else:
         raise RepositoryError(f"There is a repository at {storage.place} already", left="It was not touched")
     if next(iter(storage.list("manifests")), None) or next(iter(storage.list("keys")), None):
         raise RepositoryError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -147,7 +148,7 @@ def explain(error: Exception, what: str, failed: str) -> RepositoryError:
     """What an S3 client's error means, in a sentence with what to do."""
     text = str(error)
     reasons = (
-        (("NoSuchBucket",), "there is no such bucket", "Create the bucket, or correct the name"),
+        (("NoSuchBucket", "InvalidBucketName"), "there is no such bucket", "Create the bucket, or correct the name"),
         (
             ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidTokenId", "Unauthenticated", "401 Unauthorized"),
             "the access key or secret key is wrong",
@@ -171,4 +172,5 @@ def explain(error: Exception, what: str, failed: str) -> RepositoryError:
     for marks, reason, advice in reasons:
         if any(mark in text for mark in marks):
             return RepositoryError(f"{what} can't {failed}: {reason}", next=advice)
-    return RepositoryError(f"{what} can't {failed}: {' '.join(text.split())[:300]}")
+    told = re.search(r"<Message>(.*?)</Message>", text, re.S)
+    return RepositoryError(f"{what} can't {failed}: {' '.join((told[1] if told else text).split())[:300]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator, Sequence
 
 import zstandard
@@ -16,6 +17,11 @@ from propolis.repository.storage import Storage
 
 _LEVEL = 1
 _SAMPLE = 8 << 10
+
+
+def buffer(size: int) -> memoryview:
+    """Room for so many bytes, which takes up memory only where it is written to."""
+    return memoryview(mmap.mmap(-1, max(size, 1)))
 
 
 class Compressibility:
@@ -44,7 +50,7 @@ class PackMaker:
         self._recipients = recipients
         # zstd may grow what it can't shrink, by less than 1 in 256.
         worst = age.sealed_size(segment_bytes + segment_bytes // 256 + 1024, len(recipients))
-        self._out = memoryview(bytearray(worst))
+        self._out = buffer(worst)
         self._compressor = zstandard.ZstdCompressor(level=_LEVEL)
 
     def store(self, plain: memoryview, segments: Sequence[tuple[bytes, int, int]], codec: Codec) -> PackedSegments:
@@ -75,7 +81,7 @@ class PackOpener:
     def fetch(self, pack: Pack) -> memoryview:
         """A pack's stored bytes, of exactly the size that the index says."""
         if len(self._stored) < pack.stored:
-            self._stored = memoryview(bytearray(pack.stored))
+            self._stored = buffer(pack.stored)
         name = pack_name(pack.hash)
         stored = self._storage.get(name, pack.stored, self._stored)
         if len(stored) != pack.stored:
@@ -88,7 +94,7 @@ class PackOpener:
     def open(self, pack: Pack, stored: memoryview) -> memoryview:
         """Its plain bytes, never more than the index says. Segments are the caller's to check."""
         if len(self._plain) < pack.plain:
-            self._plain = memoryview(bytearray(pack.plain))
+            self._plain = buffer(pack.plain)
         name = pack_name(pack.hash)
         plain = self._plain[: pack.plain]
         if pack.codec == "plain":

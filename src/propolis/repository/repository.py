@@ -11,12 +11,13 @@ from propolis.repository.keys import Identity, Recipient
 from propolis.repository.layout import INDEX_LIMIT, MANIFEST_LIMIT, RepositoryKey, check_name, parse_manifest_name
 from propolis.repository.locks import Lease, LeaseKind
 from propolis.repository.manifest import Manifest, parse_header
-from propolis.repository.model import BackupId, BackupSummary, Observer
+from propolis.repository.model import BackupId, BackupSummary, Finding, Observer
 from propolis.repository.storage import Location, Storage, Stored
 from propolis.repository.text import read_header
 from propolis.repository.writer import Writer
 
 Names = list[str]
+Findings = list[Finding]
 _BEGINNING = 192 << 10
 
 
@@ -99,14 +100,25 @@ class Repository:
                 found.append((BackupId(f"{parsed[0]}-{parsed[1][:8]}"), stored.name))
         return sorted(found)
 
-    def list(self, stack: str | None = None) -> list[BackupSummary]:
+    def list(self, stack: str | None = None, damaged: Findings | None = None) -> list[BackupSummary]:
         """All backups, newest last, of one stack or all.
 
-        Only the beginning of each manifest is read. Raises `IntegrityError` for one that can't be.
+        Only the beginning of each manifest is read. One that can't be is added to `damaged`; without such a list,
+        `IntegrityError` is raised.
         """
         stored = [item for item in self.storage.list("manifests") if parse_manifest_name(item.name)]
-        summaries = [self._summary(item) for item in sorted(stored, key=lambda item: item.name)]
-        return [summary for summary in summaries if stack is None or summary.header.stack == stack]
+        summaries = []
+        for item in sorted(stored, key=lambda item: item.name):
+            try:
+                summary = self._summary(item)
+            except IntegrityError as error:
+                if damaged is None:
+                    raise
+                damaged.append(Finding(str(error), item.name))
+                continue
+            if stack is None or summary.header.stack == stack:
+                summaries.append(summary)
+        return summaries
 
     def resolve(self, text: str, stack: str | None = None) -> BackupId:
         """The backup that `latest` or a unique prefix of an ID means; `RepositoryError` when none or several."""

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 _BATCH_FILES = 256
 _AHEAD = 50_000
+_MOST_WORKERS = 3
+"""Each takes some 50 MB at most."""
 _SHOWN = 10
 
 InodeOf = Callable[[str], int | None] | Mapping[str, int]
@@ -69,7 +71,7 @@ class Writer:
         self._parent = parent
         self._unreadable_parents = unreadable_parents
         self._observer = observer
-        self._workers = workers or max(2, min(4, os.cpu_count() or 2))
+        self._workers = workers or max(2, min(_MOST_WORKERS, os.cpu_count() or 2))
         self._started = utc_text(utc_now())
         self._text = TextWriter(repository.key)
         self._waiting: collections.deque[bytes | Pending] = collections.deque()

@@ -164,6 +164,9 @@ def test_a_wrong_setting_is_named(repository, location, keys, changes, message):
     changed = replace(location, **{name: value.format(bucket=bucket) for name, value in changes.items()})
     with pytest.raises(RepositoryError, match=message) as caught:
         Repository.open(changed, [keys[0]])
+    if "elsewhere" not in changed.url:
+        with pytest.raises(RepositoryError, match=message):
+            Repository.init(changed, [keys[1].recipient])
     assert location.secret_key not in str(caught.value)
     assert location.secret_key not in repr(changed) + repr(location)
 

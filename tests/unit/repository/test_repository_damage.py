@@ -116,6 +116,17 @@ def test_a_missing_index_is_found_at_the_first_level(vault, source):
     assert "no index knows" in result.findings[0].what
 
 
+def test_a_damaged_manifest_does_not_hide_the_others_from_a_list_that_can_tell(vault, source):
+    first, second = vault.backup(source), vault.backup(source)
+    path = vault.objects("manifests")[1]
+    path.write_bytes(b"nonsense")
+    with pytest.raises(IntegrityError, match="not an encrypted object"):
+        vault.host.list()
+    damaged = []
+    assert [summary.id for summary in vault.host.list(damaged=damaged)] == [first.id]
+    assert second.id[-8:] in damaged[0].object
+
+
 def test_a_manifest_under_another_time_is_refused(vault, source):
     vault.backup(source)
     [path] = vault.objects("manifests")
