@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ def program() -> Path:
 
 
 @pytest.fixture(scope="session")
-def minio(tmp_path_factory):
+def minio(tmp_path_factory: Any) -> Any:
     folder = tmp_path_factory.mktemp("minio")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

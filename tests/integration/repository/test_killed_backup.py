@@ -5,10 +5,10 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-
-from repository_tools import TREE, snapshot
+from typing import Any
 
 from propolis.repository import Facts, Identity, Location, Repository, restore_folder, verify, write_identity
+from unit.repository.repository_tools import TREE, snapshot
 
 CHILD = """
 import os, signal, sys
@@ -26,7 +26,7 @@ with repository.writer("hive", observer=observe) as writer:
 """
 
 
-def test_a_killed_backup_is_resumed_by_the_next(tmp_path):
+def test_a_killed_backup_is_resumed_by_the_next(tmp_path: Any) -> Any:
     host, recovery = Identity.generate(), Identity.generate()
     write_identity(tmp_path / "key", host)
     location = Location(str(tmp_path / "vault"))
@@ -34,7 +34,7 @@ def test_a_killed_backup_is_resumed_by_the_next(tmp_path):
     source = tmp_path / "source"
     source.mkdir()
 
-    def backup():
+    def backup() -> Any:
         with repository.writer("hive") as writer:
             writer.add_folder("files", TREE, source, Path("/original"))
             summary = writer.commit(Facts())

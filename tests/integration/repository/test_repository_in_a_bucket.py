@@ -3,9 +3,9 @@
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
-from repository_tools import TREE, fill, snapshot
 
 from propolis.errors import BusyError, IncompleteError, RepositoryError
 from propolis.repository import (
@@ -19,6 +19,7 @@ from propolis.repository import (
     restore_folder,
     verify,
 )
+from unit.repository.repository_tools import TREE, fill, snapshot
 
 CONTENTS = {
     "attachment/aa": b"small",
@@ -32,24 +33,24 @@ CONTENTS = {
 
 
 @pytest.fixture
-def location(minio):
+def location(minio: Any) -> Any:
     return Location(
         f"s3://{minio.bucket()}/some/prefix", minio.endpoint, "us-east-1", minio.access_key, minio.secret_key
     )
 
 
 @pytest.fixture
-def keys():
+def keys() -> Any:
     return Identity.generate(), Identity.generate()
 
 
 @pytest.fixture
-def repository(location, keys):
+def repository(location: Any, keys: Any) -> Any:
     return Repository.init(location, [keys[1].recipient], keys[0])
 
 
 @pytest.fixture
-def stack(minio):
+def stack(minio: Any) -> Any:
     bucket = S3Bucket.open(minio.bucket(), "hive", **minio.settings)
     for key, content in CONTENTS.items():
         bucket.put(
@@ -58,7 +59,7 @@ def stack(minio):
     return bucket
 
 
-def contents(bucket):
+def contents(bucket: Any) -> Any:
     found = {}
     for listed in bucket.list():
         meta, chunks = bucket.open_object(listed.key)
@@ -66,7 +67,7 @@ def contents(bucket):
     return found
 
 
-def test_a_folder_goes_to_a_bucket_and_comes_back(repository, location, keys, tmp_path):
+def test_a_folder_goes_to_a_bucket_and_comes_back(repository: Any, location: Any, keys: Any, tmp_path: Any) -> None:
     source = fill(tmp_path / "source")
     for _ in range(2):
         with repository.writer("hive") as writer:
@@ -80,8 +81,8 @@ def test_a_folder_goes_to_a_bucket_and_comes_back(repository, location, keys, tm
 
 
 def test_a_bucket_is_backed_up_and_comes_back_with_content_types_and_metadata(
-    repository, location, keys, stack, minio
-):
+    repository: Any, location: Any, keys: Any, stack: Any, minio: Any
+) -> None:
     for _ in range(2):
         with repository.writer("hive") as writer:
             writer.add_bucket("files", "files/bucket", stack, "s3://hive")
@@ -96,8 +97,8 @@ def test_a_bucket_is_backed_up_and_comes_back_with_content_types_and_metadata(
     assert {key: content[0] for key, content in contents(target).items()} == CONTENTS
 
 
-def test_a_changed_object_is_read_again(repository, stack):
-    def backup():
+def test_a_changed_object_is_read_again(repository: Any, stack: Any) -> Any:
+    def backup() -> Any:
         with repository.writer("hive") as writer:
             writer.add_bucket("files", "files/bucket", stack, "s3://hive")
             writer.commit(Facts())
@@ -108,9 +109,9 @@ def test_a_changed_object_is_read_again(repository, stack):
     assert backup().read == 5
 
 
-def test_an_object_that_vanishes_is_named_and_no_backup_is_made(repository, stack):
+def test_an_object_that_vanishes_is_named_and_no_backup_is_made(repository: Any, stack: Any) -> Any:
     class Leaky:
-        def list(self):
+        def list(self) -> Any:
             yield from stack.list()
             stack.delete("attachment/aa")
 
@@ -123,7 +124,7 @@ def test_an_object_that_vanishes_is_named_and_no_backup_is_made(repository, stac
     assert repository.list() == []
 
 
-def test_leases_hold_in_a_bucket(repository, location, keys):
+def test_leases_hold_in_a_bucket(repository: Any, location: Any, keys: Any) -> None:
     other = Repository.open(location, [keys[0]])
     shared, exclusive = repository.lease("shared"), other.lease("exclusive")
     with shared, pytest.raises(BusyError, match="in use by process"), exclusive:
@@ -133,7 +134,7 @@ def test_leases_hold_in_a_bucket(repository, location, keys):
     assert list(repository.storage.list("locks")) == []
 
 
-def test_damage_in_a_bucket_is_found(repository, location, keys, minio, tmp_path):
+def test_damage_in_a_bucket_is_found(repository: Any, location: Any, keys: Any, minio: Any, tmp_path: Any) -> None:
     source = fill(tmp_path / "source")
     with repository.writer("hive") as writer:
         writer.add_folder("files", TREE, source, Path("/original"))
@@ -157,7 +158,7 @@ def test_damage_in_a_bucket_is_found(repository, location, keys, minio, tmp_path
         ({"url": "s3://{bucket}/elsewhere"}, "no repository at"),
     ],
 )
-def test_a_wrong_setting_is_named(repository, location, keys, changes, message):
+def test_a_wrong_setting_is_named(repository: Any, location: Any, keys: Any, changes: Any, message: Any) -> None:
     from dataclasses import replace
 
     bucket = location.url.removeprefix("s3://").partition("/")[0]
@@ -172,12 +173,12 @@ def test_a_wrong_setting_is_named(repository, location, keys, changes, message):
 
 
 @pytest.mark.slow
-def test_a_server_that_is_not_there_is_an_error(keys):
+def test_a_server_that_is_not_there_is_an_error(keys: Any) -> None:
     with pytest.raises(RepositoryError, match="doesn't answer"):
         Repository.open(Location("s3://bucket/x", "http://127.0.0.1:9", access_key="a", secret_key="b"), [keys[0]])
 
 
-def test_a_full_disk_under_the_repository_is_an_error_and_frees_nothing(tmp_path, keys):
+def test_a_full_disk_under_the_repository_is_an_error_and_frees_nothing(tmp_path: Any, keys: Any) -> None:
     if os.geteuid() != 0:
         pytest.skip("mounting a small file system needs root")
     small = tmp_path / "small"

@@ -2,17 +2,18 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from propolis.repository import Identity, Location, Repository
 
 sys.path.insert(0, str(Path(__file__).parent))
-from repository_tools import Vault, fill
+from unit.repository.repository_tools import Vault, fill
 
 
 @pytest.fixture
-def vault(tmp_path):
+def vault(tmp_path: Any) -> Any:
     host, recovery = Identity.generate(), Identity.generate()
     location = Location(str(tmp_path / "vault"))
     opened = Repository.init(location, [recovery.recipient], host, segment_bytes=1 << 20)
@@ -20,5 +21,5 @@ def vault(tmp_path):
 
 
 @pytest.fixture
-def source(tmp_path):
+def source(tmp_path: Any) -> Any:
     return fill(tmp_path / "source")

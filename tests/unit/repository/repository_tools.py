@@ -5,6 +5,7 @@ import os
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from propolis.repository import BackupSummary, Facts, Identity, Location, Repository, Stats, restore_folder
 
@@ -26,14 +27,14 @@ class Vault:
     def location(self) -> Location:
         return Location(str(self.folder))
 
-    def backup(self, source: Path, tree: str = TREE, **options) -> BackupSummary:
+    def backup(self, source: Path, tree: str = TREE, **options: Any) -> BackupSummary:
         with self.host.writer("hive", **options) as writer:
             writer.add_folder("files", tree, source, Path("/original"))
             summary = writer.commit(Facts())
         self.stats = writer.stats
         return summary
 
-    def restore(self, summary: BackupSummary, target: Path, tree: str = TREE, **options):
+    def restore(self, summary: BackupSummary, target: Path, tree: str = TREE, **options: Any) -> Any:
         return restore_folder(self.full, self.full.manifest(summary.id), tree, target, **options)
 
     def objects(self, prefix: str) -> list[Path]:
@@ -67,7 +68,7 @@ def fill(folder: Path, seed: int = 1) -> Path:
     return folder
 
 
-def snapshot(folder: Path) -> dict[bytes, tuple]:
+def snapshot(folder: Path) -> dict[bytes, tuple[Any, ...]]:
     """All that a restore has to bring back: types, modes, owners, times, contents."""
     found = {}
     root = os.fsencode(folder)

@@ -3,28 +3,29 @@
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
-from repository_tools import TREE, fill, snapshot
 
 from propolis.errors import BusyError, ConfigError, IncompleteError, PropolisError, RepositoryError
 from propolis.repository import Facts, Identity, Location, Repository, restore_folder, verify
+from unit.repository.repository_tools import TREE, fill, snapshot
 
 
-def test_a_folder_comes_back_identically(vault, source, tmp_path):
+def test_a_folder_comes_back_identically(vault: Any, source: Any, tmp_path: Any) -> None:
     summary = vault.backup(source)
     result = vault.restore(summary, tmp_path / "out")
     assert snapshot(tmp_path / "out") == snapshot(source)
     assert (result.files, result.bytes) == (summary.files, summary.bytes)
 
 
-def test_the_repository_is_private_to_its_owner(vault, source):
+def test_the_repository_is_private_to_its_owner(vault: Any, source: Any) -> None:
     vault.backup(source)
     for path in [vault.folder, *vault.folder.rglob("*")]:
         assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600)
 
 
-def test_unchanged_files_are_not_read_again(vault, source, tmp_path):
+def test_unchanged_files_are_not_read_again(vault: Any, source: Any, tmp_path: Any) -> None:
     first = vault.backup(source)
     (source / "added").write_bytes(b"new content")
     (source / "text").unlink()
@@ -38,7 +39,7 @@ def test_unchanged_files_are_not_read_again(vault, source, tmp_path):
     assert snapshot(tmp_path / "out") == snapshot(source)
 
 
-def test_files_that_moved_are_read_but_not_stored_again(vault, source, tmp_path):
+def test_files_that_moved_are_read_but_not_stored_again(vault: Any, source: Any, tmp_path: Any) -> None:
     vault.backup(source)
     copy = tmp_path / "copy"
     shutil.copytree(source, copy, symlinks=True)
@@ -47,7 +48,7 @@ def test_files_that_moved_are_read_but_not_stored_again(vault, source, tmp_path)
     assert (vault.stats.new, vault.stats.packs) == (0, 0)
 
 
-def test_the_same_content_is_stored_once(vault, tmp_path):
+def test_the_same_content_is_stored_once(vault: Any, tmp_path: Any) -> None:
     source = tmp_path / "source"
     source.mkdir()
     content = os.urandom(50_000)
@@ -57,7 +58,7 @@ def test_the_same_content_is_stored_once(vault, tmp_path):
     assert vault.stats.new == 50_000
 
 
-def test_a_clones_files_are_known_by_the_originals_inodes(vault, source, tmp_path):
+def test_a_clones_files_are_known_by_the_originals_inodes(vault: Any, source: Any, tmp_path: Any) -> None:
     inodes = {str(path.relative_to(source)): path.lstat().st_ino for path in source.rglob("*") if path.is_file()}
     for name in ("one", "two"):
         clone = tmp_path / name
@@ -68,7 +69,7 @@ def test_a_clones_files_are_known_by_the_originals_inodes(vault, source, tmp_pat
     assert writer.stats.read == 0
 
 
-def test_a_file_replaced_by_another_of_equal_size_and_time_is_read(vault, source, tmp_path):
+def test_a_file_replaced_by_another_of_equal_size_and_time_is_read(vault: Any, source: Any, tmp_path: Any) -> None:
     victim = source / "deep-er"
     vault.backup(source)
     status = victim.stat()
@@ -80,7 +81,7 @@ def test_a_file_replaced_by_another_of_equal_size_and_time_is_read(vault, source
     assert (tmp_path / "out" / "deep-er").read_bytes() == victim.read_bytes()
 
 
-def test_two_trees_in_any_order_are_recognised(vault, source, tmp_path):
+def test_two_trees_in_any_order_are_recognised(vault: Any, source: Any, tmp_path: Any) -> None:
     second = fill(tmp_path / "second", seed=2)
     for trees in (["a", "b"], ["b", "a"], ["b", "c", "a"]):
         with vault.host.writer("hive") as writer:
@@ -92,7 +93,7 @@ def test_two_trees_in_any_order_are_recognised(vault, source, tmp_path):
     assert snapshot(tmp_path / "out") == snapshot(second)
 
 
-def test_a_choice_of_paths_comes_back_with_its_folders(vault, source, tmp_path):
+def test_a_choice_of_paths_comes_back_with_its_folders(vault: Any, source: Any, tmp_path: Any) -> None:
     summary = vault.backup(source)
     vault.restore(summary, tmp_path / "out", paths=lambda path: path.startswith(b"deep/er/00"))
     assert sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*") if p.is_file()) == [
@@ -100,7 +101,7 @@ def test_a_choice_of_paths_comes_back_with_its_folders(vault, source, tmp_path):
     ]
 
 
-def test_what_is_excluded_is_left_out(vault, source):
+def test_what_is_excluded_is_left_out(vault: Any, source: Any) -> None:
     with vault.host.writer("hive") as writer:
         writer.add_folder("files", TREE, source, Path("/original"), exclude=lambda path: path == "deep")
         summary = writer.commit(Facts())
@@ -109,7 +110,7 @@ def test_what_is_excluded_is_left_out(vault, source):
     assert not any(path == b"deep" or path.startswith(b"deep/") for path in paths)
 
 
-def test_backups_are_listed_newest_last_and_found_by_their_beginning(vault, tmp_path):
+def test_backups_are_listed_newest_last_and_found_by_their_beginning(vault: Any, tmp_path: Any) -> None:
     source = tmp_path / "source"
     source.mkdir()
     assert vault.host.list() == []
@@ -133,7 +134,7 @@ def test_backups_are_listed_newest_last_and_found_by_their_beginning(vault, tmp_
         vault.host.resolve("zzz")
 
 
-def test_the_hosts_key_reads_no_data(vault, source, tmp_path):
+def test_the_hosts_key_reads_no_data(vault: Any, source: Any, tmp_path: Any) -> None:
     summary = vault.backup(source)
     manifest = vault.host.manifest(summary.id)
     with pytest.raises(RepositoryError) as caught:
@@ -142,7 +143,7 @@ def test_the_hosts_key_reads_no_data(vault, source, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_packs_can_be_readable_by_the_host_when_wanted(tmp_path, source):
+def test_packs_can_be_readable_by_the_host_when_wanted(tmp_path: Any, source: Any) -> None:
     host = Identity.generate()
     repository = Repository.init(
         Location(str(tmp_path / "open")), [Identity.generate().recipient], host, packs_readable_by_host=True
@@ -154,14 +155,14 @@ def test_packs_can_be_readable_by_the_host_when_wanted(tmp_path, source):
     assert snapshot(tmp_path / "out") == snapshot(source)
 
 
-def test_a_strangers_key_is_refused_with_the_name_of_the_right_one(vault):
+def test_a_strangers_key_is_refused_with_the_name_of_the_right_one(vault: Any) -> None:
     with pytest.raises(RepositoryError) as caught:
         Repository.open(vault.location, [Identity.generate()])
     assert str(vault.recovery_key.recipient) in str(caught.value)
     assert str(vault.host_key.recipient) in str(caught.value)
 
 
-def test_without_a_key_stored_bytes_can_be_named_but_not_read(vault, source):
+def test_without_a_key_stored_bytes_can_be_named_but_not_read(vault: Any, source: Any) -> None:
     summary = vault.backup(source)
     keyless = Repository.open(vault.location, [])
     assert [id for id, _ in keyless.names()] == [summary.id]
@@ -169,7 +170,7 @@ def test_without_a_key_stored_bytes_can_be_named_but_not_read(vault, source):
         keyless.manifest(summary.id)
 
 
-def test_a_missing_folder_an_empty_one_and_a_relative_one_are_told_apart(tmp_path):
+def test_a_missing_folder_an_empty_one_and_a_relative_one_are_told_apart(tmp_path: Any) -> None:
     key = [Identity.generate()]
     with pytest.raises(RepositoryError, match="there is no such folder"):
         Repository.open(Location(str(tmp_path / "unplugged")), key)
@@ -181,21 +182,21 @@ def test_a_missing_folder_an_empty_one_and_a_relative_one_are_told_apart(tmp_pat
         Repository.open(Location("ftp://host/x"), key)
 
 
-def test_a_second_repository_is_not_made_over_the_first(vault):
+def test_a_second_repository_is_not_made_over_the_first(vault: Any) -> None:
     before = (vault.folder / "config").read_bytes()
     with pytest.raises(RepositoryError, match="already"):
         Repository.init(vault.location, [vault.recovery_key.recipient])
     assert (vault.folder / "config").read_bytes() == before
 
 
-def test_a_newer_format_is_left_alone(vault):
+def test_a_newer_format_is_left_alone(vault: Any) -> None:
     config = vault.folder / "config"
     config.write_bytes(config.read_bytes().replace(b'"format":1', b'"format":2'))
     with pytest.raises(RepositoryError, match="format 2"):
         Repository.open(vault.location, [vault.host_key])
 
 
-def test_a_repository_that_vanishes_is_an_error_and_no_empty_list(vault, source):
+def test_a_repository_that_vanishes_is_an_error_and_no_empty_list(vault: Any, source: Any) -> None:
     vault.folder.rename(vault.folder.with_name("away"))
     with pytest.raises(RepositoryError, match="there is no such folder"):
         vault.host.list()
@@ -203,7 +204,7 @@ def test_a_repository_that_vanishes_is_an_error_and_no_empty_list(vault, source)
         vault.backup(source)
 
 
-def test_files_that_change_vanish_or_hide_are_named_and_no_backup_is_made(vault, source):
+def test_files_that_change_vanish_or_hide_are_named_and_no_backup_is_made(vault: Any, source: Any) -> Any:
     (source / "gone").write_bytes(b"x" * 10)
     (source / "grown").write_bytes(b"y" * 10)
     with pytest.raises(IncompleteError) as caught, vault.host.writer("hive") as writer:
@@ -224,13 +225,13 @@ def test_files_that_change_vanish_or_hide_are_named_and_no_backup_is_made(vault,
     assert vault.host.list() == []
 
 
-def test_a_folder_that_is_missing_makes_no_backup(vault, tmp_path):
+def test_a_folder_that_is_missing_makes_no_backup(vault: Any, tmp_path: Any) -> None:
     with pytest.raises(IncompleteError, match="No such file"):
         vault.backup(tmp_path / "missing")
     assert vault.host.list() == []
 
 
-def test_a_backup_without_commit_is_none_and_the_next_one_profits(vault, source, tmp_path):
+def test_a_backup_without_commit_is_none_and_the_next_one_profits(vault: Any, source: Any, tmp_path: Any) -> None:
     with pytest.raises(KeyboardInterrupt), vault.host.writer("hive") as writer:
         writer.add_folder("files", TREE, source, Path("/original"))
         writer._hand_out()
@@ -245,7 +246,7 @@ def test_a_backup_without_commit_is_none_and_the_next_one_profits(vault, source,
     assert vault.objects("locks") == []
 
 
-def test_a_restore_target_that_holds_something_is_left_alone(vault, source, tmp_path):
+def test_a_restore_target_that_holds_something_is_left_alone(vault: Any, source: Any, tmp_path: Any) -> None:
     summary = vault.backup(source)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_bytes(b"mine")
@@ -254,7 +255,7 @@ def test_a_restore_target_that_holds_something_is_left_alone(vault, source, tmp_
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine"]
 
 
-def test_removal_waits_for_backups_and_backups_for_removal(vault, source):
+def test_removal_waits_for_backups_and_backups_for_removal(vault: Any, source: Any) -> None:
     shared, exclusive = (vault.host.lease(kind) for kind in ("shared", "exclusive"))
     with shared, vault.host.lease("shared"), pytest.raises(BusyError, match="in use by process"), exclusive:
         pass
@@ -264,14 +265,14 @@ def test_removal_waits_for_backups_and_backups_for_removal(vault, source):
     assert vault.objects("locks") == []
 
 
-def test_a_dead_holders_lease_expires(vault, source):
+def test_a_dead_holders_lease_expires(vault: Any, source: Any) -> None:
     stale = vault.folder / "locks" / ("exclusive-20200101T000000Z-" + "0" * 32)
     stale.parent.mkdir(exist_ok=True)
     stale.write_bytes(b"{}")
     vault.backup(source)
 
 
-def test_whole_backups_pass_every_level_of_verification(vault, source):
+def test_whole_backups_pass_every_level_of_verification(vault: Any, source: Any) -> None:
     summary = vault.backup(source)
     for level in ("manifest", "sample", "full"):
         result = verify(vault.full, summary.id, level)

@@ -4,19 +4,21 @@ import os
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from repository_tools import TREE, snapshot
 
 from propolis.errors import IntegrityError, PropolisError, RepositoryError
-from propolis.repository import Entry, Repository, verify
+from propolis.repository import Entry, Finding, Repository, verify
 from propolis.repository.layout import hash_name
 from propolis.repository.manifest import Manifest, format_entry
+from propolis.repository.model import EntryType
 from propolis.repository.target import safe_parts
 from propolis.repository.text import TextWriter
+from unit.repository.repository_tools import TREE, snapshot
 
 KINDS = ["config", "keys", "indexes", "manifests", "packs"]
 
@@ -47,11 +49,11 @@ def swap(path: Path) -> None:
     shutil.copy(random.choice(others), path)
 
 
-def objects(vault, kind):
+def objects(vault: Any, kind: Any) -> Any:
     return [vault.folder / "config"] if kind == "config" else vault.objects(kind)
 
 
-def checked(vault, id) -> bool:
+def checked(vault: Any, id: Any) -> bool:
     """Whether a full verification by somebody with the recovery key calls the backup whole."""
     try:
         repository = Repository.open(vault.location, [vault.recovery_key])
@@ -62,7 +64,7 @@ def checked(vault, id) -> bool:
 
 @pytest.mark.parametrize("change", [flip, cut, lengthen, delete, swap])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_changed_object_is_found_by_verification(vault, source, kind, change):
+def test_a_changed_object_is_found_by_verification(vault: Any, source: Any, kind: Any, change: Any) -> None:
     summary = vault.backup(source)
     assert checked(vault, summary.id)
     for path in objects(vault, kind):
@@ -74,7 +76,9 @@ def test_a_changed_object_is_found_by_verification(vault, source, kind, change):
 
 
 @pytest.mark.parametrize("change", [flip, cut, delete])
-def test_a_damaged_pack_is_not_restored_and_its_files_are_named(vault, source, tmp_path, change):
+def test_a_damaged_pack_is_not_restored_and_its_files_are_named(
+    vault: Any, source: Any, tmp_path: Any, change: Any
+) -> None:
     summary = vault.backup(source)
     largest = max(vault.objects("packs"), key=lambda path: path.stat().st_size)
     change(largest)
@@ -87,7 +91,7 @@ def test_a_damaged_pack_is_not_restored_and_its_files_are_named(vault, source, t
         vault.restore(summary, tmp_path / "out")
 
 
-def test_a_swapped_pack_is_found_without_the_recovery_key(vault, source):
+def test_a_swapped_pack_is_found_without_the_recovery_key(vault: Any, source: Any) -> None:
     summary = vault.backup(source)
     first, second = [path for path in vault.objects("packs") if path.stat().st_size > 1 << 20][:2]
     shutil.copy(first, second)
@@ -97,7 +101,7 @@ def test_a_swapped_pack_is_found_without_the_recovery_key(vault, source):
     assert not result.decrypted
 
 
-def test_missing_and_short_packs_are_found_at_the_first_level(vault, source):
+def test_missing_and_short_packs_are_found_at_the_first_level(vault: Any, source: Any) -> None:
     summary = vault.backup(source)
     first, second, *_ = vault.objects("packs")
     first.unlink()
@@ -107,7 +111,7 @@ def test_missing_and_short_packs_are_found_at_the_first_level(vault, source):
     assert {finding.object[-64:] for finding in result.findings} == {first.name, second.name}
 
 
-def test_a_missing_index_is_found_at_the_first_level(vault, source):
+def test_a_missing_index_is_found_at_the_first_level(vault: Any, source: Any) -> None:
     summary = vault.backup(source)
     for path in vault.objects("indexes"):
         path.unlink()
@@ -116,18 +120,18 @@ def test_a_missing_index_is_found_at_the_first_level(vault, source):
     assert "no index knows" in result.findings[0].what
 
 
-def test_a_damaged_manifest_does_not_hide_the_others_from_a_list_that_can_tell(vault, source):
+def test_a_damaged_manifest_does_not_hide_the_others_from_a_list_that_can_tell(vault: Any, source: Any) -> None:
     first, second = vault.backup(source), vault.backup(source)
     path = vault.objects("manifests")[1]
     path.write_bytes(b"nonsense")
     with pytest.raises(IntegrityError, match="not an encrypted object"):
         vault.host.list()
-    damaged = []
+    damaged: list[Finding] = []
     assert [summary.id for summary in vault.host.list(damaged=damaged)] == [first.id]
     assert second.id[-8:] in damaged[0].object
 
 
-def test_a_manifest_under_another_time_is_refused(vault, source):
+def test_a_manifest_under_another_time_is_refused(vault: Any, source: Any) -> None:
     vault.backup(source)
     [path] = vault.objects("manifests")
     path.rename(path.with_name("29991231T235959Z" + path.name[16:]))
@@ -135,7 +139,7 @@ def test_a_manifest_under_another_time_is_refused(vault, source):
         vault.host.list()
 
 
-def test_a_damaged_newest_backup_does_not_stop_the_next_one(vault, source, tmp_path):
+def test_a_damaged_newest_backup_does_not_stop_the_next_one(vault: Any, source: Any, tmp_path: Any) -> None:
     first = vault.backup(source)
     [path] = vault.objects("manifests")
     flip(path)
@@ -148,7 +152,7 @@ def test_a_damaged_newest_backup_does_not_stop_the_next_one(vault, source, tmp_p
 
 @given(seed=st.integers(0, 2**32))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_random_damage_is_found_or_harmless(small, seed, tmp_path_factory):
+def test_random_damage_is_found_or_harmless(small: Any, seed: Any, tmp_path_factory: Any) -> None:
     vault, source, summary = small
     chance = random.Random(seed)
     random.seed(seed)
@@ -165,7 +169,7 @@ def test_random_damage_is_found_or_harmless(small, seed, tmp_path_factory):
 
 
 @pytest.fixture
-def small(vault, tmp_path):
+def small(vault: Any, tmp_path: Any) -> Any:
     source = tmp_path / "source"
     source.mkdir()
     for number in range(20):
@@ -176,11 +180,11 @@ def small(vault, tmp_path):
 # -- hostile manifests, written by somebody who holds the repository's key --------------------------------------
 
 
-def entry(type: str, path: bytes, extra: bytes = b"", size: int = 0, segments: bytes = b"") -> Entry:
+def entry(type: EntryType, path: bytes, extra: bytes = b"", size: int = 0, segments: bytes = b"") -> Entry:
     return Entry(type, 0o755, 0, 0, "", "", 0, size, 0, TREE, path, segments, extra)
 
 
-def forged(vault, source, entries) -> Manifest:
+def forged(vault: Any, source: Any, entries: Any) -> Manifest:
     """A whole, proven manifest with these entries."""
     summary = vault.backup(source)
     real = list(vault.full.manifest(summary.id).entries())
@@ -220,7 +224,9 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("entries", HOSTILE.values(), ids=HOSTILE.keys())
-def test_a_hostile_manifest_writes_nothing_outside_of_the_target(vault, small_source, tmp_path, entries):
+def test_a_hostile_manifest_writes_nothing_outside_of_the_target(
+    vault: Any, small_source: Any, tmp_path: Any, entries: Any
+) -> None:
     manifest = forged(vault, small_source, entries)
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -235,7 +241,7 @@ def test_a_hostile_manifest_writes_nothing_outside_of_the_target(vault, small_so
 
 
 @pytest.fixture
-def small_source(tmp_path):
+def small_source(tmp_path: Any) -> Any:
     folder = tmp_path / "source"
     (folder / "deep").mkdir(parents=True)
     (folder / "deep-er").write_bytes(b"content")
@@ -243,7 +249,7 @@ def small_source(tmp_path):
 
 
 @given(st.binary(max_size=40))
-def test_a_path_is_safe_or_refused(path):
+def test_a_path_is_safe_or_refused(path: Any) -> None:
     try:
         parts = safe_parts(path, "x")
     except IntegrityError:
@@ -252,13 +258,13 @@ def test_a_path_is_safe_or_refused(path):
     assert os.path.normpath(b"/root/" + path) == b"/root/" + path
 
 
-def test_set_user_id_bits_are_not_restored(vault, small_source, tmp_path):
+def test_set_user_id_bits_are_not_restored(vault: Any, small_source: Any, tmp_path: Any) -> None:
     (small_source / "deep-er").chmod(0o4755)
     vault.restore(vault.backup(small_source), tmp_path / "out")
     assert (tmp_path / "out" / "deep-er").stat().st_mode & 0o7777 == 0o755
 
 
-def test_a_pack_that_inflates_beyond_its_stated_size_is_refused(vault, tmp_path):
+def test_a_pack_that_inflates_beyond_its_stated_size_is_refused(vault: Any, tmp_path: Any) -> None:
     import zstandard
 
     from propolis.repository import age
@@ -274,7 +280,7 @@ def test_a_pack_that_inflates_beyond_its_stated_size_is_refused(vault, tmp_path)
         opener.open(pack, opener.fetch(pack))
 
 
-def test_a_key_ring_with_a_strangers_recipient_is_refused(vault):
+def test_a_key_ring_with_a_strangers_recipient_is_refused(vault: Any) -> None:
     from propolis.repository import Identity
 
     [path] = vault.objects("keys")
@@ -286,7 +292,7 @@ def test_a_key_ring_with_a_strangers_recipient_is_refused(vault):
         Repository.open(vault.location, [vault.host_key])
 
 
-def test_a_repository_that_cannot_be_written_says_so(vault, source):
+def test_a_repository_that_cannot_be_written_says_so(vault: Any, source: Any) -> None:
     (vault.folder / "tmp").write_bytes(b"in the way")
     with pytest.raises(RepositoryError, match="can't be written"):
         vault.backup(source)

@@ -1,6 +1,7 @@
 """The text of manifests and indexes."""
 
 import subprocess
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -36,7 +37,7 @@ entries = st.builds(
 
 
 @given(st.binary(max_size=100))
-def test_any_bytes_survive_escaping_as_printable_ascii(data):
+def test_any_bytes_survive_escaping_as_printable_ascii(data: Any) -> None:
     escaped = escape(data)
     assert all(0x20 <= byte < 0x7F for byte in escaped)
     assert unescape(escaped) == data
@@ -44,13 +45,13 @@ def test_any_bytes_survive_escaping_as_printable_ascii(data):
 
 @given(st.binary(min_size=1, max_size=50).filter(lambda data: b"\0" not in data))
 @settings(max_examples=40, deadline=None)
-def test_a_posix_shell_understands_the_escapes(data):
+def test_a_posix_shell_understands_the_escapes(data: Any) -> None:
     shell = subprocess.run(["/bin/sh", "-c", 'printf %b "$1"', "sh", escape(data)], check=True, capture_output=True)
     assert shell.stdout == data
 
 
 @given(entries)
-def test_any_entry_survives_as_one_line_of_thirteen_fields(entry):
+def test_any_entry_survives_as_one_line_of_thirteen_fields(entry: Any) -> None:
     line = format_entry(entry)
     assert b"\n" not in line
     assert line.count(b"\t") == 12
@@ -59,7 +60,7 @@ def test_any_entry_survives_as_one_line_of_thirteen_fields(entry):
 
 @given(st.lists(st.binary(max_size=200).map(escape), max_size=50))
 @settings(max_examples=50, deadline=None)
-def test_lines_come_back_with_their_header(lines):
+def test_lines_come_back_with_their_header(lines: Any) -> None:
     writer = TextWriter(KEY)
     for line in lines:
         writer.add(line)
@@ -68,7 +69,7 @@ def test_lines_come_back_with_their_header(lines):
     assert [line for block in read_lines(stored, [ME], KEY, "x") for line in block] == lines
 
 
-def test_a_text_of_another_writer_is_refused():
+def test_a_text_of_another_writer_is_refused() -> None:
     writer = TextWriter(RepositoryKey(bytes(32)))
     writer.add(b"f")
     stored = memoryview(writer.finish(b"{}", [ME.recipient]))
@@ -77,7 +78,7 @@ def test_a_text_of_another_writer_is_refused():
 
 
 @pytest.mark.parametrize("body", [b"", b"{}\n", b"{}\na\n", b"{}\na\nend\t2\tx\n", b"{}\na\nend\t1\tx\nb\n", b"a"])
-def test_a_text_without_its_proper_end_is_refused(body):
+def test_a_text_without_its_proper_end_is_refused(body: Any) -> None:
     import zstandard
 
     from propolis.repository import age
@@ -87,7 +88,7 @@ def test_a_text_without_its_proper_end_is_refused(body):
         list(read_lines(stored, [ME], None, "x"))
 
 
-def test_a_text_that_inflates_to_an_endless_line_is_refused():
+def test_a_text_that_inflates_to_an_endless_line_is_refused() -> None:
     import zstandard
 
     from propolis.repository import age
@@ -106,14 +107,14 @@ def test_a_text_that_inflates_to_an_endless_line_is_refused():
         )
     )
 )
-def test_paths_are_ordered_as_a_walk_meets_them(paths):
+def test_paths_are_ordered_as_a_walk_meets_them(paths: Any) -> None:
     walked = sorted(paths)
     assert sorted(paths, key=lambda path: order(b"/".join(path))) == walked
 
 
 @given(st.sets(st.binary(min_size=32, max_size=32), max_size=60), st.binary(min_size=32, max_size=32))
 @settings(max_examples=60, deadline=None)
-def test_the_table_finds_every_segment_and_no_other(segments, other):
+def test_the_table_finds_every_segment_and_no_other(segments: Any, other: Any) -> None:
     known = sorted(segments)
     half = len(known) // 2
     table = SegmentTable()
@@ -146,6 +147,6 @@ def test_the_table_finds_every_segment_and_no_other(segments, other):
         b"",
     ],
 )
-def test_a_strange_index_line_is_refused(line):
+def test_a_strange_index_line_is_refused(line: Any) -> None:
     with pytest.raises(IntegrityError, match="can't be understood"):
         SegmentTable().add_index([line], "x")

@@ -5,12 +5,12 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
-from repository_tools import TREE, fill, snapshot
 
 from propolis.repository import Facts, Identity, ObjectMeta, write_identity
+from unit.repository.repository_tools import TREE, fill, snapshot
 
 PAGE = Path(__file__).parents[3] / "docs" / "restore-without-propolis.md"
 TOOLS = [
@@ -20,7 +20,7 @@ TOOLS = [
 
 
 @pytest.fixture
-def script(tmp_path):
+def script(tmp_path: Any) -> Any:
     """The page's script, and a PATH on which only the promised programs are."""
     (tmp_path / "bin").mkdir()
     for tool in TOOLS:
@@ -28,9 +28,11 @@ def script(tmp_path):
         assert found, f"the program {tool} is missing"
         (tmp_path / "bin" / tool).symlink_to(found)
     path = tmp_path / "restore.sh"
-    path.write_text(re.search(r"```sh\n(.*?)```", PAGE.read_text(), re.S)[1])
+    block = re.search(r"```sh\n(.*?)```", PAGE.read_text(), re.S)
+    assert block, f"{PAGE} holds no script"
+    path.write_text(block[1])
 
-    def run(*arguments):
+    def run(*arguments: Any) -> Any:
         return subprocess.run(
             ["/bin/sh", str(path), *map(str, arguments)],
             env={"PATH": str(tmp_path / "bin")},
@@ -42,7 +44,7 @@ def script(tmp_path):
 
 
 @pytest.fixture
-def key(vault, tmp_path):
+def key(vault: Any, tmp_path: Any) -> Any:
     write_identity(tmp_path / "recovery.key", vault.recovery_key)
     return tmp_path / "recovery.key"
 
@@ -52,17 +54,17 @@ class Bucket:
 
     objects: ClassVar = {"attachment/a b": b"content", "attachment/é\\": os.urandom(2 << 20), "empty": b""}
 
-    def list(self):
+    def list(self) -> Any:
         for name, content in sorted(self.objects.items(), key=lambda item: item[0].encode()):
             yield ObjectMeta(name, len(content), f'"{name}"', 1_600_000_000_000_000_000)
 
-    def open_object(self, key):
+    def open_object(self, key: Any) -> Any:
         content = self.objects[key]
         meta = ObjectMeta(key, len(content), f'"{key}"', 1_600_000_000_000_000_000, "text/x\\y", {"owner": "é"})
         return meta, iter([content[:5], content[5:]])
 
 
-def test_the_script_restores_byte_identically(vault, source, key, script, tmp_path):
+def test_the_script_restores_byte_identically(vault: Any, source: Any, key: Any, script: Any, tmp_path: Any) -> None:
     vault.backup(source)
     (source / "added").write_bytes(b"later")
     with vault.host.writer("hive") as writer:
@@ -87,7 +89,9 @@ def test_the_script_restores_byte_identically(vault, source, key, script, tmp_pa
     ]
 
 
-def test_the_script_stops_at_damage_and_at_another_key(vault, source, key, script, tmp_path):
+def test_the_script_stops_at_damage_and_at_another_key(
+    vault: Any, source: Any, key: Any, script: Any, tmp_path: Any
+) -> None:
     summary = vault.backup(source)
     write_identity(tmp_path / "other.key", Identity.generate())
     done = script(vault.folder, tmp_path / "other.key", summary.id[:17], tmp_path / "one")

@@ -62,7 +62,9 @@ KNOWN = {tag_of(Mark): Mark}
 def run(folder: Path, *steps: Mark, commit: int | None = None) -> World:
     world = World(folder)
     plan = Plan("test", steps, commit)
-    journal = Journal.create(folder, run_id=new_run_id(), command="test", steps=plan.builtins(), commit=commit, facts={})
+    journal = Journal.create(
+        folder, run_id=new_run_id(), command="test", steps=plan.builtins(), commit=commit, facts={}
+    )
     execute(plan, world, journal, SilentObserver(), Interrupts())
     return world
 
@@ -131,7 +133,9 @@ def test_a_journal_cut_anywhere_reads_as_some_earlier_moment(
     tmp_path_factory: pytest.TempPathFactory, cut: int
 ) -> None:
     folder = tmp_path_factory.mktemp("cut")
-    journal = Journal.create(folder, run_id=new_run_id(), command="x", steps=[{"type": "mark"}], commit=None, facts={})
+    journal = Journal.create(
+        folder, run_id=new_run_id(), command="x", steps=[{"type": "mark"}], commit=None, facts={}
+    )
     journal.before(0)
     journal.after(0, {"k": 1})
     content = journal.path.read_bytes()
