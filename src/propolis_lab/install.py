@@ -31,7 +31,8 @@ def install() -> list[str]:
                 f"The lab needs {' '.join(packages)}", next=f"As root: apt-get install {' '.join(packages)}"
             )
         quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-        artefacts.run([apt, "update", "-qq"], "Updating the list of packages", quiet)
-        command = [apt, "install", "-y", "-qq", "--no-install-recommends", *packages]
+        wait = ("-o", "DPkg::Lock::Timeout=300")
+        artefacts.run([apt, "update", "-qq", *wait], "Updating the list of packages", quiet)
+        command = [apt, "install", "-y", "-qq", "--no-install-recommends", *wait, *packages]
         artefacts.run(command, f"Installing {' '.join(packages)}", quiet)
     return packages

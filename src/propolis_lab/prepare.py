@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from propolis_lab import artefacts, cassandra, go, index, java, standin
+from propolis_lab.lab import Options
 
 
 def prepare(everything: bool = False, say: Callable[[str], None] = lambda _: None) -> None:
-    """Fetch and build what a default lab needs, or every selectable version."""
-    for version in cassandra.VERSIONS if everything else ("4.1",):
+    """Fetch and build what a lab of default options needs, or every selectable version and every S3 store.
+
+    What another lab needs, it fetches itself.
+    """
+    for version in cassandra.VERSIONS if everything else (Options().cassandra,):
         say(f"Cassandra {cassandra.VERSIONS[version]} …")
         cassandra.fetch(version)
-    for kind, versions in index.VERSIONS.items():
-        for exact in versions if everything else versions[:1]:
+    kinds = index.VERSIONS if everything else {Options().index: index.VERSIONS[Options().index][:1]}
+    for kind, versions in kinds.items():
+        for exact in versions:
             say(f"{kind} {exact} …")
-            index.fetch(kind, exact)
+            java.find_or_fetch(index.fetch(kind, exact).java_majors)
     say("Stand-in …")
     standin.build(artefacts.cache(), java.find().home)
-    for program in (go.MINIO, go.VERSITYGW) if everything else (go.MINIO,):
+    for program in (go.MINIO, go.VERSITYGW) if everything else ():
         say(f"{program.name} {program.version} …")
         go.build(program)
