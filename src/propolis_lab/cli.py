@@ -41,7 +41,10 @@ def up(
     index_kind: Annotated[
         Literal["elasticsearch", "opensearch"], typer.Option("--index", help="The index server")
     ] = "elasticsearch",
-    index_version: Annotated[str | None, typer.Option(help="Another version of the index server")] = None,
+    index_version: Annotated[
+        str | None,
+        typer.Option(help="Another version of the index server, as 8.19.21 or 9.5.3: with documents, but no TheHive"),
+    ] = None,
     cassandra_version: Annotated[
         str, typer.Option("--cassandra", help=f"One of {', '.join(cassandra.VERSIONS)}")
     ] = "4.1",
@@ -144,7 +147,9 @@ def _show(lab: Lab) -> None:
             f"{_memory(lab, name)}" if running else "",
         )
     out.print(table)
-    out.print(f"TheHive {lab.thehive_url}  login {lab.account.login}  (password and API key: {lab.layout.record})")
+    if "thehive" in lab.services:
+        out.print(f"TheHive {lab.thehive_url}  login {lab.account.login}")
+    out.print(f"Passwords and API key: {lab.layout.record}")
     out.print(f"Index {lab.index_url}  Cassandra {lab.address}  configuration {lab.layout.etc('')}")
 
 

@@ -21,6 +21,7 @@ from propolis_lab import (
     artefacts,
     cassandra,
     cql,
+    documents,
     http,
     index,
     interrupts,
@@ -47,7 +48,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     files: Literal["folder", "s3"] = "folder"
     index: IndexKind = "elasticsearch"
     index_version: str | None = None
-    """One of `index.VERSIONS`; with one on which the stand-in can't run, the lab has no `thehive`."""
+    """One of `index.VERSIONS`; with one on which the stand-in can't run, the lab has no `thehive`, and what the
+    stand-in once made of 20 cases and 40 attachments stands for whatever number of them is wanted."""
     cassandra: str = "4.1"
     cluster_name: str = "thp"
     cases: int = 0
@@ -345,9 +347,27 @@ class Lab:
 
     def _fill(self, say: Callable[[str], None]) -> None:
         options = self.options
-        if options.cases or options.attachments:
+        if not options.cases and not options.attachments:
+            return
+        if "thehive" not in self.services:
+            content = documents.recorded()
+            say(
+                f"The stand-in can't run on {options.index} {options.index_version}: loading {len(content.documents)}"
+                f" of its documents, and {len(content.attachments)} attachments, instead …"
+            )
+            self._load(content)
+        else:
             say(f"Making {options.cases} cases and {options.attachments} attachments …")
             self.seed(options.cases, options.attachments, options.seed)
+
+    def _load(self, content: documents.Recorded) -> None:
+        documents.load_index(self.index_url, content)
+        with cql.session(self.address, _ROLE, self.record.database_password) as session:
+            documents.load_database(session, content)
+        if self.options.files == "s3":
+            documents.put_objects(self.s3.store(thehive.BUCKET), content)
+        else:
+            documents.lay_files(self.layout.attachments, content)
 
     def seed(self, cases: int, attachments: int, seed: int) -> Any:
         """Make cases and attachments; the same seed makes the same ones."""

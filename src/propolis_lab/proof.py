@@ -85,8 +85,8 @@ class Proof:
     """File or object name → SHA-256 of the content (of an object: and its type and metadata)."""
     counts: Mapping[str, int]
     """Label → vertices."""
-    cases: Digest
-    """Every case with all that hangs on it, as the interface shows it."""
+    cases: Digest | None
+    """Every case with all that hangs on it, as the interface shows it; None on a lab without the stand-in."""
     searches: Mapping[str, Digest]
     """Words → what the full-text search finds."""
     downloads: Mapping[str, str]
@@ -102,7 +102,7 @@ class Proof:
             yield f"index {name}", _shown(self.documents.get(name)), _shown(after.documents.get(name))
         yield "attachments, by hash", str(_of_names(self.attachments)), str(_of_names(after.attachments))
         yield "vertices", str(sum(self.counts.values())), str(sum(after.counts.values()))
-        yield "cases with all that hangs on them", str(self.cases), str(after.cases)
+        yield "cases with all that hangs on them", _shown(self.cases), _shown(after.cases)
         for words in sorted(self.searches.keys() | after.searches.keys()):
             yield f"search “{words}”", _shown(self.searches.get(words)), _shown(after.searches.get(words))
         yield "downloads", str(_of_names(self.downloads)), str(_of_names(after.downloads))
@@ -131,19 +131,23 @@ def compare(before: Proof, after: Proof) -> list[Difference]:
 
 
 def snapshot(lab: Lab) -> Proof:
-    """Look at everything. The lab must run, and nothing should write meanwhile."""
+    """Look at everything. The lab must run, and nothing should write meanwhile.
+
+    On a lab that has no stand-in, what a user would see through it is left out.
+    """
     with lab.cql() as session:
         tables = _tables(session)
-    cases = _cases(lab)
+    seen = "thehive" in lab.services
+    cases = _cases(lab) if seen else []
     return Proof(
         tables=tables,
         documents=_documents(lab),
         attachments=_attachments(lab),
-        counts=lab.api("GET", "/api/v1/counts"),
-        cases=_digest(cases, _canonical),
+        counts=lab.api("GET", "/api/v1/counts") if seen else {},
+        cases=_digest(cases, _canonical) if seen else None,
         searches=_searches(lab, cases),
-        downloads=_downloads(lab),
-        logins=_logins(lab),
+        downloads=_downloads(lab) if seen else {},
+        logins=_logins(lab) if seen else {},
     )
 
 
