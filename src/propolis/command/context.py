@@ -13,6 +13,7 @@ from propolis.config.schema import Config
 from propolis.errors import PropolisError, ServicesDownError
 from propolis.platform.base import ServiceState
 from propolis.run import Observer
+from propolis.stack import thehive
 from propolis.stack.model import START_WAVES, answers
 
 
@@ -42,9 +43,20 @@ class Context:
         """Whether the service's process runs, answering or not."""
         return self.platform.state(service) is ServiceState.RUNNING
 
+    def has(self, service: str) -> bool:
+        """Whether the service is one of this host's. Only TheHive may be missing, and only if it surely runs nowhere.
+
+        Raises PreflightError if the platform has no TheHive while one may be running.
+        """
+        if service != "thehive" or service in self.platform.services():
+            return True
+        thehive.require_absent(self.config.thehive)
+        return False
+
     def running(self) -> tuple[str, ...]:
-        """Services that run now, in the order in which they are started."""
-        return tuple(name for wave in START_WAVES for name in wave if self.is_running(name))
+        """Services that run now, in the order in which they are started. Raises PreflightError as `has` does."""
+        names = (name for wave in START_WAVES for name in wave)
+        return tuple(name for name in names if self.has(name) and self.is_running(name))
 
     @property
     def downtime(self) -> float | None:

@@ -32,6 +32,13 @@ def running(config: Config) -> Iterator[Check]:
     found = platform.open(config.platform)
     for service in reversed(STOP_ORDER):
         name = f"service {service}"
+        if service == "thehive" and service not in found.services():
+            thehive.require_absent(config.thehive)
+            message = f"the platform has none, and nothing listens at {config.thehive.url}"
+            yield Check(
+                name, "warn", message, "If TheHive runs on this host, describe its service: it must be stopped"
+            )
+            continue
         try:
             state = found.state(service)
         except PropolisError as error:
@@ -117,7 +124,9 @@ def index_checks(config: Config) -> Iterator[Check]:
 
 
 def thehive_checks(config: Config) -> Iterator[Check]:
-    """Whether TheHive answers."""
+    """Whether TheHive answers, where the platform has it."""
+    if "thehive" not in platform.open(config.platform).services():
+        return
     thehive.answers(config.thehive, PATIENCE)
     version = thehive.facts(config.thehive).version
     yield Check("thehive", "ok", f"answers at {config.thehive.url}" + (f", version {version}" if version else ""))

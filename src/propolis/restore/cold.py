@@ -55,7 +55,7 @@ def restore_plan(context: RestoreContext) -> Plan[RestoreContext]:
     folders = [tree for tree in in_place if tree.path is not None]
     buckets = tuple(tree.name for tree in in_place if tree.bucket is not None)
     swaps = _swaps(context, folders)
-    touched = _touched(in_place)
+    touched = {name for name in _touched(in_place) if context.has(name)}
     steps: list[Step[RestoreContext]] = [
         CheckRestore(backup=context.manifest.id, trees=tuple(tree.name for tree in in_place), running=running),
         *(StageFolder(tree=tree.name, target=str(tree.path), staged=_staged(context, tree)) for tree in folders),

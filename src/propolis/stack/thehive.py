@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from propolis.config.schema import TheHiveConfig
+from propolis.errors import PreflightError
 from propolis.stack.http import HttpClient, HttpFailure
 from propolis.stack.model import Tree, nothing_immutable
 from propolis.stack.retry import Alive, NotYet, until
@@ -31,6 +34,27 @@ def answers(config: TheHiveConfig, timeout: float, alive: Alive | None = None) -
                 raise NotYet(str(failure)) from None
 
     until(attempt, f"TheHive at {config.url}", timeout, alive)
+
+
+def require_absent(config: TheHiveConfig) -> None:
+    """Make sure that nothing listens at TheHive's address. Raises PreflightError unless that is certain.
+
+    For a platform that has no such service: a TheHive that can't be stopped would write while its stores are cloned.
+    """
+    address = urlsplit(config.url)
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        socket.create_connection((address.hostname or "", port), timeout=10.0).close()
+        found = f"something answers at {config.url}"
+    except ConnectionRefusedError:
+        return
+    except OSError as error:
+        found = f"whether one runs at {config.url} can't be told: {error}"
+    raise PreflightError(
+        f"The platform has no service `thehive` that could be stopped, but {found}",
+        left="Nothing was touched",
+        next="Describe TheHive's service to the platform; `propolis doctor` tells what it knows",
+    )
 
 
 def facts(config: TheHiveConfig) -> TheHiveFacts:
