@@ -76,6 +76,11 @@ class Propolis:
         lines = self.ok(*arguments, "--plan").out.splitlines()[1:]
         return [line.split(". ", 1)[1] for line in lines]
 
+    def step(self, command: str, beginning: str, *arguments: str | Path) -> int:
+        """The number, from 0, of the first step whose title begins so."""
+        titles = self.plan(command, *arguments)
+        return next(number for number, title in enumerate(titles) if title.startswith(beginning))
+
     def newest_journal_is_closed(self) -> bool:
         journals = sorted((self.config.state / "journal").glob("*.jsonl"))
         state = read_journal(journals[-1])

@@ -74,8 +74,7 @@ def test_an_unplugged_repository_stops_a_backup_before_anything_is_touched(settl
 
 
 def test_a_repository_unplugged_while_thehive_is_down_brings_it_back_and_says_so(settled: Scene) -> None:
-    titles = settled.propolis.plan("backup")
-    number = next(n for n, title in enumerate(titles) if title.startswith("store what is new"))
+    number = settled.propolis.step("backup", "store what is new")
     settled.lab.seed(1, 3, seed=91)
     with small_disk(settled.folder / "unplug", 64) as disk:
         propolis = with_repository(settled, disk / "repository", disk)
@@ -99,8 +98,7 @@ def test_a_full_disk_under_the_clone_is_told_and_thehive_runs(lab_folder: Path, 
             "init", "--root", lab.root, "--repository", repository, "--output", propolis.config_file, "--name", "full"
         )
         propolis.ok("repository", "init", "--recovery-key", lab_folder / "full" / "key")
-        titles = propolis.plan("backup")
-        number = next(n for n, title in enumerate(titles) if title.startswith("clone"))
+        number = propolis.step("backup", "clone")
         before = snapshot(lab)
         message = propolis.disturbed(number, f"fill:{disk}", "backup").one_clear_error(12)
         assert "space" in message.lower()
@@ -203,8 +201,7 @@ def test_a_second_run_on_the_same_stack_is_refused(settled: Scene) -> None:
 def test_a_service_that_does_not_come_back_has_its_own_exit_code_and_recover_mends_it(settled: Scene) -> None:
     description = settled.lab.layout.services / "thehive.yaml"
     kept = description.read_text()
-    titles = settled.propolis.plan("backup")
-    number = next(n for n, title in enumerate(titles) if title.startswith("clone"))
+    number = settled.propolis.step("backup", "clone")
     broken = kept.replace("org.propolis.standin.Main", "org.propolis.standin.Nowhere")
     assert broken != kept
     try:

@@ -81,8 +81,7 @@ def test_thehive_is_away_during_a_backup_only_as_long_as_the_backup_says(settled
 @pytest.mark.parametrize("step", ["move", "wait until TheHive", "check that"])
 def test_a_restore_that_fails_puts_the_former_data_back_and_running(settled: Scene, step: str) -> None:
     before = snapshot(settled.lab)
-    titles = settled.propolis.plan("restore", "latest")
-    number = next(n for n, title in enumerate(titles) if title.startswith(step))
+    number = settled.propolis.step("restore", step, "latest")
     ran = settled.propolis.disturbed(number, "fail", "restore", "latest", "--identity", settled.key)
     assert "The test let this step fail" in ran.one_clear_error(1)
     assert compare(before, snapshot(settled.lab)) == []
@@ -122,8 +121,7 @@ def test_a_bucket_and_opensearch_come_back_equal(lab_folder: Path) -> None:
         scene.restore()
         assert compare(before, snapshot(scene.lab)) == []
         scene.assert_nothing_left()
-        titles = scene.propolis.plan("restore", "latest")
-        number = next(n for n, title in enumerate(titles) if title.startswith("put the objects")) + 1
+        number = scene.propolis.step("restore", "put the objects", "latest") + 1
         scene.lab.s3.empty_bucket()
         scene.propolis.killed(number, "after", "restore", "latest", "--identity", scene.key)
         scene.propolis.wait_until_recovered()

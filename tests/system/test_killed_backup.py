@@ -1,0 +1,43 @@
+"""A backup is killed with SIGKILL after every single step: TheHive comes back by itself, nothing is left behind."""
+
+from __future__ import annotations
+
+import pytest
+
+from system.conftest import Scene
+
+STEPS = 17
+
+
+def test_the_plan_has_as_many_steps_as_are_killed_here(scene: Scene) -> None:
+    assert len(scene.propolis.plan("backup")) == STEPS
+
+
+@pytest.mark.parametrize("step", range(STEPS))
+def test_killed_after_any_step_the_stack_serves_again_and_the_next_backup_succeeds(settled: Scene, step: int) -> None:
+    settled.propolis.killed(step, "after", "backup")
+    settled.propolis.wait_until_recovered()
+    settled.assert_serving()
+    settled.assert_nothing_left()
+    settled.propolis.ok("backup")
+
+
+@pytest.mark.parametrize(("title", "delay"), [("stop the database", 0.5), ("clone", 0.02), ("store what", 0.03)])
+def test_killed_within_a_step_it_is_put_right_too(settled: Scene, title: str, delay: float) -> None:
+    settled.lab.seed(1, 20, seed=int(delay * 1000))
+    settled.propolis.killed(settled.propolis.step("backup", title), f"during:{delay}", "backup")
+    settled.propolis.wait_until_recovered()
+
+
+def test_when_the_watchdog_is_killed_too_recover_puts_things_right_and_can_be_repeated(settled: Scene) -> None:
+    settled.propolis.killed_with_watchdog(settled.propolis.step("backup", "stop the database"), "backup")
+    assert not settled.lab.running("thehive")
+    assert "left half done" in settled.propolis.ok("status").out
+    assert "undone" in settled.propolis.ok("recover").out
+    settled.assert_serving()
+    assert "Nothing was left half done" in settled.propolis.ok("recover").out
+
+
+def test_when_nobody_recovered_the_next_backup_does_so_first(settled: Scene) -> None:
+    settled.propolis.killed_with_watchdog(settled.propolis.step("backup", "clone"), "backup")
+    settled.propolis.ok("backup")
