@@ -1,4 +1,4 @@
-"""A restore is killed with SIGKILL after every single step: the former data serves again, or the restored, never neither."""
+"""A restore is killed with SIGKILL after every step: the former data serves again, or the restored; never neither."""
 
 from __future__ import annotations
 

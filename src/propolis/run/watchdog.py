@@ -28,7 +28,7 @@ class Watchdog:
         fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             self._child = subprocess.Popen(
-                [sys.executable, "-S", "-E", str(Path(__file__).resolve()), *recovery],
+                [sys.executable, "-I", "-S", str(Path(__file__).resolve()), *recovery],
                 stdin=subprocess.PIPE,
                 stdout=fd,
                 stderr=fd,
