@@ -12,6 +12,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,7 +58,11 @@ def _measure(lab: Lab, work: Path, rounds: int, megabytes: int, files: int) -> s
         for name in names[number % len(names) :] + names[: number % len(names)]:
             os.sync()
             with Watcher(lab.thehive_url) as watcher:
+                # An outage counts if TheHive was seen to answer before it and after it.
+                time.sleep(1)
                 ways[name]()
+                time.sleep(1)
+            assert watcher.downtime > 0, "TheHive was not seen to go down and come back"
             taken[name].append(watcher.downtime)
             print(f"round {number + 1}, {name}: {watcher.downtime:.2f} s", flush=True)
             shutil.rmtree(work / "rsync", ignore_errors=True)
