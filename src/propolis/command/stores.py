@@ -31,4 +31,5 @@ def open_bucket(bucket: S3Files) -> S3Bucket:
         region=bucket.region,
         access_key=secrets.resolve(bucket.access_key),
         secret_key=secrets.resolve(bucket.secret_key),
+        ca=bucket.ca,
     )

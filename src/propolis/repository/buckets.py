@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import obstore
-from obstore import exceptions
 from obstore.store import S3Store
 
 from propolis.errors import RepositoryError
 from propolis.repository.model import ObjectMeta
-from propolis.repository.objectstore import S3_ERRORS, explain, open_bucket
+from propolis.repository.objectstore import open_bucket
+from propolis.repository.s3errors import S3_ERRORS, explain, is_missing
 
 _CONTENT_TYPE = "Content-Type"
 _SINGLE_PUT = 16 << 20
 _PART = 8 << 20
 _PARTS_AT_ONCE = 2
+_MOST_PARTS = 10_000
+"""Of one object, by the S3 API."""
 
 
 class S3Bucket:
@@ -37,10 +40,11 @@ class S3Bucket:
         region: str = "us-east-1",
         access_key: str | None = None,
         secret_key: str | None = None,
+        ca: Path | None = None,
     ) -> S3Bucket:
-        """A client for it; nothing is contacted yet."""
+        """A client for it; nothing is contacted yet. `ca`: a PEM file of further authorities to trust."""
         store = open_bucket(
-            bucket, prefix, endpoint=endpoint, region=region, access_key=access_key, secret_key=secret_key
+            bucket, prefix, endpoint=endpoint, region=region, access_key=access_key, secret_key=secret_key, ca=ca
         )
         return cls(store, f"s3://{bucket}/{prefix} at {endpoint or 'AWS'}")
 
@@ -61,9 +65,9 @@ class S3Bucket:
             content_type = attributes.pop(_CONTENT_TYPE, "")
             meta = _meta(result.meta, content_type, attributes)
             return meta, self._chunks(key, result)
-        except (exceptions.NotFoundError, FileNotFoundError):
-            raise FileNotFoundError(key) from None
         except S3_ERRORS as error:
+            if is_missing(error):
+                raise FileNotFoundError(key) from None
             raise explain(error, f"{key} in the bucket {self.place}", "be read") from None
 
     def put(self, meta: ObjectMeta, chunks: Iterable[Any]) -> None:
@@ -77,7 +81,7 @@ class S3Bucket:
                 data = parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
                 obstore.put(self._store, meta.key, data, attributes=attributes, use_multipart=False)
             else:
-                self._put_large(meta.key, chunks, attributes)
+                self._put_large(meta, chunks, attributes)
             size = obstore.head(self._store, meta.key)["size"] if meta.size > _SINGLE_PUT else meta.size
         except S3_ERRORS as error:
             raise explain(error, f"{meta.key} in the bucket {self.place}", "be written") from None
@@ -95,14 +99,18 @@ class S3Bucket:
         """Remove an object; nothing happens when there is none."""
         try:
             obstore.delete(self._store, key)
-        except (exceptions.NotFoundError, FileNotFoundError):
-            return
         except S3_ERRORS as error:
+            if is_missing(error):
+                return
             raise explain(error, f"{key} in the bucket {self.place}", "be removed") from None
 
-    def _put_large(self, key: str, chunks: Iterable[Any], attributes: dict[str, str]) -> None:
+    def _put_large(self, meta: ObjectMeta, chunks: Iterable[Any], attributes: dict[str, str]) -> None:
         writer = obstore.open_writer(
-            self._store, key, attributes=attributes, buffer_size=_PART, max_concurrency=_PARTS_AT_ONCE
+            self._store,
+            meta.key,
+            attributes=attributes,
+            buffer_size=max(_PART, -(-meta.size // _MOST_PARTS)),
+            max_concurrency=_PARTS_AT_ONCE,
         )
         # Without the closing, nothing appears under the key: so it must not happen after an error.
         for chunk in chunks:

@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from propolis.errors import IntegrityError, RepositoryError
-from propolis.repository.storage import MissingObjectError, ObjectExistsError, Stored
+from propolis.repository.storage import MissingObjectError, ObjectExistsError, Stored, checked_name
 
 _TEMPORARY = "tmp"
+_NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 
 
 class FolderStorage:
@@ -29,7 +30,10 @@ class FolderStorage:
         self._lock = threading.Lock()
         self._folders: set[Path] = set()
         self._unflushed: list[Path] = []
+        self._emptied: set[Path] = set()
         self._flushing = threading.Lock()
+        self._lost: RepositoryError | None = None
+        """Why a flush failed. The system tells of a lost write once only, so no later flush may succeed."""
 
     @property
     def place(self) -> str:
@@ -102,36 +106,44 @@ class FolderStorage:
     def list(self, prefix: str) -> Iterator[Stored]:
         """See `Storage.list`."""
         try:
-            yield from self._walk(self._path(prefix), prefix)
+            yield from self._walk(self._path(prefix) if prefix else self._root, f"{prefix}/" if prefix else "")
         except OSError as error:
             raise self._failed("be listed", error) from None
 
     def delete(self, name: str) -> None:
         """See `Storage.delete`."""
         try:
-            self._path(name).unlink(missing_ok=True)
+            path = self._path(name)
+            with self._lock:
+                if path in self._unflushed:
+                    self._unflushed.remove(path)
+            path.unlink(missing_ok=True)
+            with self._lock:
+                self._emptied.add(path.parent)
         except OSError as error:
             raise self._failed("be changed", error) from None
 
     def flush(self) -> None:
-        """Wait for the disk: every new object, then the folders that hold them."""
+        """Wait for the disk: every new object, then the folders that hold them or held what was deleted."""
         # A second caller waits for the first: its own objects may be among those that the first took on.
         with self._flushing:
+            if self._lost is not None:
+                raise self._lost
             with self._lock:
                 paths, self._unflushed = self._unflushed, []
+                folders, self._emptied = self._emptied, set()
             try:
                 for path in paths:
                     _sync(path)
-                for folder in {path.parent for path in paths}:
-                    _sync(folder)
+                for folder in folders.union(path.parent for path in paths):
+                    if folder.is_dir():
+                        _sync(folder)
             except OSError as error:
-                raise self._failed("be written", error) from None
+                self._lost = self._failed("be written", error)
+                raise self._lost from None
 
     def _path(self, name: str) -> Path:
-        parts = name.split("/")
-        if any(part in ("", ".", "..") for part in parts):
-            raise RepositoryError(f"{name!r} is no object's name")
-        return self._root.joinpath(*parts)
+        return self._root / checked_name(name)
 
     def _make_folder(self, folder: Path) -> None:
         if folder in self._folders:
@@ -168,14 +180,31 @@ class FolderStorage:
             os.close(file)
 
     def _create(self, path: Path, data: bytes | bytearray | memoryview, name: str) -> None:
+        temporary = self._root / _TEMPORARY / secrets.token_hex(16)
+        self._make_folder(temporary.parent)
+        try:
+            self._write(temporary, data, sync=True)
+            try:
+                path.hardlink_to(temporary)
+            except OSError as error:
+                if error.errno not in _NO_HARD_LINKS:
+                    raise
+                self._create_in_place(path, data)
+        except FileExistsError:
+            raise ObjectExistsError(f"{name} exists already in the repository {self.place}") from None
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync(path.parent)
+
+    def _create_in_place(self, path: Path, data: bytes | bytearray | memoryview) -> None:
+        """For file systems without hard links: another reader may see the object before it is whole."""
         try:
             self._write(path, data, sync=True)
         except FileExistsError:
-            raise ObjectExistsError(f"{name} exists already in the repository {self.place}") from None
+            raise
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        _sync(path.parent)
 
     def _write(self, path: Path, data: bytes | bytearray | memoryview, *, sync: bool) -> None:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -200,13 +229,13 @@ class FolderStorage:
         with entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
-                    yield from self._walk(folder / entry.name, f"{prefix}/{entry.name}")
+                    yield from self._walk(folder / entry.name, f"{prefix}{entry.name}/")
                     continue
                 try:
                     status = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue  # removed since it was listed
-                yield Stored(f"{prefix}/{entry.name}", status.st_size, status.st_mtime_ns)
+                yield Stored(f"{prefix}{entry.name}", status.st_size, status.st_mtime_ns)
 
     def _failed(self, what: str, error: OSError, name: str = "") -> RepositoryError:
         where = f"{name} in the repository {self.place}" if name else f"The repository {self.place}"

@@ -3,28 +3,76 @@
 from __future__ import annotations
 
 import datetime
-import re
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import obstore
 from obstore import exceptions
 from obstore.store import S3Store
 
-from propolis.errors import ConfigError, IntegrityError, PropolisError, RepositoryError
-from propolis.repository.storage import Location, MissingObjectError, ObjectExistsError, Stored
+from propolis.errors import ConfigError, IntegrityError, PropolisError
+from propolis.repository.s3errors import S3_ERRORS, explain, is_missing, told
+from propolis.repository.storage import Location, MissingObjectError, ObjectExistsError, Stored, checked_name
 
-S3_ERRORS = (exceptions.BaseError, OSError, ValueError)
-"""What obstore raises when a request fails."""
+__all__ = ["S3_ERRORS", "Patience", "S3Storage", "explain", "open_bucket"]
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for an S3 server, and how often to try again what may well succeed a moment later.
+
+    Waits between tries grow from `first_wait` to `longest_wait`; all in seconds. The whole of a repeated request must
+    stay below the 15 minutes for which its signature holds.
+    """
+
+    retries: int = 8
+    first_wait: float = 0.2
+    longest_wait: float = 10.0
+    total: float = 180.0
+    """No further try after so long."""
+    connect: float = 10.0
+    silence: float = 120.0
+    """Longest wait for an answer or its next bytes. A part or pack is sent within it too, so it sets the slowest
+    usable line: 16 MiB in two minutes."""
+
+    def waits(self) -> Iterator[float]:
+        """The waits between tries."""
+        for number in range(self.retries):
+            yield min(self.longest_wait, self.first_wait * 2**number)
+
+
+PATIENT = Patience()
+_NO_SUCH_RANGE = 416
 
 
 def open_bucket(
-    bucket: str, prefix: str, *, endpoint: str | None, region: str, access_key: str | None, secret_key: str | None
+    bucket: str,
+    prefix: str,
+    *,
+    endpoint: str | None,
+    region: str,
+    access_key: str | None,
+    secret_key: str | None,
+    ca: Path | None = None,
+    patience: Patience = PATIENT,
 ) -> S3Store:
-    """An S3 client for the part of a bucket below `prefix`, with time-outs and retries; nothing is contacted yet."""
-    options: dict[str, Any] = {"connect_timeout": "10s", "timeout": "120s"}
+    """An S3 client for the part of a bucket below `prefix`, with time-outs and retries; nothing is contacted yet.
+
+    `ca` is a PEM file of authorities to trust besides the system's; raises `ConfigError` when it can't be used.
+    """
+    options: dict[str, Any] = {
+        "connect_timeout": f"{patience.connect:g}s",
+        "read_timeout": f"{patience.silence:g}s",
+        # A large object may take long as long as it keeps coming, so the whole has no time of its own.
+        "timeout": "1day",
+    }
     if endpoint and endpoint.startswith("http://"):
         options["allow_http"] = True
+    if ca is not None:
+        options["root_certificate"] = _authorities(ca)
     settings: dict[str, Any] = {"region": region}
     if endpoint:
         settings["endpoint"] = endpoint
@@ -36,11 +84,11 @@ def open_bucket(
         prefix=prefix.strip("/") or None,
         client_options=options,  # type: ignore[arg-type]
         retry_config={
-            "max_retries": 6,
-            "retry_timeout": datetime.timedelta(seconds=90),
+            "max_retries": patience.retries,
+            "retry_timeout": datetime.timedelta(seconds=patience.total),
             "backoff": {
-                "init_backoff": datetime.timedelta(milliseconds=200),
-                "max_backoff": datetime.timedelta(seconds=10),
+                "init_backoff": datetime.timedelta(seconds=patience.first_wait),
+                "max_backoff": datetime.timedelta(seconds=patience.longest_wait),
                 "base": 2,
             },
         },
@@ -48,22 +96,40 @@ def open_bucket(
     )
 
 
+def _authorities(ca: Path) -> bytes:
+    try:
+        pem = ca.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"The authority's file {ca} can't be read: {error.strerror}", next="Correct ca") from None
+    if b"-----BEGIN CERTIFICATE-----" not in pem:
+        raise ConfigError(f"{ca} holds no PEM certificate", next="Name the authority's certificate as ca")
+    return pem
+
+
 class S3Storage:
     """Objects below a prefix of a bucket; every put is a single request and durable when it returns."""
 
-    def __init__(self, location: Location) -> None:
+    def __init__(self, location: Location, patience: Patience = PATIENT) -> None:
         bucket, _, prefix = location.url.removeprefix("s3://").partition("/")
         if not bucket:
             raise ConfigError(f"repository.url: {location.url!r} names no bucket")
         self._place = f"{location.url} at {location.endpoint or 'AWS'}"
-        self._store = open_bucket(
-            bucket,
-            prefix,
-            endpoint=location.endpoint,
-            region=location.region,
-            access_key=location.access_key,
-            secret_key=location.secret_key,
-        )
+        self._patience = patience
+
+        def client(patience: Patience) -> S3Store:
+            return open_bucket(
+                bucket,
+                prefix,
+                endpoint=location.endpoint,
+                region=location.region,
+                access_key=location.access_key,
+                secret_key=location.secret_key,
+                ca=location.ca,
+                patience=patience,
+            )
+
+        self._store = client(patience)
+        self._once = client(replace(patience, retries=0))
 
     @property
     def place(self) -> str:
@@ -75,19 +141,39 @@ class S3Storage:
 
     def put(self, name: str, data: bytes | bytearray | memoryview, *, create: bool = False) -> None:
         """See `Storage.put`."""
+        name = checked_name(name)
+        if create:
+            self._create(name, memoryview(data))
+            return
         try:
-            obstore.put(
-                self._store, name, memoryview(data), mode="create" if create else "overwrite", use_multipart=False
-            )
-        except exceptions.AlreadyExistsError:
-            raise ObjectExistsError(f"{name} exists already in the repository {self.place}") from None
+            obstore.put(self._store, name, memoryview(data), use_multipart=False)
         except S3_ERRORS as error:
             raise explain(error, f"The repository {self.place}", "be written") from None
+
+    def _create(self, name: str, data: memoryview) -> None:
+        """Create an object. The client must not repeat this by itself: a try that got no answer may have worked."""
+        waits = self._patience.waits()
+        unheard = False
+        while True:
+            try:
+                obstore.put(self._once, name, data, mode="create", use_multipart=False)
+                return
+            except exceptions.AlreadyExistsError:
+                # Two writers never create the same name with the same bytes: each puts something random in.
+                if unheard and self.size(name) == len(data) and self.get(name, len(data)) == data:
+                    return
+                raise ObjectExistsError(f"{name} exists already in the repository {self.place}") from None
+            except S3_ERRORS as error:
+                wait = next(waits, None)
+                if wait is None or not told(error).passing:
+                    raise explain(error, f"The repository {self.place}", "be written") from None
+                unheard = True
+            time.sleep(wait)
 
     def get(self, name: str, limit: int, into: memoryview | None = None) -> memoryview:
         """See `Storage.get`; `into` is not used."""
         try:
-            result = obstore.get(self._store, name)
+            result = obstore.get(self._store, checked_name(name))
             if result.meta["size"] > limit:
                 raise IntegrityError(f"{name} has {result.meta['size']} bytes where at most {limit} belong")
             return memoryview(result.bytes())
@@ -97,25 +183,29 @@ class S3Storage:
     def head(self, name: str, count: int) -> memoryview:
         """See `Storage.head`."""
         try:
-            return memoryview(obstore.get(self._store, name, options={"range": (0, count)}).bytes())
+            return memoryview(
+                obstore.get(self._store, checked_name(name), options={"range": (0, max(count, 1))}).bytes()
+            )[:count]
         except S3_ERRORS as error:
+            if told(error).status == _NO_SUCH_RANGE:
+                return memoryview(b"")  # the object is empty
             raise self._unread(error, name) from None
 
     def size(self, name: str) -> int | None:
         """See `Storage.size`."""
         try:
-            return obstore.head(self._store, name)["size"]
-        except (exceptions.NotFoundError, FileNotFoundError) as error:
-            if "NoSuchBucket" in str(error):
-                raise self._unread(error, name) from None
-            return None
+            return obstore.head(self._store, checked_name(name))["size"]
         except S3_ERRORS as error:
+            # An answer to HEAD has no body to tell why: not even whether the bucket is there.
+            self._present()
+            if is_missing(error):
+                return None
             raise self._unread(error, name) from None
 
     def list(self, prefix: str) -> Iterator[Stored]:
         """See `Storage.list`."""
         try:
-            for batch in obstore.list(self._store, prefix):
+            for batch in obstore.list(self._store, prefix or None):
                 for item in batch:
                     modified = int(item["last_modified"].timestamp() * 1_000_000) * 1000
                     yield Stored(item["path"], item["size"], modified)
@@ -125,52 +215,24 @@ class S3Storage:
     def delete(self, name: str) -> None:
         """See `Storage.delete`."""
         try:
-            obstore.delete(self._store, name)
-        except (exceptions.NotFoundError, FileNotFoundError):
-            return
+            obstore.delete(self._store, checked_name(name))
         except S3_ERRORS as error:
+            if is_missing(error):
+                return
             raise explain(error, f"The repository {self.place}", "be changed") from None
 
     def flush(self) -> None:
         """Nothing: a bucket's objects are durable when stored."""
 
+    def _present(self) -> None:
+        """Fail, with the reason, when the bucket can't be reached."""
+        for _ in self.list("config"):
+            return
+
     def _unread(self, error: Exception, name: str) -> PropolisError:
-        missing = isinstance(error, exceptions.NotFoundError | FileNotFoundError)
-        if missing and "NoSuchBucket" not in str(error):
+        if is_missing(error):
             return MissingObjectError(
                 f"{name} is missing from the repository {self.place}",
                 next="Run propolis repository check, and use another backup or a copy of the repository",
             )
         return explain(error, f"{name} in the repository {self.place}", "be read")
-
-
-def explain(error: Exception, what: str, failed: str) -> RepositoryError:
-    """What an S3 client's error means, in a sentence with what to do."""
-    text = str(error)
-    reasons = (
-        (("NoSuchBucket", "InvalidBucketName"), "there is no such bucket", "Create the bucket, or correct the name"),
-        (
-            ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidTokenId", "Unauthenticated", "401 Unauthorized"),
-            "the access key or secret key is wrong",
-            "Correct access_key and secret_key",
-        ),
-        (("RequestTimeTooSkewed",), "this host's clock is wrong", "Set the clock, for instance with chrony"),
-        (
-            ("AccessDenied", "PermissionDenied", "403"),
-            "the access key may not do this",
-            "Give it the rights it needs",
-        ),
-        (("XMinioStorageFull", "507"), "the storage is full", "Free some space there, then start again"),
-        (("InvalidRegion", "AuthorizationHeaderMalformed"), "the region is wrong", "Correct region"),
-        (("certificate", "tls"), "its TLS certificate can't be trusted", "Check the certificate and the endpoint"),
-        (
-            ("tcp connect", "error trying to connect", "error sending request", "Connection refused", "dns error"),
-            "it doesn't answer",
-            "Check the endpoint and the network",
-        ),
-    )
-    for marks, reason, advice in reasons:
-        if any(mark in text for mark in marks):
-            return RepositoryError(f"{what} can't {failed}: {reason}", next=advice)
-    told = re.search(r"<Message>(.*?)</Message>", text, re.S)
-    return RepositoryError(f"{what} can't {failed}: {' '.join((told[1] if told else text).split())[:300]}")

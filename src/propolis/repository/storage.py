@@ -29,6 +29,14 @@ class Stored:
     """By the storage's own clock."""
 
 
+def checked_name(name: str) -> str:
+    """An object's name, if it is one in every storage; raises `RepositoryError`."""
+    parts = name.split("/")
+    if any(part in ("", ".", "..") or len(part.encode()) > 255 for part in parts) or not name.isprintable():
+        raise RepositoryError(f"{name!r} is no object's name")
+    return name
+
+
 class Storage(Protocol):
     """Objects by name. All methods may be called from any thread.
 
@@ -57,7 +65,7 @@ class Storage(Protocol):
         ...
 
     def list(self, prefix: str) -> Iterator[Stored]:
-        """Objects whose name begins with the folder `prefix`, in any order."""
+        """Objects whose name begins with the folder `prefix` (empty: all objects), in any order."""
         ...
 
     def delete(self, name: str) -> None:
@@ -65,7 +73,7 @@ class Storage(Protocol):
         ...
 
     def flush(self) -> None:
-        """Return once everything put before is durable."""
+        """Return once everything put or deleted before is durable."""
         ...
 
     def prepare(self) -> None:
@@ -83,6 +91,8 @@ class Location:
     region: str = "us-east-1"
     access_key: str | None = field(default=None, repr=False)
     secret_key: str | None = field(default=None, repr=False)
+    ca: Path | None = None
+    """PEM file of authorities to trust besides the system's."""
 
     @classmethod
     def from_config(cls, config: RepositoryConfig, base: Path | None = None) -> Location:
@@ -93,6 +103,7 @@ class Location:
             config.region,
             _secret(config.access_key, base),
             _secret(config.secret_key, base),
+            config.ca,
         )
 
     @property

@@ -1,0 +1,152 @@
+"""What an S3 client's error means, in one sentence with what to do.
+
+The client (obstore) tells a server's answer as `status code: 403 Forbidden: <Error><Code>…`, and after
+`Debug source:` how a connection failed. Bucket and object names stand in the text too, so only these forms are
+looked at, never the text as a whole. Codes are those of the S3 API's list of error responses, and MinIO's.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass
+
+from obstore import exceptions
+
+from propolis.errors import RepositoryError
+
+S3_ERRORS = (exceptions.BaseError, OSError, ValueError)
+"""What obstore raises when a request fails."""
+
+_KEYS = ("the access key or secret key is wrong", "Correct access_key and secret_key")
+_RIGHTS = ("the access key may not do this", "Give it the rights it needs")
+_BUCKET = ("there is no such bucket", "Create the bucket, or correct its name")
+_CLOCK = (
+    "this host's clock and the storage's differ by more than it allows",
+    "Set both clocks, for instance with chrony",
+)
+_FULL = ("the storage is full", "Free some space there, then start again: what was stored is not stored again")
+_BUSY = ("it is overloaded or out of order", "Look at the storage server, then start again")
+_REASONS = {
+    "NoSuchBucket": _BUCKET,
+    "InvalidBucketName": _BUCKET,
+    "InvalidAccessKeyId": _KEYS,
+    "SignatureDoesNotMatch": _KEYS,
+    "InvalidTokenId": _KEYS,
+    "InvalidToken": _KEYS,
+    "ExpiredToken": _KEYS,
+    "AccessDenied": _RIGHTS,
+    "AllAccessDisabled": _RIGHTS,
+    "RequestTimeTooSkewed": _CLOCK,
+    "RequestExpired": _CLOCK,
+    "AuthorizationHeaderMalformed": ("the region is wrong", "Correct region"),
+    "InvalidRegion": ("the region is wrong", "Correct region"),
+    "IllegalLocationConstraintException": ("the region is wrong", "Correct region"),
+    "PermanentRedirect": ("the bucket is in another region", "Correct region and endpoint"),
+    "TemporaryRedirect": ("the bucket is in another region", "Correct region and endpoint"),
+    "XMinioStorageFull": _FULL,
+    "QuotaExceeded": _FULL,
+    "XMinioAdminBucketQuotaExceeded": _FULL,
+    "ObjectLocked": ("the object is locked", "Wait until its retention has passed"),
+    "SlowDown": _BUSY,
+    "ServiceUnavailable": _BUSY,
+    "InternalError": _BUSY,
+}
+_STATUSES = {
+    301: _REASONS["PermanentRedirect"],
+    401: _KEYS,
+    403: _RIGHTS,
+    507: _FULL,
+    500: _BUSY,
+    502: _BUSY,
+    503: _BUSY,
+    504: _BUSY,
+}
+_CONNECTION = (
+    (r"\bUnknownIssuer\b", "no known authority signed its TLS certificate", "Name the authority's file as ca"),
+    (
+        r"\bNotValidForName",
+        "its TLS certificate is for another name",
+        "Use the name that the certificate is for as endpoint",
+    ),
+    (r"\b(Expired|NotValidYet)", "its TLS certificate is not valid at this time", "Renew it, or set the clock"),
+    (
+        r"\bInvalidCertificate\b|\bCaUsedAsEndEntity\b",
+        "its TLS certificate can't be trusted",
+        "Check the certificate",
+    ),
+    (r"\bInvalidContentType\b", "it doesn't speak TLS", "Use http:// in the endpoint, or make it serve TLS"),
+    (r"\bInvalidMessage\b|\bAlertReceived\b|\bPeerIncompatible\b", "TLS can't be agreed on", "Check its TLS set-up"),
+    (r'"dns error"', "its host name is not known", "Correct the endpoint, or the name service"),
+    (r"\bkind: Connect\b", "it doesn't answer", "Check the endpoint and the network"),
+    (r"\bkind: Timeout\b|\bTimedOut\b", "it didn't answer in time", "Check the network and the storage server"),
+    (
+        r"\bHttpError\b|\bhyper::Error\b|\breqwest::Error\b",
+        "the connection broke",
+        "Check the network, then start again",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a failed request says of itself."""
+
+    status: int | None
+    """The server's answer; None when there was none."""
+    code: str
+    message: str
+    details: str
+    """The client's own account of how the connection failed."""
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same request may well succeed a moment later."""
+        if self.status is None:
+            return not re.search(r"\bInvalidCertificate\b|\bInvalidMessage\b", self.details)
+        return self.status in (408, 409, 429) or self.status >= 500
+
+
+def told(error: Exception) -> Told:
+    """Read a client's error."""
+    text, _, details = str(error).partition("\n\nDebug source:")
+    status = re.search(r" status code: (\d{3})\b[^:]*:?(.*)", text, re.DOTALL)
+    code = re.search(r"<Code>(\w+)</Code>", text)
+    message = re.search(r"<Message>(.*?)</Message>", text, re.DOTALL)
+    shown = text
+    if message:
+        shown = html.unescape(message[1])
+    elif status:
+        shown = re.sub(r"<[^>]*>", " ", status[2])
+    return Told(
+        int(status[1]) if status else None,
+        code[1] if code else "",
+        " ".join(shown.split())[:300],
+        re.sub(r"uri: Some\(.*?\)", "", details, flags=re.DOTALL),
+    )
+
+
+def is_missing(error: Exception) -> bool:
+    """Whether the object isn't there, in a bucket that is."""
+    missing = isinstance(error, exceptions.NotFoundError | FileNotFoundError)
+    return missing and told(error).code != "NoSuchBucket"
+
+
+def explain(error: Exception, what: str, failed: str) -> RepositoryError:
+    """The error to raise: `what` can't `failed`, for which reason."""
+    found = told(error)
+    reason = _REASONS.get(found.code)
+    if reason is None and found.status is not None:
+        if "HTTP request to an HTTPS server" in found.message:
+            reason = ("it speaks TLS only", "Use https:// in the endpoint")
+        elif found.message:
+            reason = (f"it answers {found.status}: {found.message}", _STATUSES.get(found.status, ("", ""))[1])
+        else:
+            reason = _STATUSES.get(found.status)
+    if reason is None and found.status is None:
+        for pattern, why, advice in _CONNECTION:
+            if re.search(pattern, found.details):
+                reason = (why, advice)
+                break
+    why, advice = reason or (f"it answers {found.status}" if found.status else found.message, "")
+    return RepositoryError(f"{what} can't {failed}: {why}", next=advice)
