@@ -97,7 +97,7 @@ def put_objects(store: S3Store, content: Recorded) -> None:
 
 
 def load_database(session: Session, content: Recorded) -> None:
-    """Make the keyspace with a row for each document. The session must be allowed to create a keyspace."""
+    """Make the keyspace, each table with a row for each document. The session must be allowed to create a keyspace."""
     session.execute(
         f"CREATE KEYSPACE {KEYSPACE} WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': 1}}"
     )
@@ -105,7 +105,6 @@ def load_database(session: Session, content: Recorded) -> None:
         session.execute(
             f"CREATE TABLE {KEYSPACE}.{table} (key blob, column1 blob, value blob, PRIMARY KEY (key, column1))"
         )
-    for table in ("edgestore", "graphindex"):
         insert = session.prepare(f"INSERT INTO {KEYSPACE}.{table} (key, column1, value) VALUES (?, ?, ?)")
         for document in content.documents:
             value = json.dumps(document["_source"], sort_keys=True).encode()
