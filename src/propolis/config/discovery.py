@@ -121,7 +121,7 @@ def _application(found: Findings, etc: Path) -> Hocon:
 
 def _thehive(found: Findings, hocon: Hocon) -> None:
     """Find where TheHive listens: Play's settings, with their short names first as Play has it."""
-    file = hocon.files[0]
+    file = hocon.file
     port_key = _first(hocon, "http.port", "play.server.http.port")
     port = hocon.text(port_key) if port_key else "9000"
     if port == "disabled":
@@ -217,7 +217,7 @@ def _database_client(found: Findings, hocon: Hocon) -> None:
 
 
 def _files(found: Findings, hocon: Hocon) -> None:
-    file = hocon.files[0]
+    file = hocon.file
     provider = hocon.text("storage.provider")
     source = hocon.origin("storage.provider")
     if provider == "localfs":
@@ -241,14 +241,14 @@ def _bucket(found: Findings, hocon: Hocon) -> None:
         if setting is not None:
             found.put(f"files.{key}", hocon.text(setting), f"{hocon.origin(setting)} ({setting})")
         elif key == "bucket":
-            found.problem(f"{hocon.files[0]}: storage.provider is s3, but storage.s3.bucket is not set")
+            found.problem(f"{hocon.file}: storage.provider is s3, but storage.s3.bucket is not set")
     for key, names in (("access_key", _S3_ACCESS_KEYS), ("secret_key", _S3_SECRET_KEYS)):
         setting = _first(hocon, *(f"storage.s3.{name}" for name in names))
         if setting is not None:
             found.secret(f"files.{key}", hocon, setting)
         else:
             found.problem(
-                f"{hocon.files[0]}: storage.s3 has no {' or '.join(names)}; keys that AWS hands to the host"
+                f"{hocon.file}: storage.s3 has no {' or '.join(names)}; keys that AWS hands to the host"
                 " can't be used yet"
             )
 

@@ -43,7 +43,7 @@ class Findings:
 
     def secret(self, key: str, hocon: Hocon, setting: str) -> None:
         """Set a reference to a secret of application.conf; the secret itself is looked at, but not kept."""
-        file = hocon.files[0]
+        file = hocon.file
         origin = hocon.origin(setting)
         if hocon.text(setting) is None:
             self.problem(f"{file}: {setting} is not set")

@@ -2,213 +2,167 @@
 
 Scalars come back as the text that was written. A substitution that no file answers is looked up among
 environment variables, as TheHive does; the environment of its service may differ from that of Propolis, so a
-caller that knows it should pass it.
+caller that knows it should pass it. What zig-hocon reads as the reference implementation does is proved by
+tests/unit/config/test_hocon.py.
 """
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import re
+import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from propolis.config.hocon_syntax import (
-    KeyPath,
-    List,
-    Object,
-    Origin,
-    Parser,
-    Part,
-    Space,
-    Substitution,
-    Text,
-    Value,
-    split_path,
-)
+from zig_hocon import ConfigException, ConfigFactory, ConfigWrongTypeException
+
 from propolis.errors import ConfigError
 
-
-@dataclass(frozen=True)
-class _Null:
-    """The value `null`: it is set, and hides what was set before."""
+_LAST_NAME = re.compile(r'(?:(?P<parent>.+)\.)?(?P<name>"(?:[^"\\]|\\.)*"|[^".]+)')
+_SUBSTITUTION = re.compile(r"\$\{([^}]*)\}")
 
 
 @dataclass(frozen=True)
-class _Layers:
-    """An object as the objects it is merged of, earliest first."""
+class Origin:
+    """Where a value was written."""
 
-    objects: tuple[Object, ...]
+    file: Path
+    line: int
 
-    def stack(self, name: str) -> list[Value]:
-        return [value for layer in self.objects for value in layer.members.get(name, [])]
-
-
-_Resolved = str | _Null | _Layers | tuple[Value, ...]
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
 
 
 class Hocon:
     """One configuration with everything it includes."""
 
-    def __init__(self, root: Object, files: Sequence[Path], environment: Mapping[str, str]) -> None:
-        self.files = tuple(files)
-        """Every file that was read, the main one first."""
-        self._root = root
-        self._environment = environment
-        self._busy: set[int] = set()  # ids of values under way: a value that meets itself means what was before
+    def __init__(self, file: Path, document: Any, missing: Mapping[str, ConfigError]) -> None:
+        self.file = file
+        """The file that was asked for; what it includes is found by `origin`."""
+        self._document = document
+        self._missing = missing  # what stands for a variable that is not set, and the error to raise for it
 
     def text(self, key: str) -> str | None:
         """Give the scalar at `key` as text; None where it is not set or null.
 
         Raises ConfigError naming file and line where it is no scalar or can't be resolved.
         """
-        found = self._find(split_path(key))
-        if found is None or isinstance(found, _Null):
-            return None
-        if not isinstance(found, str):
-            raise ConfigError(f"{self.origin(key)}: {key} must be a single value")
-        return found
+        try:
+            found = self._document.get_string(key, None)
+        except ConfigWrongTypeException:
+            raise ConfigError(f"{self.origin(key)}: {key} must be a single value") from None
+        except (ConfigException, ValueError) as error:
+            raise _failure(self.file, error) from None
+        return None if found is None else self._checked(found)
 
     def texts(self, key: str) -> tuple[str, ...]:
         """Give a list of scalars; a single scalar counts as a list of one, nothing as an empty one."""
-        found = self._find(split_path(key))
-        if found is None or isinstance(found, _Null):
-            return ()
-        if isinstance(found, str):
-            return (found,)
-        items = [self._value(item, ()) for item in found] if isinstance(found, tuple) else [found]
-        texts = tuple(item for item in items if isinstance(item, str))
-        if len(texts) != len(items):
-            raise ConfigError(f"{self.origin(key)}: {key} must be a list of single values")
-        return texts
+        try:
+            found = self._document.get_string(key, None)
+        except ConfigWrongTypeException:
+            return self._list(key)
+        except (ConfigException, ValueError) as error:
+            raise _failure(self.file, error) from None
+        return () if found is None else (self._checked(found),)
 
     def has(self, key: str) -> bool:
-        """Whether anything is set at `key`, also a section."""
-        return self._find(split_path(key)) is not None
+        """Whether anything but null is set at `key`, also a section."""
+        return self.origin(key) is not None
 
     def origin(self, key: str) -> Origin | None:
-        """Give file and line of the assignment that decides `key`; None where it is not set."""
-        stack = self._stack(split_path(key))
-        for index in range(len(stack) - 1, -1, -1):
-            if self._value(stack[index], stack[:index]) is not None:
-                return stack[index].origin
+        """Give file and line where the value of `key` was written; None where it is not set or null."""
+        # The library tells a value's place only when it refuses it: no value is both a section and a number.
+        for get in (self._document.get_config, self._document.get_int):
+            try:
+                get(key)
+            except ConfigException as error:
+                if error.line is not None:
+                    return Origin(Path(error.file), error.line)
+                if error.name == "BadPath":
+                    raise _failure(self.file, error) from None
+                return None
+            except ValueError as error:
+                raise _failure(self.file, error) from None
         return None
 
-    def _find(self, path: KeyPath) -> _Resolved | None:
-        return self._resolve(self._stack(path))
-
-    def _stack(self, path: KeyPath) -> list[Value]:
-        """Give every assignment to the last key of `path`, earliest first."""
-        layers = _Layers((self._root,))
-        for name in path[:-1]:
-            found = self._resolve(layers.stack(name))
-            if not isinstance(found, _Layers):
-                return []
-            layers = found
-        return layers.stack(path[-1])
-
-    def _resolve(self, stack: Sequence[Value]) -> _Resolved | None:
-        """Give what a key's assignments amount to; objects merge, anything else hides what came before."""
-        first_busy = next((i for i, value in enumerate(stack) if id(value) in self._busy), len(stack))
-        objects: tuple[Object, ...] = ()
-        for index in range(first_busy - 1, -1, -1):
-            value = self._value(stack[index], stack[:index])
-            if isinstance(value, _Layers):
-                objects = value.objects + objects
-            elif value is not None:
-                return _Layers(objects) if objects else value
-        return _Layers(objects) if objects else None
-
-    def _value(self, value: Value, before: Sequence[Value]) -> _Resolved | None:
-        """Resolve one assignment; None where it is an optional substitution of nothing."""
-        self._busy.add(id(value))
+    def _list(self, key: str) -> tuple[str, ...]:
+        """Give the list at `key` by way of the section that holds it: the library gives sections only."""
+        match = _LAST_NAME.fullmatch(key.strip())
+        if match is None:
+            raise ConfigError(f"{self.file}: {key} is no key")
+        name = match["name"].strip()
         try:
-            resolved = self._join([self._part(part, value) for part in value.parts], value)
-        finally:
-            self._busy.discard(id(value))
-        if not value.append:
-            return resolved
-        previous = self._resolve(before)
-        if previous is not None and not isinstance(previous, tuple):
-            raise ConfigError(f"{value.origin}: += needs a list before it")
-        # The appended value stays unresolved: it is one item of the list.
-        return (*(previous or ()), Value(value.parts, value.origin))
+            section = self._document.get_config(match["parent"] or "").to_json()
+        except ConfigException as error:
+            raise _failure(self.file, error) from None
+        # Numbers stay as they were written.
+        members = json.loads(section, parse_int=str, parse_float=str)
+        items = members.get(json.loads(name) if name.startswith('"') else name)
+        texts = [_text(item) for item in items] if isinstance(items, list) else [None]
+        if None in texts:
+            raise ConfigError(f"{self.origin(key)}: {key} must be a list of single values")
+        return tuple(self._checked(text) for text in texts if text is not None)
 
-    def _part(self, part: Part, value: Value) -> _Resolved | Space | None:
-        if isinstance(part, Text):
-            return _Null() if part.text == "null" and not part.quoted else part.text
-        if isinstance(part, Space):
-            return part
-        if isinstance(part, List):
-            return part.items
-        if isinstance(part, Object):
-            return _Layers((part,))
-        return self._substitute(part, value)
-
-    def _substitute(self, part: Substitution, value: Value) -> _Resolved | None:
-        paths: Iterable[KeyPath] = (part.prefix + part.path, part.path) if part.prefix else (part.path,)
-        for path in paths:
-            found = self._find(path)
-            if found is not None:
-                return found
-        name = ".".join(part.path)
-        if name in self._environment:
-            return self._environment[name]
-        if part.optional:
-            return None
-        raise ConfigError(
-            f"{value.origin}: ${{{name}}} is neither a key of these files nor an environment variable that is set"
-        )
-
-    def _join(self, parts: Sequence[_Resolved | Space | None], value: Value) -> _Resolved | None:
-        solid = [part for part in parts if part is not None and not isinstance(part, Space)]
-        if not solid:
-            return None
-        if len(solid) == 1 and not isinstance(solid[0], str):
-            return solid[0]
-        if all(isinstance(part, _Layers) for part in solid):
-            return _Layers(tuple(o for part in solid if isinstance(part, _Layers) for o in part.objects))
-        if all(isinstance(part, tuple) for part in solid):
-            return tuple(item for part in solid if isinstance(part, tuple) for item in part)
-        if any(isinstance(part, _Layers | tuple) for part in solid):
-            raise ConfigError(f"{value.origin}: single values, lists and objects can't be joined to one value")
-        return "".join(_piece(part) for part in parts)
+    def _checked(self, text: str) -> str:
+        for stand_in, failure in self._missing.items():
+            if stand_in in text:
+                raise failure
+        return text
 
 
 def read(path: Path, *, environment: Mapping[str, str] | None = None) -> Hocon:
     """Read `path` and what it includes. Raises ConfigError naming file and line.
 
-    `environment` stands for that of TheHive's service; None means that of this process.
+    `environment` stands for that of TheHive's service; None means that of this process. Where it lacks a variable
+    that a `${…}` needs, only the values of which that is a part can't be had. An include of an http address is
+    fetched, as TheHive does.
     """
-    root = Object()
-    files: list[Path] = []
-    under_way: list[Path] = []
-
-    def parse(file: Path, prefix: KeyPath, target: Object) -> None:
-        real = file.resolve()
-        if real in under_way:
-            raise ConfigError(f"{file}: the file includes itself")
+    variables = dict(os.environ if environment is None else environment)
+    missing: dict[str, ConfigError] = {}
+    while True:
         try:
-            text = file.read_text(encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"{file}: can't be read: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise ConfigError(f"{file}: not UTF-8 text") from None
-        files.append(file)
-        under_way.append(real)
-        Parser(text.replace("\r\n", "\n"), file, parse, prefix).parse_into(target)
-        under_way.pop()
-
-    try:
-        parse(path, (), root)
-    except RecursionError:
-        raise ConfigError(f"{path}: not valid HOCON: nested too deeply") from None
-    return Hocon(root, files, os.environ if environment is None else environment)
+            document = ConfigFactory.parse_file(path, env=variables)
+            document.get_config("")  # fails if the file holds a list
+            return Hocon(path, document, missing)
+        except (ConfigException, ValueError) as error:
+            name = _unresolved(error)
+            if name is None or name in variables:
+                # With a stand-in the text may be wrong in its own way: what was missing first is the reason.
+                raise next(iter(missing.values()), _failure(path, error)) from None
+            # The library refuses the whole text. A text that nobody can have written keeps the place instead.
+            variables[name] = secrets.token_hex(16)
+            missing[variables[name]] = _failure(path, error)
 
 
-def _piece(part: _Resolved | Space | None) -> str:
-    """Give a part's text inside a joined scalar."""
-    if isinstance(part, Space):
-        return part.text
-    if isinstance(part, _Null):
-        return "null"
-    return part if isinstance(part, str) else ""
+def _text(item: object) -> str | None:
+    """Give a scalar of decoded JSON as text; None for anything else."""
+    if isinstance(item, bool):
+        return str(item).lower()
+    return item if isinstance(item, str) else None
+
+
+def _unresolved(error: Exception) -> str | None:
+    """Give what stands in the `${…}` that the library has no value for; None if that's not the error."""
+    if not isinstance(error, ConfigException) or error.name != "Unresolved":
+        return None
+    match = _SUBSTITUTION.match(error.source_line or "", error.column - 1)
+    return match.group(1).strip() if match else None
+
+
+def _failure(file: Path, error: Exception) -> ConfigError:
+    """Say what the library refused. Its own message isn't passed on: it shows the line, which may hold a password."""
+    if not isinstance(error, ConfigException):
+        return ConfigError(f"{file}: can't be read: {error}")
+    what = re.sub(r"(?<!^)(?=[A-Z])", " ", error.name or "Unknown").lower()
+    if error.line is None:
+        return ConfigError(f"{file}: can't be read: {what}")
+    where = Origin(Path(error.file), error.line)
+    name = _unresolved(error)
+    if name is not None:
+        return ConfigError(
+            f"{where}: ${{{name}}} is neither a key of these files nor an environment variable that is set"
+        )
+    return ConfigError(f"{where}: can't be read as HOCON: {what}")

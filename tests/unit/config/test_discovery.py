@@ -237,7 +237,7 @@ def test_each_missing_file_is_one_problem_and_hides_no_other(tmp_path: Path) -> 
         ("thehive/application.conf", "localfs.location", "localfs.other", "localfs.location is not set"),
         ("thehive/application.conf", "password: ${lab.password}", "", "storage.password is not set"),
         ("thehive/application.conf", "${lab.password}", "${nope}", "${nope}"),
-        ("thehive/application.conf", "db {", "db { {", "application.conf:6: not valid HOCON"),
+        ("thehive/application.conf", "db {", "db { {", "application.conf:6: can't be read as HOCON"),
         ("cassandra/cassandra.yaml", "cluster_name", "\t", "cassandra.yaml:2: not valid YAML"),
         ("cassandra/cassandra.yaml", "/var/lib/cassandra/hints", "hints", "database.hints: must be an absolute path"),
         ("elasticsearch/elasticsearch.yml", "  data: /var/lib/elasticsearch", "  logs: /x", "path.data is not set"),
