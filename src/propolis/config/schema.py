@@ -152,6 +152,9 @@ class S3Files(Model):
     prefix: str = Field(default="", description="storage.s3.folder; keys are <prefix>/attachment/<id>")
     access_key: SecretRef = Field(description="Where the access key is")
     secret_key: SecretRef = Field(description="Where the secret key is")
+    ca: AbsolutePath | None = Field(
+        default=None, description="PEM file of the authority that signed its certificate (https)"
+    )
 
 
 class RepositoryConfig(Model):
@@ -166,6 +169,9 @@ class RepositoryConfig(Model):
     region: Text = Field(default="us-east-1", description="Region of the bucket")
     access_key: SecretRef | None = Field(default=None, description="Where the access key is")
     secret_key: SecretRef | None = Field(default=None, description="Where the secret key is")
+    ca: AbsolutePath | None = Field(
+        default=None, description="PEM file of the authority that signed its certificate (https)"
+    )
     host_key: AbsolutePath = Field(description="The host's own age identity (0600): reads manifests, not data")
 
     @model_validator(mode="after")
@@ -173,6 +179,36 @@ class RepositoryConfig(Model):
         if (self.access_key is None) != (self.secret_key is None):
             raise ValueError("access_key and secret_key go together: one is set, the other isn't")
         return self
+
+
+class KeepConfig(Model):
+    """Rules by which backups are kept; one that any rule keeps stays. Without any rule, all stay."""
+
+    last: int = Field(default=0, ge=0, description="The newest ones, so many")
+    hourly: int = Field(default=0, ge=0, description="The newest of each of the last hours that have any, so many")
+    daily: int = Field(default=0, ge=0, description="The same by day (UTC)")
+    weekly: int = Field(default=0, ge=0, description="The same by week, from Monday")
+    monthly: int = Field(default=0, ge=0, description="The same by month")
+    yearly: int = Field(default=0, ge=0, description="The same by year")
+
+
+class RetentionConfig(Model):
+    """What `propolis repository prune` keeps of this stack's backups."""
+
+    keep: KeepConfig = Field(
+        default_factory=KeepConfig, description="Rules; a backup that any of them keeps stays; without any, all stay"
+    )
+    min_verified: int = Field(
+        default=1, ge=0, description="Never remove the last so many backups that passed verification"
+    )
+    min_fill: int = Field(
+        default=50, ge=0, le=100, description="Repack packs of which less than this is needed, in percent"
+    )
+    grace_hours: float = Field(
+        default=24.0,
+        ge=0,
+        description="Data that no backup needs stays so many hours: a killed backup's next run goes on with it",
+    )
 
 
 class TimeoutsConfig(Model):
@@ -200,4 +236,5 @@ class Config(Model):
     index: IndexConfig
     files: Annotated[FolderFiles | S3Files, Field(discriminator="kind")]
     repository: RepositoryConfig
+    retention: RetentionConfig = Field(default_factory=RetentionConfig)
     timeouts: TimeoutsConfig = Field(default_factory=TimeoutsConfig)
