@@ -49,7 +49,10 @@ class Storage(Protocol):
         ...
 
     def put(self, name: str, data: bytes | bytearray | memoryview, *, create: bool = False) -> None:
-        """Store an object atomically; durable after `flush`. `create`: fail when it exists; durable at once."""
+        """Store an object atomically; durable after `flush`. `create`: fail when it exists; durable at once.
+
+        A name must not be created twice: some versioned buckets hold that a deleted object exists.
+        """
         ...
 
     def get(self, name: str, limit: int, into: memoryview | None = None) -> memoryview:
