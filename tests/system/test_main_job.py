@@ -52,7 +52,7 @@ def is_there(lab: Lab, written: dict[str, Any]) -> bool:
     if written["label"] == "Attachment":
         digest = written["attachmentId"]
         content = (lab.layout.attachments / "attachment" / digest).read_bytes()
-        return hashlib.sha256(content).hexdigest() == digest
+        return bool(hashlib.sha256(content).hexdigest() == digest)
     return True
 
 
@@ -78,14 +78,18 @@ def test_data_newer_than_the_backup_is_gone_after_a_restore_and_nothing_of_it_is
 
 def test_whatever_was_acknowledged_before_the_stop_is_in_the_backup(settled: Scene) -> None:
     log = settled.lab.layout.acknowledgements
-    already = len(log.read_text().splitlines()) if log.exists() else 0
+
+    def lines() -> list[str]:
+        return log.read_text().splitlines() if log.exists() else []
+
+    already = len(lines())
     settled.lab.api("POST", "/api/v1/lab/load", {"per-second": 20})
     deadline = time.monotonic() + 60
-    while len(log.read_text().splitlines()) < already + 40:
+    while len(lines()) < already + 40:
         assert time.monotonic() < deadline, "the load writes nothing"
         time.sleep(0.2)
     settled.propolis.ok("backup")  # the load ends with the stop: all that is in the log was acknowledged before
-    acknowledged = [json.loads(line) for line in log.read_text().splitlines()[already:]]
+    acknowledged = [json.loads(line) for line in lines()[already:]]
     lose_everything(settled.lab)
     settled.restore()
     missing = [one for one in acknowledged if not is_there(settled.lab, one)]
