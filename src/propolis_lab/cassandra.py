@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from propolis_lab import artefacts, cql
@@ -38,6 +39,14 @@ _FAST = """
 -Dcassandra.shutdown_announce_in_ms=0
 -Dcassandra.consistent.rangemovement=false
 """
+SHARING = (
+    "-XX:+UnlockDiagnosticVMOptions",
+    "-XX:+AllowArchivingWithJavaAgent",
+    "-Xshare:auto",
+    "-Xlog:cds=off",
+    "-Xlog:cds+dynamic=off",
+)
+"""What Java needs to write or read an archive of classes beside an agent; one that doesn't fit is ignored."""
 
 
 def fetch(version: str = "4.1") -> Path:
@@ -52,6 +61,12 @@ def fetch(version: str = "4.1") -> Path:
             artefacts.maven_dependencies(_POM, properties, part)
             artefacts.check(part, f"cassandra-{exact}")
     return target
+
+
+def archive(jars: Path, java: Java) -> Path:
+    """Where the archive of loaded classes lies that this very Java made of these very jars, if `rehearse` did."""
+    known = hashlib.sha256((java.home / "release").read_bytes()).hexdigest()[:8]
+    return jars.with_name(f"{jars.name}-{known}") / "classes.jsa"
 
 
 def options(layout: Layout, jars: Path, java: Java, jmx_port: int, heap: int) -> str:
@@ -71,6 +86,8 @@ def options(layout: Layout, jars: Path, java: Java, jmx_port: int, heap: int) ->
         f"-Djava.io.tmpdir={layout.root}/tmp",
         "-Dcassandra-foreground=yes",
     ]
+    if (classes := archive(jars, java)).exists():
+        lines += [*SHARING, f"-XX:SharedArchiveFile={classes}"]
     if java.major >= 17:
         lines.append("-Djava.security.manager=allow")
     return "\n".join(lines) + "\n"

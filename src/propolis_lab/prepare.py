@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from propolis_lab import artefacts, cassandra, go, index, java, standin
 from propolis_lab.lab import Options
+from propolis_lab.rehearsal import rehearse
 
 
 def prepare(everything: bool = False, say: Callable[[str], None] = lambda _: None) -> None:
@@ -16,6 +17,10 @@ def prepare(everything: bool = False, say: Callable[[str], None] = lambda _: Non
     for version in cassandra.VERSIONS if everything else (Options().cassandra,):
         say(f"Cassandra {cassandra.VERSIONS[version]} …")
         cassandra.fetch(version)
+    if everything:
+        # Who fetches everything is about to run the tests, which start it a hundred times.
+        say("Cassandra's classes …")
+        rehearse()
     kinds = index.VERSIONS if everything else {Options().index: index.VERSIONS[Options().index][:1]}
     for kind, versions in kinds.items():
         for exact in versions:
