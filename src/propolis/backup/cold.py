@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from propolis import clone
-from propolis.backup.context import BackupContext
+from propolis.backup.context import BACKGROUND, BackupContext
 from propolis.backup.steps import (
     CheckStack,
     CloneTrees,
@@ -21,7 +22,7 @@ from propolis.backup.steps import (
 from propolis.command.runner import RecoverFirst, run
 from propolis.command.services import KeepServices, start_steps, stop_steps
 from propolis.config.schema import Config
-from propolis.repository import BackupSummary, Stats
+from propolis.repository import BackupSummary, Limits, Stats
 from propolis.run import Observer, Plan, Step
 from propolis.stack.model import trees
 
@@ -60,9 +61,19 @@ def cold_plan(context: BackupContext) -> Plan[BackupContext]:
     return Plan("backup --cold", tuple(steps), commit=len(steps) - 2)
 
 
-def back_up(config: Config, config_file: Path, observer: Observer, recover_first: RecoverFirst) -> BackupReport:
-    """Take a cold backup. Raises a PropolisError; then every service that ran before runs again, or it says so."""
-    context, _ = run(config, config_file, BackupContext, cold_plan, observer, recover_first)
+def back_up(
+    config: Config,
+    config_file: Path,
+    observer: Observer,
+    recover_first: RecoverFirst,
+    limits: Limits = BACKGROUND,
+) -> BackupReport:
+    """Take a cold backup that takes no more than `limits` of the host.
+
+    Raises a PropolisError; then every service that ran before runs again, or it says so.
+    """
+    make_context = partial(BackupContext, limits=limits)
+    context, _ = run(config, config_file, make_context, cold_plan, observer, recover_first)
     assert context.summary is not None
     assert context.writer is not None
     return BackupReport(

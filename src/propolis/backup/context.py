@@ -8,15 +8,19 @@ from typing import Any
 from propolis.clone.base import CloneReport
 from propolis.command.context import Context
 from propolis.config.schema import Config
-from propolis.repository import BackupId, BackupSummary, Facts, ObjectSource, Repository, Stats, Writer
+from propolis.repository import BackupId, BackupSummary, Facts, Limits, ObjectSource, Repository, Stats, Writer
 from propolis.run import Observer
+
+BACKGROUND = Limits(background=True)
+"""Data is stored while TheHive serves, which comes first."""
 
 
 class BackupContext(Context):
     """Filled by one step, used by the next."""
 
-    def __init__(self, config: Config, observer: Observer, run_id: str) -> None:
+    def __init__(self, config: Config, observer: Observer, run_id: str, limits: Limits = BACKGROUND) -> None:
         super().__init__(config, observer, run_id)
+        self.limits = limits
         self.services: dict[str, str] = {}
         self.facts: dict[str, Any] = {}
         self.started = ""

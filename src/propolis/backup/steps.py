@@ -14,7 +14,7 @@ from propolis.command.services import SERVICE_STEPS
 from propolis.command.stores import open_bucket, open_repository
 from propolis.config.schema import S3Files
 from propolis.errors import PreflightError
-from propolis.repository import ObjectMeta, ObjectSource
+from propolis.repository import ObjectMeta, ObjectSource, Writer, idle_disk
 from propolis.run import Step
 from propolis.run.step import tag_of
 from propolis.stack import database, index, thehive
@@ -70,7 +70,7 @@ class OpenRepository(Step[BackupContext], frozen=True, kw_only=True, tag="open-r
         """Raise RepositoryError or BusyError if it can't be written."""
         repository = open_repository(context.config)
         context.repository = repository
-        writer = repository.writer(context.config.name, observer=context.told)
+        writer = repository.writer(context.config.name, observer=context.told, limits=context.limits)
         context.writer = context.resources.enter_context(writer)
         return {"parent": writer.parent}
 
@@ -91,7 +91,8 @@ class StoreAhead(Step[BackupContext], frozen=True, kw_only=True, tag="store-ahea
     def do(self, context: BackupContext) -> Mapping[str, Any]:
         """Store it."""
         assert context.writer is not None
-        context.writer.store_ahead(self.tree, bucket_of(context, self.tree))
+        with idle_disk():
+            context.writer.store_ahead(self.tree, bucket_of(context, self.tree))
         return {"read": context.writer.stats.read}
 
 
@@ -177,8 +178,13 @@ class StoreTrees(Step[BackupContext], frozen=True, kw_only=True, tag="store-tree
 
     def do(self, context: BackupContext) -> Mapping[str, Any]:
         """Store them."""
-        writer = context.writer
-        assert writer is not None
+        assert context.writer is not None
+        with idle_disk():
+            self._store(context, context.writer)
+        stats = context.writer.stats
+        return {"bytes": stats.bytes, "files": stats.files, "read": stats.read, "stored": stats.stored}
+
+    def _store(self, context: BackupContext, writer: Writer) -> None:
         for tree in trees(context.config):
             if tree.name in context.clones:
                 report = context.clones[tree.name]
@@ -187,8 +193,6 @@ class StoreTrees(Step[BackupContext], frozen=True, kw_only=True, tag="store-tree
             elif tree.name in context.buckets:
                 assert tree.bucket is not None
                 writer.add_bucket(tree.store, tree.name, context.buckets[tree.name], bucket_name(tree.bucket))
-        stats = writer.stats
-        return {"bytes": stats.bytes, "files": stats.files, "read": stats.read, "stored": stats.stored}
 
 
 class WriteManifest(Step[BackupContext], frozen=True, kw_only=True, tag="write-manifest"):

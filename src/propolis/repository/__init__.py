@@ -30,6 +30,7 @@ be read whole) or a plain `PropolisError` (the target of a restore can't be writ
 
 from propolis.repository.buckets import S3Bucket
 from propolis.repository.keys import Identity, Recipient, read_identities, write_identity
+from propolis.repository.limits import Limits, idle_disk, parse_rate
 from propolis.repository.manifest import Manifest
 from propolis.repository.model import (
     BackupId,
@@ -62,6 +63,7 @@ __all__ = [
     "Finding",
     "Header",
     "Identity",
+    "Limits",
     "Location",
     "Manifest",
     "ObjectMeta",
@@ -77,6 +79,8 @@ __all__ = [
     "VerifyLevel",
     "VerifyResult",
     "Writer",
+    "idle_disk",
+    "parse_rate",
     "read_identities",
     "restore_bucket",
     "restore_folder",

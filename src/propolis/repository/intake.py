@@ -17,6 +17,7 @@ from propolis.errors import PropolisError
 from propolis.repository.index import Codec, PackedSegments, SegmentTable
 from propolis.repository.keys import Recipient
 from propolis.repository.layout import RepositoryInfo, RepositoryKey
+from propolis.repository.limits import NO_LIMITS, Limits, Pace, rank_last
 from propolis.repository.manifest import object_extra
 from propolis.repository.model import ObjectMeta, ObjectSource, Observer, Stats
 from propolis.repository.packs import Compressibility, PackMaker, buffer
@@ -100,12 +101,15 @@ class Intake:
         observer: Observer | None,
         packed: Callable[[PackedSegments], None],
         workers: int,
+        limits: Limits = NO_LIMITS,
     ) -> None:
         self.storage, self.info, self.key, self.recipients = storage, info, key, recipients
         self.table, self.stats, self.observer, self.packed = table, stats, observer, packed
         self.unread: list[str] = []
         """What could not be read whole, with the reason."""
         self._failure: BaseException | None = None
+        self._limits = limits
+        self._upload = Pace(limits.upload)
         self._jobs: queue.Queue[Sequence[Piece | ObjectPiece] | None] = queue.Queue(2 * workers)
         self._threads = [
             threading.Thread(target=self._work, name=f"intake-{number}", daemon=True) for number in range(workers)
@@ -122,6 +126,10 @@ class Intake:
         """Raise what a worker raised."""
         if self._failure is not None:
             raise self._failure
+
+    def pace(self, size: int) -> None:
+        """Wait until so many bytes may be sent, or the backup is given up."""
+        self._upload.wait(size, lambda: self._failure is not None)
 
     def finish(self) -> None:
         """Wait until everything handed out is stored; raises what a worker raised."""
@@ -150,6 +158,8 @@ class Intake:
 
     def _work(self) -> None:
         try:
+            if self._limits.background:
+                rank_last()
             worker = _Worker(self)
             while self._failure is None:
                 jobs = self._jobs.get()
@@ -189,7 +199,9 @@ class _Worker:
             "plain": _Gather("plain", self._full + self._small),
             "zstd": _Gather("zstd", self._full + self._small),
         }
-        self._maker = PackMaker(shared.storage, shared.recipients, max(info.segment_bytes, self._full + self._small))
+        self._maker = PackMaker(
+            shared.storage, shared.recipients, max(info.segment_bytes, self._full + self._small), shared.pace
+        )
         self._judge = Compressibility()
 
     def take_piece(self, piece: Piece) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import zstandard
 from blake3 import blake3
@@ -45,8 +45,16 @@ class Compressibility:
 class PackMaker:
     """Turns plain bytes into a stored pack. Not for several threads; its output buffer is used again and again."""
 
-    def __init__(self, storage: Storage, recipients: Sequence[Recipient], segment_bytes: int) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        recipients: Sequence[Recipient],
+        segment_bytes: int,
+        pace: Callable[[int], object] | None = None,
+    ) -> None:
+        """`pace` is called with a pack's stored size before it is sent; it may wait."""
         self._storage = storage
+        self._pace = pace
         self._recipients = recipients
         # zstd may grow what it can't shrink, by less than 1 in 256.
         worst = age.sealed_size(segment_bytes + segment_bytes // 256 + 1024, len(recipients))
@@ -59,6 +67,8 @@ class PackMaker:
         pieces = self._compressed(plain) if codec == "zstd" else age.slices(plain)
         size = age.seal(pieces, self._recipients, self._out, hasher)
         digest = hasher.hexdigest()
+        if self._pace is not None:
+            self._pace(size)
         self._storage.put(pack_name(digest), self._out[:size])
         return PackedSegments(Pack(digest, size, len(plain), codec), tuple(segments))
 

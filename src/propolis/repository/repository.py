@@ -9,6 +9,7 @@ from propolis.repository import age, layout
 from propolis.repository.index import SegmentTable, index_lines
 from propolis.repository.keys import Identity, Recipient
 from propolis.repository.layout import INDEX_LIMIT, MANIFEST_LIMIT, RepositoryKey, check_name, parse_manifest_name
+from propolis.repository.limits import NO_LIMITS, Limits
 from propolis.repository.locks import Lease, LeaseKind
 from propolis.repository.manifest import Manifest, parse_header
 from propolis.repository.model import BackupId, BackupSummary, Finding, Observer
@@ -164,10 +165,12 @@ class Repository:
         parent: str | None = "latest",
         observer: Observer | None = None,
         workers: int | None = None,
+        limits: Limits = NO_LIMITS,
     ) -> Writer:
         """A new backup of `stack`, for a `with` block.
 
-        `parent`: an ID, `latest` (the stack's newest readable backup), or None to read everything.
+        `parent`: an ID, `latest` (the stack's newest readable backup), or None to read everything. `limits`: what it
+        may take of the host.
         """
         unreadable: Names = []
         manifest: Manifest | None = None
@@ -175,7 +178,7 @@ class Repository:
             manifest = self._newest_readable(stack, unreadable)
         elif parent is not None:
             manifest = self.manifest(self.resolve(parent))
-        return Writer(self, stack, manifest, unreadable, observer, workers)
+        return Writer(self, stack, manifest, unreadable, observer, workers, limits)
 
     def index_names(self) -> Iterator[str]:
         """Names of the index objects."""

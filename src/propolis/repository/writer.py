@@ -19,6 +19,7 @@ from propolis.errors import IncompleteError, RepositoryError
 from propolis.repository.index import SegmentTable
 from propolis.repository.intake import Intake, ObjectPiece, Pending, Piece
 from propolis.repository.layout import FORMAT, utc_now, utc_text
+from propolis.repository.limits import NO_LIMITS, Limits
 from propolis.repository.locks import Lease
 from propolis.repository.manifest import Manifest, ParentCursor, format_entry, object_extra
 from propolis.repository.model import (
@@ -63,6 +64,7 @@ class Writer:
         unreadable_parents: list[str],
         observer: Observer | None = None,
         workers: int | None = None,
+        limits: Limits = NO_LIMITS,
     ) -> None:
         self.stats = Stats()
         """Live counters."""
@@ -71,6 +73,7 @@ class Writer:
         self._parent = parent
         self._unreadable_parents = unreadable_parents
         self._observer = observer
+        self._limits = limits
         self._workers = workers or max(2, min(_MOST_WORKERS, os.cpu_count() or 2))
         self._started = utc_text(utc_now())
         self._text = TextWriter(repository.key)
@@ -105,6 +108,7 @@ class Writer:
                 self._observer,
                 self._publisher.add,
                 self._workers,
+                self._limits,
             )
         except BaseException:
             self._lease.__exit__(None, None, None)
