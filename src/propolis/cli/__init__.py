@@ -9,7 +9,7 @@ import typer
 import typer.exceptions
 
 from propolis import __version__
-from propolis.cli import backups, repositories, runs, setup
+from propolis.cli import backups, repositories, retention, runs, setup
 from propolis.cli.options import DEBUG
 from propolis.errors import PropolisError, UsageError
 from propolis.report.console import show_error
@@ -29,8 +29,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for family in (setup, backups, runs):
+for family in (setup, backups, runs, retention):
     family.register(app)
+retention.register_repository(repositories.app)
 app.add_typer(repositories.app)
 
 

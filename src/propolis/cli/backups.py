@@ -28,6 +28,7 @@ from propolis.recovery import recover_held
 from propolis.report import console
 from propolis.report.json import print_json
 from propolis.repository import VerifyLevel, parse_rate
+from propolis.repository.marks import read_marks
 from propolis.restore import RestoreRequest
 from propolis.restore import restore as run_restore
 from propolis.restore.cold import restore_plan
@@ -76,7 +77,9 @@ def backup(
 
 def list_backups(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """List the backups, newest last."""
-    backups = open_repository(config_of(config)).list()
+    repository = open_repository(config_of(config))
+    marks = read_marks(repository)
+    backups = [marks.annotate(summary) for summary in repository.list()]
     if as_json:
         print_json(backups)
     else:
@@ -86,7 +89,7 @@ def list_backups(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -
 def show(backup: BackupArgument = "latest", config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Show what one backup holds."""
     repository = open_repository(config_of(config))
-    summary = repository.summary(repository.resolve(backup))
+    summary = read_marks(repository).annotate(repository.summary(repository.resolve(backup)))
     if as_json:
         print_json(summary)
     else:
@@ -135,13 +138,16 @@ def verify(
         typer.Option("--level", help="manifest: all is there; sample: some packs are read too; full: all are read"),
     ] = "full",
     identity: IdentityFile = None,
+    record: Annotated[
+        bool, typer.Option("--record/--no-record", help="Keep the result in the repository (or only read it)")
+    ] = True,
     config: ConfigFile = DEFAULT_CONFIG,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Check a backup. Without the recovery key, stored bytes are checked; with it, every file's content too."""
     told = observer(quiet=quiet, as_json=as_json)
-    result = verify_backup(config_of(config), backup, level, identity, told)
+    result = verify_backup(config_of(config), backup, level, identity, told, record=record)
     if as_json:
         print_json(result)
     elif not quiet or not result.ok:

@@ -102,7 +102,7 @@ def _section(section: Model, path: str, notes: Mapping[str, str], *, whole: bool
         if key in notes:
             yield _note(notes[key])
         if is_section:
-            body = list(_section(value, f"{key}.", notes))
+            body = list(_section(value, f"{key}.", notes, whole=whole))
             if all(line.startswith("#") for line in body):
                 yield f"# {name}:"
                 yield from (f"#   {line}" for line in _section(value, f"{key}.", notes, whole=True))

@@ -99,7 +99,7 @@ def show_backups(backups: Sequence[BackupSummary]) -> None:
         console().print("No backups yet.")
         return
     table = Table(box=None, pad_edge=False)
-    for name in ("ID", "kind", "stack", "age", "files", "size", "downtime"):
+    for name in ("ID", "kind", "stack", "age", "files", "size", "downtime", "verified", ""):
         table.add_column(
             name, justify="right" if name in ("files", "size", "downtime", "age") else "left", no_wrap=True
         )
@@ -113,8 +113,17 @@ def show_backups(backups: Sequence[BackupSummary]) -> None:
             str(backup.files),
             human_bytes(backup.bytes),
             "" if downtime is None else f"{downtime:.1f} s",
+            _verified(backup),
+            "held" if backup.holds else "",
         )
     _wide().print(table)
+
+
+def _verified(backup: BackupSummary) -> str:
+    mark = backup.verification
+    if mark is None:
+        return ""
+    return f"{mark.level} {mark.at[:10]}" if mark.ok else f"FAILED {mark.at[:10]}"
 
 
 def show_summary(backup: BackupSummary) -> None:
@@ -128,6 +137,8 @@ def show_summary(backup: BackupSummary) -> None:
             ("kind", header.kind),
             ("taken", f"{header.started} to {header.ended} by propolis {header.propolis}"),
             ("parent", header.parent or "none"),
+            ("verified", _verified(backup) or "never"),
+            *(("held", f"since {hold.at} by {hold.by} {hold.reason}".strip()) for hold in backup.holds),
             *((service, version) for service, version in sorted(header.services.items())),
             *((name.replace("_", " "), _short(value)) for name, value in header.facts.items()),
         ],

@@ -6,6 +6,7 @@ The table holds 44 bytes a segment, sorted, so that a million segments take 44 M
 from __future__ import annotations
 
 import array
+import itertools
 import struct
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -86,7 +87,7 @@ class SegmentTable:
                         raise ValueError
                     self._records.append(segment + pack_tail(number, offset, length))
                 else:
-                    pack = _parse_pack(fields)
+                    pack = parse_pack(fields)
                     plain = pack.plain
                     number = self._number(pack)
             except (ValueError, IndexError, UnicodeDecodeError, struct.error):
@@ -100,11 +101,7 @@ class SegmentTable:
         starts = array.array("I", bytes(4 * 65537))
         for start in range(0, len(self._table), _RECORD):
             starts[(self._table[start] << 8 | self._table[start + 1]) + 1] += 1
-        total = 0
-        for bucket in range(65537):
-            total += starts[bucket]
-            starts[bucket] = total
-        self._starts = starts
+        self._starts = array.array("I", itertools.accumulate(starts))
 
     def find(self, segment: bytes) -> Place | None:
         """Where a segment is; None when the repository has no such segment."""
@@ -114,6 +111,32 @@ class SegmentTable:
         if found < 0 or (found - start) % _RECORD:
             return None
         return Place(*_TAIL.unpack_from(self._table, found + _ID))
+
+    def copies(self, segment: bytes) -> list[tuple[int, Place]]:
+        """Everywhere a segment is: position among the `records`, and place."""
+        bucket = segment[0] << 8 | segment[1]
+        start = self._starts[bucket] * _RECORD
+        found = self._table.find(segment, start, self._starts[bucket + 1] * _RECORD)
+        if found < 0 or (found - start) % _RECORD:
+            return []
+        copies = []
+        while self._table[found : found + _ID] == segment:
+            copies.append((found // _RECORD, Place(*_TAIL.unpack_from(self._table, found + _ID))))
+            found += _RECORD
+        return copies
+
+    def number(self, digest: str) -> int | None:
+        """The number of the pack of that hash; None when no index knows it."""
+        return self._numbers.get(digest)
+
+    def records(self) -> Iterator[tuple[bytes, Place]]:
+        """Every segment and where it is, sorted by segment; one that is in several packs comes several times."""
+        return map(self.record, range(len(self)))
+
+    def record(self, number: int) -> tuple[bytes, Place]:
+        """The segment at a position of that order."""
+        start = number * _RECORD
+        return self._table[start : start + _ID], Place(*_TAIL.unpack_from(self._table, start + _ID))
 
     def claim(self, segment: bytes) -> bool:
         """Whether the caller has to store this segment: nobody stored or claimed it before."""
@@ -137,7 +160,30 @@ class SegmentTable:
         return number
 
 
-def _parse_pack(fields: list[bytes]) -> Pack:
+class PackContents:
+    """A sealed table's segments by pack. It takes 4 bytes a segment and 8 a pack."""
+
+    def __init__(self, table: SegmentTable) -> None:
+        self._table = table
+        self._starts = array.array("Q", bytes(8 * (len(table.packs) + 2)))
+        for _, place in table.records():
+            self._starts[place.pack + 2] += 1
+        for number in range(2, len(self._starts)):
+            self._starts[number] += self._starts[number - 1]
+        self._order = array.array("I", bytes(4 * len(table)))
+        for record, (_, place) in enumerate(table.records()):
+            self._order[self._starts[place.pack + 1]] = record
+            self._starts[place.pack + 1] += 1
+
+    def of(self, number: int) -> list[tuple[bytes, int, int]]:
+        """(ID, offset, length) of the segments in a pack, by offset."""
+        records = self._order[self._starts[number] : self._starts[number + 1]]
+        found = (self._table.record(record) for record in records)
+        return sorted(((id, place.offset, place.length) for id, place in found), key=lambda item: item[1])
+
+
+def parse_pack(fields: list[bytes]) -> Pack:
+    """The pack that an index's `p` line describes; raises `ValueError`."""
     kind, digest, stored, plain, codec = (field.decode("ascii") for field in fields)
     if kind != "p" or not is_hash(digest) or codec not in ("zstd", "plain"):
         raise ValueError

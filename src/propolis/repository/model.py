@@ -155,6 +155,34 @@ Observer = Callable[[Stats], None]
 """Called now and then, from any thread, with the run's live counters. It must be quick and must not raise."""
 
 
+class Hold(msgspec.Struct, frozen=True):
+    """Somebody wants a backup to be kept, whatever the rules say."""
+
+    backup: str
+    """Its ID."""
+    reason: str
+    at: str
+    """UTC, as `2026-11-23T22:45:00Z`."""
+    by: str
+    """User and host."""
+
+
+class Verification(msgspec.Struct, frozen=True):
+    """A backup was verified, and with which result."""
+
+    backup: str
+    """Its ID."""
+    level: str
+    """`manifest`, `sample` or `full`."""
+    ok: bool
+    decrypted: bool
+    """Whether content was checked, too, beside stored bytes."""
+    at: str
+    """UTC, as `2026-11-23T22:45:00Z`."""
+    by: str
+    """User and host."""
+
+
 @dataclass(frozen=True)
 class BackupSummary:
     """One line of `propolis list`."""
@@ -163,6 +191,10 @@ class BackupSummary:
     header: Header
     manifest_bytes: int
     """Stored size of the manifest."""
+    verification: Verification | None = None
+    """The verification that counts; None when there was none, or when it wasn't asked for."""
+    holds: tuple[Hold, ...] = ()
+    """Who wants it kept, if asked for."""
 
     @property
     def files(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -25,8 +26,10 @@ _STAMP = "%Y%m%dT%H%M%SZ"
 class Publisher:
     """Writes a backup's indexes and manifest, each after what it refers to is durable."""
 
-    def __init__(self, repository: Repository, stats: Stats) -> None:
+    def __init__(self, repository: Repository, stats: Stats, check: Callable[[], None]) -> None:
+        """`check` raises `RepositoryError` when the backup's lease is no longer held."""
         self._repository = repository
+        self._check = check
         self._stats = stats
         self._recipients = repository.ring.recipients()
         self._packed: list[PackedSegments] = []
@@ -61,8 +64,7 @@ class Publisher:
         digest, stamp = hash_name(stored), ended.strftime(_STAMP)
         storage = self._repository.storage
         name = f"manifests/{stamp}-{digest}"
-        storage.put(name, stored)
-        storage.flush()
+        self._put(name, stored)
         if storage.size(name) != len(stored):
             raise IntegrityError(f"{name} is not in the repository {storage.place} as it was stored")
         self._stats.add(stored=len(stored))
@@ -73,11 +75,23 @@ class Publisher:
             packed, self._packed = self._packed, []
         if not packed:
             return
-        storage = self._repository.storage
-        storage.flush()
+        self._check()
+        self._repository.storage.flush()
         stored = write_index(packed, self._repository.key, self._recipients)
-        storage.put(f"indexes/{hash_name(stored)}", stored)
+        self._put(f"indexes/{hash_name(stored)}", stored)
         self._stats.add(stored=len(stored))
+
+    def _put(self, name: str, stored: bytearray) -> None:
+        """Store what refers to packs; only while the lease is held, since prune may have removed them otherwise."""
+        storage = self._repository.storage
+        self._check()
+        storage.put(name, stored)
+        storage.flush()
+        try:
+            self._check()
+        except RepositoryError:
+            storage.delete(name)
+            raise
 
     def _end_time(self) -> datetime.datetime:
         """Now; or a moment later when another backup ended in this very second, so that the newest is the latest."""

@@ -82,7 +82,8 @@ class Writer:
         self._batch_bytes = 0
         self._trees: list[TreeHeader] = []
         self._unread: list[str] = []
-        self._publisher = Publisher(repository, self.stats)
+        self._lease = Lease(repository.storage, "shared")
+        self._publisher = Publisher(repository, self.stats, self._lease.check)
         self._committed = False
         self._ahead: dict[tuple[str, bytes], tuple[ObjectMeta, Pending]] = {}
 
@@ -92,7 +93,6 @@ class Writer:
         return self._parent.id if self._parent else None
 
     def __enter__(self) -> Writer:
-        self._lease = Lease(self._repository.storage, "shared")
         self._lease.__enter__()
         try:
             self._table: SegmentTable = self._repository.load_table()
@@ -193,7 +193,6 @@ class Writer:
                 next="Back up from a clone or with the services stopped; see to files that can't be read",
             )
         self._publisher.finish()
-        self._lease.check()
         summary = self._write_manifest(facts)
         self._committed = True
         return summary
@@ -379,5 +378,5 @@ def _etag(field: bytes) -> str:
 
     try:
         return msgspec.json.decode(unescape(field), type=ObjectMeta).etag
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return ""

@@ -7,16 +7,25 @@ from pathlib import Path
 from propolis.command.stores import open_repository
 from propolis.config.schema import Config
 from propolis.repository import Stats, VerifyLevel, VerifyResult, verify
+from propolis.repository.marks import record_verification
 from propolis.run import Observer
 
 __all__ = ["verify_backup"]
 
 
 def verify_backup(
-    config: Config, backup: str, level: VerifyLevel, identity: Path | None, observer: Observer
+    config: Config,
+    backup: str,
+    level: VerifyLevel,
+    identity: Path | None,
+    observer: Observer,
+    *,
+    record: bool = True,
 ) -> VerifyResult:
     """Verify one backup; without `identity` as far as stored bytes go.
 
+    The result is kept in the repository, where `list` shows it and prune heeds it. Without `record`, nothing is
+    written there; then nobody is told to leave the backup alone meanwhile.
     The result tells what was found wrong. Raises RepositoryError or IntegrityError when it can't even be begun.
     """
     repository = open_repository(config, identity)
@@ -24,4 +33,10 @@ def verify_backup(
     def told(stats: Stats) -> None:
         observer.progress(stats.read, None, "bytes")
 
-    return verify(repository, repository.resolve(backup), level, observer=told)
+    if not record:
+        return verify(repository, repository.resolve(backup), level, observer=told)
+    with repository.lease("shared") as lease:
+        result = verify(repository, repository.resolve(backup), level, observer=told)
+        lease.check()
+        record_verification(repository, result)
+    return result

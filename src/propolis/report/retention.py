@@ -1,0 +1,82 @@
+"""What stays and what goes: prune, holds and leases, for a person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.markup import escape
+
+from propolis.report.console import console
+from propolis.report.units import human_bytes
+from propolis.repository.locks import LeaseInfo
+from propolis.repository.prune import PruneResult
+
+
+@dataclass(frozen=True)
+class UnlockResult:
+    """What `repository unlock` found and did."""
+
+    planned: bool
+    leases: tuple[LeaseInfo, ...]
+    removed: tuple[str, ...]
+    """Names of lease objects."""
+
+
+@dataclass(frozen=True)
+class HoldResult:
+    """What `hold` did."""
+
+    backup: str
+    held: bool
+    reason: str
+    released: int
+    """Holds removed."""
+
+
+def show_prune(result: PruneResult) -> None:
+    """Every backup with the reason why it stays or goes; then what became free."""
+    out = console()
+    for decision in result.decisions:
+        mark = "[green]keep[/]  " if decision.keep else "[red]remove[/]"
+        out.print(f"{mark} {decision.id}  {escape(', '.join(decision.reasons))}")
+    would = "would be " if result.planned else ""
+    out.print(f"{len(result.removed)} of {len(result.decisions)} backups {would}removed")
+    out.print(
+        f"{result.packs_removed} of {result.packs} packs {would}removed ({human_bytes(result.bytes_removed)})"
+        f", {result.packs_repacked} repacked (freeing {human_bytes(result.bytes_freed)} before compression)"
+    )
+    if result.packs_sparse:
+        out.print(
+            f"[yellow]{result.packs_sparse} packs are mostly unneeded, but only the recovery key can repack them:[/] "
+            "give it with --identity"
+        )
+    if result.packs_young:
+        out.print(f"{result.packs_young} unneeded packs are too young to go (retention.grace_hours)")
+    for finding in result.findings:
+        out.print(f"[red]{escape(finding.what)}[/] ({escape(finding.object)})")
+    if result.planned:
+        out.print("Nothing was touched.")
+
+
+def show_unlock(result: UnlockResult) -> None:
+    """The leases, and which of them were removed."""
+    out = console()
+    if not result.leases:
+        out.print("Nobody uses the repository: there is no lease.")
+    for lease in result.leases:
+        removed = ("would be removed" if result.planned else "removed") if lease.name in result.removed else "left"
+        state = f"expired {lease.expires}" if lease.expired else f"in use until {lease.expires} at least"
+        out.print(escape(f"{lease.token[:8]}  {lease.holder}: {state}; {removed}"))
+    if any(not lease.expired and lease.name not in result.removed for lease in result.leases):
+        out.print(
+            "A lease in use is renewed every minute and expires by itself when its holder died. To remove it at "
+            "once, make sure that its holder is dead, then give --force with the letters it begins with."
+        )
+
+
+def show_hold(result: HoldResult) -> None:
+    """Whether the backup is held now."""
+    if result.held:
+        console().print(escape(f"Backup {result.backup} is held: prune keeps it until `propolis hold --release`."))
+    else:
+        console().print(f"Backup {result.backup} is held no longer ({result.released} holds removed).")

@@ -1,0 +1,286 @@
+"""Removes backups that no rule keeps, and then what no backup needs.
+
+The order makes every moment a good one to be killed at: manifests go first, so that no backup is ever listed that
+lacks something. Then new indexes, without what is to go, then the old ones' deletion, and packs last: an index never
+names a pack that was removed, since the next backup would rely on it. What a kill leaves is unneeded: the next prune
+removes it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from propolis.config.schema import RetentionConfig
+from propolis.errors import IntegrityError, RepositoryError
+from propolis.repository.index import PackedSegments, write_index
+from propolis.repository.layout import hash_name, pack_name
+from propolis.repository.locks import Lease
+from propolis.repository.marks import Marks, read_marks
+from propolis.repository.model import BackupId, Finding
+from propolis.repository.repack import Repacker
+from propolis.repository.retention import Candidate, Decision, decide
+from propolis.repository.usage import Indexes, Usage
+
+if TYPE_CHECKING:
+    from propolis.repository.repository import Repository
+
+_INDEX_SEGMENTS = 100_000
+"""An index grows by some 40 bytes for each."""
+_SMALL_INDEX = 256 << 10
+_MOST_SMALL = 16
+"""More small indexes than this are merged."""
+_REPACK_BATCH = 1 << 30
+"""Plain bytes moved between two publications: a kill costs at most so much work."""
+
+
+@dataclass
+class PruneResult:
+    """What a prune did, or with `planned` would do. Bytes are stored bytes unless stated otherwise."""
+
+    planned: bool
+    decisions: tuple[Decision, ...] = ()
+    removed: tuple[BackupId, ...] = ()
+    """Backups."""
+    packs: int = 0
+    """Packs that were there."""
+    packs_removed: int = 0
+    bytes_removed: int = 0
+    packs_repacked: int = 0
+    bytes_moved: int = 0
+    """Plain bytes of these packs that are needed."""
+    bytes_freed: int = 0
+    """Plain bytes of these packs that are not."""
+    packs_young: int = 0
+    """Unneeded, but too young to go."""
+    packs_sparse: int = 0
+    """Mostly unneeded, but not repacked for want of a key."""
+    indexes_rewritten: int = 0
+    others_removed: int = 0
+    """Verifications that no longer count, and temporary files."""
+    findings: list[Finding] = field(default_factory=list)
+    """What the backups that stay lack, and damaged packs. Nothing of theirs was removed."""
+
+
+def prune(repository: Repository, rules: RetentionConfig, stack: str, *, plan: bool = False) -> PruneResult:
+    """Remove the backups of `stack` that `rules` don't keep, then all that no backup of any stack needs.
+
+    With an identity that opens packs, sparse ones are repacked. Nothing else may use the repository meanwhile:
+    raises `BusyError` when something does. Raises `IntegrityError`, before anything is removed, when an index or a
+    backup that stays can't be read, for then nobody knows what is needed. With `plan`, nothing is touched.
+    """
+    if plan:
+        return _Prune(repository, rules, stack, None).run()
+    with repository.lease("exclusive") as lease:
+        return _Prune(repository, rules, stack, lease).run()
+
+
+class _Prune:
+    def __init__(self, repository: Repository, rules: RetentionConfig, stack: str, lease: Lease | None) -> None:
+        self._repository, self._storage, self._rules, self._stack = repository, repository.storage, rules, stack
+        self._lease = lease
+        now = lease.storage_time_ns if lease else int(datetime.datetime.now(datetime.UTC).timestamp() * 1e9)
+        self._old_ns = now - int(rules.grace_hours * 3600e9)
+        self._indexes = Indexes(repository)
+        self._result = PruneResult(planned=lease is None)
+
+    def run(self) -> PruneResult:
+        result = self._result
+        manifests = dict(self._repository.names())
+        marks = read_marks(self._repository)
+        result.decisions = tuple(self._decide(marks))
+        result.findings += [finding for found in marks.damaged.values() for finding in found]
+        kept = [decision.id for decision in result.decisions if decision.keep]
+        result.removed = tuple(decision.id for decision in result.decisions if not decision.keep)
+        # All that can fail for damage comes before the first removal.
+        usage = Usage(self._repository, self._indexes.load(), kept)
+        result.findings += usage.findings
+        result.packs = len(usage.stored)
+        self._remove(manifests[id] for id in result.removed)
+        self._remove_unneeded(usage)
+        self._repack(usage)
+        names = marks.superseded(kept) + [
+            stored.name for stored in self._storage.list("tmp") if stored.modified_ns < self._old_ns
+        ]
+        self._remove(names)
+        result.others_removed = len(names)
+        return result
+
+    def _decide(self, marks: Marks) -> list[Decision]:
+        damaged: list[Finding] = []
+        candidates, others = [], []
+        for backup in self._repository.list(damaged=damaged):
+            if backup.header.stack != self._stack:
+                reason = f"of the stack {backup.header.stack}, whose own rules count"
+                others.append(Decision(backup.id, backup.header.stack, True, (reason,)))
+                continue
+            mark = marks.standing(backup.id)
+            candidates.append(
+                Candidate(
+                    backup.id,
+                    datetime.datetime.fromisoformat(backup.header.ended),
+                    backup.header.stack,
+                    verified=mark is not None and mark.ok,
+                    bad=mark is not None and not mark.ok,
+                    held=bool(marks.holds.get(backup.id)),
+                    unsure=backup.id in marks.damaged,
+                )
+            )
+        if damaged:
+            raise IntegrityError(
+                f"Nobody knows what is needed: {damaged[0].what}",
+                left="Nothing was removed",
+                next="Run propolis repository repair, then prune again",
+            )
+        return sorted(others + decide(candidates, self._rules.keep, self._rules.min_verified), key=lambda it: it.id)
+
+    def _remove_unneeded(self, usage: Usage) -> None:
+        """Packs that nothing needs, in an index or not."""
+        drop: set[str] = set()
+        victims: list[str] = []
+        known = set()
+        for number, pack in enumerate(usage.table.packs):
+            name = pack_name(pack.hash)
+            known.add(name)
+            if usage.used[number]:
+                continue
+            if name in usage.stored:
+                if not self._is_old(usage, name):
+                    self._result.packs_young += 1
+                    continue
+                victims.append(name)
+            drop.add(pack.hash)
+        # What no index knows may be what a backup lacks, if one does.
+        if not usage.unknown:
+            stray = [name for name in usage.stored if name not in known]
+            old = [name for name in stray if self._is_old(usage, name)]
+            self._result.packs_young += len(stray) - len(old)
+            victims += old
+        self._result.packs_removed += len(victims)
+        self._result.bytes_removed += sum(usage.stored[name].size for name in victims)
+        self._publish(drop, [], victims)
+
+    def _repack(self, usage: Usage) -> None:
+        """Move what is needed out of packs that are mostly unneeded."""
+        table, result = usage.table, self._result
+        sparse: dict[int, list[tuple[bytes, int, int]]] = {
+            number: []
+            for number, pack in enumerate(table.packs)
+            if 0 < usage.used[number] * 100 < self._rules.min_fill * pack.plain
+            and usage.is_whole(number)
+            and self._is_old(usage, pack_name(pack.hash))
+        }
+        if not self._repository.reads_packs:
+            result.packs_sparse = len(sparse)
+            return
+        for segment, number, offset, length in usage.live():
+            if number in sparse:
+                sparse[number].append((segment, offset, length))
+        repacker = Repacker(self._repository) if sparse and self._lease else None
+        moved: set[str] = set()
+        size = 0
+        for number, segments in sparse.items():
+            pack = table.packs[number]
+            if repacker is not None and self._lease is not None:
+                self._lease.check_time()
+                if not repacker.move(pack, segments):
+                    continue
+            moved.add(pack.hash)
+            size += usage.used[number]
+            result.packs_repacked += 1
+            result.bytes_moved += usage.used[number]
+            result.bytes_freed += pack.plain - usage.used[number]
+            if size >= _REPACK_BATCH:
+                self._replace(moved, repacker)
+                moved, size = set(), 0
+        self._replace(moved, repacker)
+        if repacker is not None:
+            result.findings += repacker.findings
+
+    def _replace(self, moved: set[str], repacker: Repacker | None) -> None:
+        if moved:
+            self._publish(moved, repacker.finish() if repacker else [], [pack_name(digest) for digest in moved])
+
+    def _is_old(self, usage: Usage, name: str) -> bool:
+        return usage.stored[name].modified_ns < self._old_ns
+
+    # -- changes ---------------------------------------------------------------------------------------------
+
+    def _publish(self, drop: set[str], added: list[PackedSegments], victims: list[str]) -> None:
+        """Replace indexes by ones with `added` and without `drop`, then remove the objects `victims`."""
+        indexes = self._indexes
+        old = {name for name, packs in indexes.packs.items() if not drop.isdisjoint(packs)}
+        small = {name for name, size in indexes.sizes.items() if size < _SMALL_INDEX}
+        if len(small) > _MOST_SMALL:
+            old |= small
+        if old or added:
+            self._result.indexes_rewritten += len(old)
+            if self._lease is not None:
+                self._rewrite(sorted(old), drop, added, self._lease)
+        self._remove(victims)
+
+    def _rewrite(self, old: list[str], drop: set[str], added: list[PackedSegments], lease: Lease) -> None:
+        storage, indexes = self._storage, self._indexes
+        lease.check()
+        storage.flush()
+        made: dict[str, int] = {}
+        for chunk in _chunks(itertools.chain(self._kept(old, drop), added)):
+            stored = write_index(chunk, self._repository.key, self._repository.ring.recipients())
+            name = f"indexes/{hash_name(stored)}"
+            storage.put(name, stored)
+            made[name] = len(stored)
+            indexes.packs[name] = [packed.pack.hash for packed in chunk]
+            indexes.sizes[name] = len(stored)
+        storage.flush()
+        try:
+            lease.check()
+        except RepositoryError:
+            for name in made:
+                storage.delete(name)
+            raise
+        for name, size in made.items():
+            if storage.size(name) != size:
+                raise IntegrityError(
+                    f"{name} is not in the repository {storage.place} as it was stored",
+                    left="The indexes before it were left",
+                )
+        self._remove(old)
+        for name in old:
+            del indexes.packs[name], indexes.sizes[name]
+
+    def _kept(self, old: list[str], drop: set[str]) -> Iterator[PackedSegments]:
+        """The packs of these indexes that stay, each once."""
+        seen = set(drop)
+        for name in old:
+            for packed in self._indexes.contents(name):
+                if packed.pack.hash not in seen:
+                    seen.add(packed.pack.hash)
+                    yield packed
+
+    def _remove(self, names: Iterable[str]) -> None:
+        """Delete objects; that is durable when this returns."""
+        chosen = list(names)
+        if self._lease is None or not chosen:
+            return
+        self._lease.check()
+        for name in chosen:
+            self._lease.check_time()
+            self._storage.delete(name)
+        self._storage.flush()
+
+
+def _chunks(packs: Iterable[PackedSegments]) -> Iterator[list[PackedSegments]]:
+    """Packs in lists of a size that fits an index."""
+    chunk: list[PackedSegments] = []
+    segments = 0
+    for packed in packs:
+        chunk.append(packed)
+        segments += len(packed.segments)
+        if segments >= _INDEX_SEGMENTS:
+            yield chunk
+            chunk, segments = [], 0
+    if chunk:
+        yield chunk

@@ -1,0 +1,307 @@
+"""Prune removes what no backup needs and nothing else."""
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from propolis.config.schema import KeepConfig, RetentionConfig
+from propolis.errors import BusyError, IntegrityError, RepositoryError
+from propolis.repository import Facts, Repository, verify
+from propolis.repository.marks import add_hold, read_marks, record_verification, release_holds
+from propolis.repository.prune import prune
+from unit.repository.prune_tools import Dying, Killed, age, expire_leases, no_garbage_is_left, remaining, restores
+from unit.repository.repository_tools import TREE
+
+LAST = RetentionConfig(keep=KeepConfig(last=1), min_verified=0)
+TIGHT = RetentionConfig(keep=KeepConfig(last=1), min_verified=0, min_fill=100, grace_hours=0)
+
+
+@pytest.fixture
+def history(vault: Any, source: Any, tmp_path: Any) -> Any:
+    """Three backups, each with things of its own; and what each of them should restore."""
+    made = []
+    for number in range(3):
+        (source / "text").write_bytes(os.urandom(60_000))
+        (source / "deep" / "large").write_bytes(os.urandom((1 << 20) + number))
+        (source / "deep" / "er" / f"{number:03}").unlink()
+        (source / f"new {number}").write_bytes(os.urandom(20_000))
+        made.append((vault.backup(source).id, restores(source)))
+    age(vault.folder)
+    return made
+
+
+def test_prune_removes_backups_by_the_rules_and_what_only_they_needed(vault: Any, history: Any) -> None:
+    before = len(vault.objects("packs"))
+    planned = prune(vault.host, LAST, "hive", plan=True)
+    assert remaining(vault) == [id for id, _ in history]
+    assert len(vault.objects("packs")) == before
+    result = prune(vault.host, LAST, "hive")
+    assert result.removed == planned.removed == tuple(id for id, _ in history[:2])
+    assert (result.packs_removed, result.bytes_removed) == (planned.packs_removed, planned.bytes_removed)
+    assert result.packs_removed > 0
+    assert len(vault.objects("packs")) == before - result.packs_removed
+    assert remaining(vault) == [history[2][0]]
+    assert not result.findings
+    assert restores(vault, history[2][0]) == history[2][1]
+    assert vault.objects("locks") == []
+
+
+def test_without_the_recovery_key_sparse_packs_stay_and_with_it_they_are_repacked(vault: Any, history: Any) -> None:
+    first = prune(vault.host, TIGHT, "hive")
+    assert first.packs_sparse > 0
+    assert first.packs_repacked == 0
+    planned = prune(vault.full, TIGHT, "hive", plan=True)
+    second = prune(vault.full, TIGHT, "hive")
+    assert second.packs_repacked == planned.packs_repacked == first.packs_sparse
+    assert second.bytes_freed == planned.bytes_freed > 0
+    assert restores(vault, history[2][0]) == history[2][1]
+    no_garbage_is_left(vault)
+    again = prune(vault.full, TIGHT, "hive")
+    assert (again.packs_removed, again.packs_repacked, again.indexes_rewritten) == (0, 0, 0)
+
+
+def test_what_prune_left_is_used_by_the_next_backup(vault: Any, source: Any, history: Any) -> None:
+    prune(vault.full, TIGHT, "hive")
+    vault.backup(source, parent=None)
+    assert vault.stats.new == 0
+
+
+def test_backups_of_other_stacks_stay_whatever_the_rules(vault: Any, history: Any, source: Any) -> None:
+    with vault.host.writer("other", parent=None) as writer:
+        writer.add_folder("files", TREE, source, Path("/original"))
+        other = writer.commit(Facts()).id
+    result = prune(vault.host, LAST, "hive")
+    assert result.removed == tuple(id for id, _ in history[:2])
+    assert remaining(vault) == [history[2][0], other]
+    assert "other" in next(d.reasons[0] for d in result.decisions if d.id == other)
+    assert prune(vault.host, LAST, "third").removed == ()
+
+
+def test_a_held_backup_stays_until_it_is_released(vault: Any, history: Any) -> None:
+    hold = add_hold(vault.host, history[0][0], "trial")
+    assert [h.reason for h in read_marks(vault.full).holds[history[0][0]].values()] == [hold.reason] == ["trial"]
+    assert prune(vault.host, LAST, "hive").removed == (history[1][0],)
+    assert restores(vault, history[0][0]) == history[0][1]
+    assert release_holds(vault.host, history[0][0]) == 1
+    assert prune(vault.host, LAST, "hive").removed == (history[0][0],)
+    with pytest.raises(RepositoryError, match="no backup"):
+        add_hold(vault.host, history[0][0], "too late")
+
+
+def test_a_hold_that_cannot_be_read_still_holds_and_is_reported(vault: Any, history: Any) -> None:
+    add_hold(vault.host, history[0][0], "trial")
+    (mark,) = vault.objects("holds")
+    data = bytearray(mark.read_bytes())
+    data[-1] ^= 1
+    mark.write_bytes(data)
+    result = prune(vault.host, LAST, "hive")
+    assert result.removed == (history[1][0],)
+    assert [finding.object for finding in result.findings] == [f"holds/{mark.name}"]
+
+
+def test_a_hold_copied_to_another_backup_or_repository_is_not_believed(vault: Any, history: Any) -> None:
+    add_hold(vault.host, history[0][0], "trial")
+    (mark,) = vault.objects("holds")
+    mark.rename(mark.with_name(mark.name.replace(history[0][0], history[1][0])))
+    marks = read_marks(vault.host)
+    assert marks.holds == {}
+    assert list(marks.damaged) == [history[1][0]]
+
+
+def test_the_last_verified_backup_stays_and_superseded_results_go(vault: Any, history: Any) -> None:
+    rules = RetentionConfig(keep=KeepConfig(last=1), min_verified=1)
+    for id, level in ((history[0][0], "sample"), (history[1][0], "sample"), (history[1][0], "full")):
+        assert record_verification(vault.host, verify(vault.full, id, level)) is not None  # type: ignore[arg-type]
+    assert record_verification(vault.host, verify(vault.full, history[2][0], "manifest")) is None
+    result = prune(vault.host, rules, "hive")
+    assert result.removed == (history[0][0],)
+    assert result.others_removed == len(vault.objects("verified")) + 1 == 2
+    mark = read_marks(vault.host).standing(history[1][0])
+    assert mark is not None
+    assert (mark.level, mark.ok, mark.decrypted) == ("full", True, True)
+
+
+def test_a_backup_that_failed_verification_takes_no_good_ones_place(vault: Any, history: Any) -> None:
+    manifest = vault.host.manifest(history[2][0])
+    table = vault.host.load_table()
+    needed = {
+        table.find(bytes.fromhex(s.decode())).pack for e in manifest.entries() for s in e.segments.split(b",") if s
+    }
+    older = {
+        table.find(bytes.fromhex(s.decode())).pack
+        for e in vault.host.manifest(history[1][0]).entries()
+        for s in e.segments.split(b",")
+        if s
+    }
+    only = table.packs[(needed - older).pop()]
+    pack = vault.folder / "packs" / only.hash[:2] / only.hash
+    data = bytearray(pack.read_bytes())
+    data[100] ^= 1
+    pack.write_bytes(data)
+    age(vault.folder)
+    found = verify(vault.host, history[2][0], "full")
+    assert not found.ok
+    record_verification(vault.host, found)
+    result = prune(vault.host, LAST, "hive")
+    assert result.removed == (history[0][0],)
+    assert restores(vault, history[1][0]) == history[1][1]
+
+
+def test_data_of_a_killed_backup_stays_for_a_while_and_then_goes(vault: Any, source: Any, history: Any) -> None:
+    (source / "more").write_bytes(os.urandom(700_000))
+    host = Repository(Dying(vault.folder, 3), [vault.host_key])
+    with pytest.raises(BaseException), host.writer("hive") as writer:  # noqa: B017 - whatever a kill causes
+        writer.add_folder("files", TREE, source, Path("/original"))
+        writer.commit(Facts())
+    before = vault.objects("packs")
+    with pytest.raises(BusyError, match="in use by process"):
+        prune(vault.host, LAST, "hive")
+    expire_leases(vault.folder)
+    (vault.folder / "tmp").mkdir(mode=0o700, exist_ok=True)
+    (vault.folder / "tmp" / "half").write_bytes(b"half an object")
+    keep_all = RetentionConfig()
+    result = prune(vault.host, keep_all, "hive")
+    assert result.packs_young > 0
+    assert vault.objects("packs") == before
+    age(vault.folder)
+    assert prune(vault.host, keep_all, "hive").packs_removed == result.packs_young
+    assert vault.objects("tmp") == []
+    for id, content in history:
+        assert restores(vault, id) == content
+
+
+def test_nothing_is_removed_while_a_backup_that_stays_or_an_index_is_damaged(vault: Any, history: Any) -> None:
+    for folder, keeps in (("manifests", -1), ("indexes", 0)):
+        victim = vault.objects(folder)[keeps]
+        data = victim.read_bytes()
+        victim.write_bytes(data[:-20] + bytes(20))
+        before = vault.objects(".")
+        with pytest.raises(IntegrityError):
+            prune(vault.full, TIGHT, "hive")
+        assert vault.objects(".") == before
+        victim.write_bytes(data)
+        age(vault.folder)
+    assert prune(vault.full, TIGHT, "hive").removed
+
+
+def test_packs_no_index_knows_stay_while_a_backup_lacks_segments(vault: Any, history: Any) -> None:
+    lost = vault.objects("indexes")[0]
+    data = lost.read_bytes()
+    lost.unlink()
+    for rules in (LAST, TIGHT):
+        result = prune(vault.full, rules, "hive")
+        assert result.findings
+        assert "no index knows" in result.findings[0].what
+    lost.write_bytes(data)
+    assert restores(vault, history[2][0]) == history[2][1]
+
+
+def test_a_missing_pack_is_reported_and_the_rest_is_pruned(vault: Any, history: Any) -> None:
+    table = vault.host.load_table()
+    entry = next(e for e in vault.host.manifest(history[2][0]).entries() if e.path == b"deep/exact")
+    pack = table.packs[table.find(bytes.fromhex(entry.segments.decode())).pack]
+    path = vault.folder / "packs" / pack.hash[:2] / pack.hash
+    data = path.read_bytes()
+    path.unlink()
+    result = prune(vault.full, TIGHT, "hive")
+    assert "missing or cut short" in result.findings[0].what
+    assert result.removed
+    path.write_bytes(data)
+    assert restores(vault, history[2][0]) == history[2][1]
+
+
+def test_a_damaged_pack_is_not_repacked_but_left_and_reported(vault: Any, history: Any) -> None:
+    prune(vault.host, TIGHT, "hive")
+    sparse = prune(vault.full, TIGHT, "hive", plan=True).packs_repacked
+    for path in vault.objects("packs"):
+        data = bytearray(path.read_bytes())
+        data[-1] ^= 1
+        path.write_bytes(data)
+    age(vault.folder)
+    before = vault.objects("packs")
+    result = prune(vault.full, TIGHT, "hive")
+    assert len(result.findings) == sparse
+    assert result.packs_repacked == 0
+    assert vault.objects("packs") == before
+
+
+def test_many_small_indexes_are_merged(vault: Any, source: Any, tmp_path: Any) -> None:
+    for number in range(20):
+        (source / "text").write_bytes(b"%d" % number * 50)
+        last = vault.backup(source)
+    prune(vault.host, RetentionConfig(), "hive")
+    assert len(vault.objects("indexes")) == 1
+    assert verify(vault.full, last.id, "full").ok
+
+
+def test_prune_and_backup_keep_out_of_each_others_way(vault: Any, source: Any, history: Any) -> None:
+    with vault.host.writer("hive"), pytest.raises(BusyError, match=r"process \d+ on .* \(shared\)"):
+        prune(vault.host, LAST, "hive")
+    with vault.host.lease("exclusive"), pytest.raises(BusyError, match="exclusive"):
+        vault.backup(source)
+    with vault.host.lease("exclusive"), pytest.raises(BusyError, match="exclusive"):
+        add_hold(vault.host, history[0][0], "")
+    assert remaining(vault) == [id for id, _ in history]
+
+
+def test_a_backup_that_slept_while_a_prune_went_by_is_refused(vault: Any, source: Any, history: Any) -> None:
+    (source / "late").write_bytes(os.urandom(100_000))
+    with pytest.raises(RepositoryError, match="ran out"), vault.host.writer("hive") as writer:
+        writer.add_folder("files", TREE, source, Path("/original"))
+        writer._hand_out()
+        writer._intake.finish()
+        expire_leases(vault.folder)
+        prune(vault.full, TIGHT, "hive")
+        writer.commit(Facts())
+    assert remaining(vault) == [history[2][0]]
+    age(vault.folder)
+    prune(vault.full, TIGHT, "hive")
+    no_garbage_is_left(vault)
+
+
+def test_killed_at_any_operation_prune_loses_nothing_and_the_next_one_finishes(
+    vault: Any, source: Any, tmp_path: Any
+) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    keep = os.urandom(3000)
+    made = []
+    for number in range(3):
+        (small / "kept").write_bytes(keep)
+        (small / f"new {number}").write_bytes(os.urandom(3000))
+        (small / f"new {number - 1}").unlink(missing_ok=True)
+        made.append((vault.backup(small).id, restores(small)))
+    record_verification(vault.host, verify(vault.host, made[0][0], "full"))
+    age(vault.folder)
+    pristine = tmp_path / "pristine"
+    vault.folder.rename(pristine)
+    count = 0
+    while True:
+        count += 1
+        shutil.rmtree(vault.folder, ignore_errors=True)
+        shutil.copytree(pristine, vault.folder)
+        dying = Dying(vault.folder, count)
+        repository = Repository(dying, [vault.recovery_key])
+        with contextlib.suppress(Killed):
+            prune(repository, TIGHT, "hive")
+        for id, content in made:
+            if id in remaining(vault):
+                assert restores(vault, id) == content
+        assert made[2][0] in remaining(vault)
+        # Whoever backs up next relies on the indexes: they must name nothing that is gone.
+        stored = {path.name for path in vault.objects("packs")}
+        assert {pack.hash for pack in vault.host.load_table().packs} <= stored
+        expire_leases(vault.folder)
+        age(vault.folder)
+        prune(vault.full, TIGHT, "hive")
+        age(vault.folder)
+        assert remaining(vault) == [made[2][0]]
+        assert restores(vault, made[2][0]) == made[2][1]
+        no_garbage_is_left(vault)
+        if not dying.dead:
+            break
+    assert count > 10
