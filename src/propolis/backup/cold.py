@@ -19,6 +19,7 @@ from propolis.backup.steps import (
     StoreTrees,
     WriteManifest,
 )
+from propolis.command.reserve import ReleaseSpace, ReserveSpace, reserve_files
 from propolis.command.runner import RecoverFirst, run
 from propolis.command.services import KeepServices, start_steps, stop_steps
 from propolis.config.schema import Config
@@ -43,17 +44,20 @@ def cold_plan(context: BackupContext) -> Plan[BackupContext]:
     running = context.running()
     kept = trees(context.config)
     places = {tree.name: str(clone.place(tree.path, context.run_id)) for tree in kept if tree.path is not None}
+    reserve = reserve_files(context)
     steps: list[Step[BackupContext]] = [
         CheckStack(running=running),
         OpenRepository(url=context.config.repository.url),
         *(StoreAhead(tree=tree.name) for tree in kept if tree.bucket is not None),
         KeepServices(services=running),
+        ReserveSpace(files=reserve),
         *stop_steps(tuple(name for name in running if name == "thehive")),
         *((CountDocuments(),) if "index" in running else ()),
         *stop_steps(tuple(name for name in running if name != "thehive")),
         CloneTrees(places=places),
         *(ListBucket(tree=tree.name) for tree in kept if tree.bucket is not None),
         *start_steps(running),
+        ReleaseSpace(files=reserve),
         StoreTrees(trees=tuple(tree.name for tree in kept)),
         WriteManifest(),
         DropClones(places=places),

@@ -10,6 +10,7 @@ from typing import Any
 from propolis import clone
 from propolis.backup.context import BackupContext
 from propolis.command.context import utc_now
+from propolis.command.reserve import ReleaseSpace, ReserveSpace
 from propolis.command.services import SERVICE_STEPS
 from propolis.command.stores import open_bucket, open_repository
 from propolis.config.schema import S3Files
@@ -53,6 +54,9 @@ class CheckStack(Step[BackupContext], frozen=True, kw_only=True, tag="check-stac
         context.facts.setdefault("cluster_name", config.database.cluster_name)
         methods = {tree.name: _check_room(tree) for tree in trees(config) if tree.path is not None}
         context.facts["clone"] = methods
+        for tree in trees(config):
+            if tree.path is not None:
+                clone.settle(tree.path)
         return {"services": context.services, "clone": methods}
 
 
@@ -275,18 +279,20 @@ def _check_room(tree: Tree) -> str:
     return survey.method
 
 
-BACKUP_STEPS = {
-    tag_of(step): step
-    for step in (
-        CheckStack,
-        OpenRepository,
-        CloneTrees,
-        CountDocuments,
-        ListBucket,
-        StoreAhead,
-        StoreTrees,
-        WriteManifest,
-        DropClones,
-        *SERVICE_STEPS,
-    )
-}
+_STEPS: tuple[type[Step[BackupContext]], ...] = (
+    CheckStack,
+    OpenRepository,
+    CloneTrees,
+    CountDocuments,
+    ListBucket,
+    StoreAhead,
+    StoreTrees,
+    WriteManifest,
+    DropClones,
+    ReserveSpace,
+    ReleaseSpace,
+    *SERVICE_STEPS,
+)
+
+BACKUP_STEPS = {tag_of(step): step for step in _STEPS}
+"""Every step that the journal of such a run may name."""

@@ -88,7 +88,7 @@ class WaitForService(Step[Context], frozen=True, kw_only=True, tag="wait-for-ser
         context.wait_for(self.service)
 
 
-SERVICE_STEPS = (KeepServices, StopService, StartService, WaitForService)
+SERVICE_STEPS: tuple[type[Step[Context]], ...] = (KeepServices, StopService, StartService, WaitForService)
 
 
 def stop_steps(services: tuple[str, ...]) -> tuple[Step[Context], ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from propolis import clone
+from propolis.command.reserve import ReleaseSpace, ReserveSpace, reserve_files
 from propolis.command.runner import RecoverFirst, run
 from propolis.command.services import KeepServices, start_steps, stop_steps
 from propolis.command.stores import open_repository
@@ -56,12 +57,14 @@ def restore_plan(context: RestoreContext) -> Plan[RestoreContext]:
     buckets = tuple(tree.name for tree in in_place if tree.bucket is not None)
     swaps = _swaps(context, folders)
     touched = {name for name in _touched(in_place) if context.has(name)}
+    reserve = reserve_files(context)
     steps: list[Step[RestoreContext]] = [
         CheckRestore(backup=context.manifest.id, trees=tuple(tree.name for tree in in_place), running=running),
         *(StageFolder(tree=tree.name, target=str(tree.path), staged=_staged(context, tree)) for tree in folders),
         *(LayBeside(tree=tree.name, folder=str(beside_folder(context, tree))) for tree in beside),
         *(FillBucket(tree=name) for name in buckets),
         KeepServices(services=running),
+        ReserveSpace(files=reserve),
         *stop_steps(tuple(name for name in running if name in touched)),
         ReplaceFolders(swaps=swaps),
     ]
@@ -70,8 +73,9 @@ def restore_plan(context: RestoreContext) -> Plan[RestoreContext]:
             stores = tuple(sorted({tree.store for tree in in_place} & {"database", "index"}))
             steps += [CheckStores(stores=stores)] if stores else []
         steps += start_steps(tuple(name for name in wave if name in touched), stop_on_undo=True)
+    steps.append(ReleaseSpace(files=reserve))
     steps.append(DropAside(swaps=swaps, buckets=buckets))
-    return Plan("restore", tuple(steps), commit=len(steps) - 2)
+    return Plan("restore", tuple(steps), commit=len(steps) - 3)
 
 
 def restore(

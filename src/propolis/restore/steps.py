@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from propolis import clone
+from propolis.command.reserve import ReleaseSpace, ReserveSpace
 from propolis.command.services import SERVICE_STEPS
 from propolis.errors import IntegrityError
 from propolis.repository import restore_folder
@@ -193,16 +194,18 @@ def _difference(expected: Mapping[str, int], found: Mapping[str, int]) -> str:
     return "; ".join(parts)
 
 
-RESTORE_STEPS = {
-    tag_of(step): step
-    for step in (
-        CheckRestore,
-        StageFolder,
-        LayBeside,
-        FillBucket,
-        ReplaceFolders,
-        CheckStores,
-        DropAside,
-        *SERVICE_STEPS,
-    )
-}
+_STEPS: tuple[type[Step[RestoreContext]], ...] = (
+    CheckRestore,
+    StageFolder,
+    LayBeside,
+    FillBucket,
+    ReplaceFolders,
+    CheckStores,
+    DropAside,
+    ReserveSpace,
+    ReleaseSpace,
+    *SERVICE_STEPS,
+)
+
+RESTORE_STEPS = {tag_of(step): step for step in _STEPS}
+"""Every step that the journal of such a run may name."""

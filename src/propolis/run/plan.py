@@ -77,7 +77,11 @@ def execute(plan: Plan[C], context: C, journal: Journal, observer: Observer, int
         if failures:
             journal.leave_open()
             raise _worst(error, failures) from error
-        journal.end("undone")
+        try:
+            journal.end("undone")
+        except OSError:
+            # No room even for one line: the journal stays open, and recovery finds all undone already.
+            journal.leave_open()
         raise
     journal.end("done")
     return Outcome(tuple(results), tuple(seconds))

@@ -1,0 +1,81 @@
+"""Room held back for services to start in: without it, a disk that fills up meanwhile would keep TheHive down."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from propolis import clone
+from propolis.command.context import Context
+from propolis.errors import PreflightError
+from propolis.run import Step
+from propolis.stack.model import trees
+
+RESERVE_BYTES = 128 * 2**20
+"""Cassandra preallocates two commit log segments of 32 MiB when it starts; the rest is for logs and the index."""
+
+
+class ReserveSpace(Step[Context], frozen=True, kw_only=True, tag="reserve-space"):
+    """Holds some bytes back on each filesystem that services write to; `files` are what holds them.
+
+    It comes right after the promise to bring services back, so its undo frees the bytes right before that promise is
+    kept.
+    """
+
+    files: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return f"hold back {RESERVE_BYTES // 2**20} MiB for services to start in, even if the disk fills up"
+
+    def do(self, context: Context) -> None:
+        """Allocate the files."""
+        for name in self.files:
+            fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                os.posix_fallocate(fd, 0, RESERVE_BYTES)
+            except OSError as error:
+                raise PreflightError(
+                    f"{RESERVE_BYTES // 2**20} MiB can't be held back in {Path(name).parent}: {error.strerror}",
+                    left="No service was touched",
+                    next="Free some space on that filesystem",
+                ) from error
+            finally:
+                os.close(fd)
+
+    def undo(self, context: Context) -> None:
+        """Free them."""
+        release(self.files)
+
+
+class ReleaseSpace(Step[Context], frozen=True, kw_only=True, tag="release-space"):
+    """Gives the bytes back: the services run."""
+
+    files: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return "give the held back space free"
+
+    def do(self, context: Context) -> None:
+        """Free them."""
+        release(self.files)
+
+
+def reserve_files(context: Context) -> tuple[str, ...]:
+    """One file for each filesystem that the stack's folders lie on."""
+    found: dict[int, str] = {}
+    for tree in trees(context.config):
+        if tree.path is not None and tree.path.is_dir():
+            place = clone.place(tree.path, context.run_id)
+            found.setdefault(place.parent.stat().st_dev, f"{place}.reserve")
+    return tuple(found.values())
+
+
+def release(files: Iterable[str]) -> None:
+    """Remove the files; idempotent."""
+    for name in files:
+        Path(name).unlink(missing_ok=True)
