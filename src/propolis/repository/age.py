@@ -38,8 +38,8 @@ class Hasher(Protocol):
         ...
 
 
-class WrongKeyError(RepositoryError):
-    """None of the given keys opens this object."""
+class WrongKeyError(IntegrityError):
+    """None of the keys opens this object. A repository's own keys open all of its objects: it isn't one of them."""
 
 
 def sealed_size(plain: int, recipients: int) -> int:
@@ -151,6 +151,28 @@ def open_pieces(
         counter += 1
         if last:
             return
+
+
+def open_intact(
+    stored: memoryview, size: int, identities: Sequence[Identity], out: memoryview, name: str
+) -> Iterator[tuple[int, int]]:
+    """Decrypt into `out` the chunks of a damaged object that are whole, each to where it belongs.
+
+    `size` is how many bytes the object had when it was stored. Gives the (begin, end) of each in `out`, in order.
+    Raises `IntegrityError` when the object's header is damaged, `WrongKeyError` when no identity fits.
+    """
+    payload, cipher = _read_header(stored, identities, name)
+    for counter, position in enumerate(range(payload, min(size, len(stored)), CHUNK + TAG)):
+        end = min(position + CHUNK + TAG, size)
+        begin, plain = counter * CHUNK, end - position - TAG
+        if end > len(stored) or plain < 0 or begin + plain > len(out):
+            return
+        nonce = counter.to_bytes(11, "big") + (b"\x01" if end == size else b"\x00")
+        try:
+            cipher.decrypt_into(nonce, stored[position:end], None, out[begin : begin + plain])
+        except InvalidTag:
+            continue
+        yield begin, begin + plain
 
 
 def open_bytes(

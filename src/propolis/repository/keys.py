@@ -92,6 +92,20 @@ def read_identities(path: Path) -> list[Identity]:
 
     Raises `RepositoryError` when it can't be read, holds none, or others than its owner may read it.
     """
+    return parse_identities(read_key_file(path), path)
+
+
+def parse_identities(text: str, path: Path) -> list[Identity]:
+    """The identities in the text of the key file `path`; raises `RepositoryError` when it holds none."""
+    lines = [line.strip() for line in text.splitlines()]
+    identities = [Identity(line) for line in lines if line and not line.startswith("#")]
+    if not identities:
+        raise RepositoryError(f"The key file {path} holds no age identity")
+    return identities
+
+
+def read_key_file(path: Path) -> str:
+    """The text of a file with private keys; `RepositoryError` unless it can be read, and by its owner only."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         with os.fdopen(descriptor, encoding="utf-8") as file:
@@ -107,11 +121,7 @@ def read_identities(path: Path) -> list[Identity]:
         raise RepositoryError(
             f"The key file {path} can be read by others (mode {stat.S_IMODE(mode):04o})", next=f"Run chmod 600 {path}"
         )
-    lines = [line.strip() for line in text.splitlines()]
-    identities = [Identity(line) for line in lines if line and not line.startswith("#")]
-    if not identities:
-        raise RepositoryError(f"The key file {path} holds no age identity")
-    return identities
+    return text
 
 
 def write_identity(path: Path, identity: Identity, comment: str = "") -> None:

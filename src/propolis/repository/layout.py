@@ -1,21 +1,16 @@
-"""Names, limits and the two small objects that describe a repository: `config` and the key ring."""
+"""Names, limits, the object `config` that describes a repository, and the repository's own key."""
 
 from __future__ import annotations
 
-import base64
 import datetime
 import re
-import secrets
-from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 import msgspec
 from blake3 import blake3
 
 from propolis.errors import IntegrityError, RepositoryError
-from propolis.repository import age
-from propolis.repository.keys import Identity, Recipient
-from propolis.repository.storage import MissingObjectError, ObjectExistsError, Storage
+from propolis.repository.storage import MissingObjectError, Storage
 
 FORMAT = 1
 SEGMENT_BYTES = 16 << 20
@@ -31,7 +26,6 @@ MANIFEST_LIMIT = 1 << 30
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 _MANIFEST = re.compile(r"manifests/(\d{8}T\d{6}Z)-([0-9a-f]{64})")
-_KEYS = re.compile(r"keys/(\d{6})-([0-9a-f]{64})")
 
 
 class RepositoryInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
@@ -42,33 +36,6 @@ class RepositoryInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     created: str
     segment_bytes: int
     gather_bytes: int
-
-
-class KeyRing(msgspec.Struct, frozen=True):
-    """The object `keys/<sequence>-<hash>`; the one with the highest sequence counts."""
-
-    format: int
-    repository: str
-    config: str
-    """Hash of the object `config`."""
-    sequence: int
-    created: str
-    recovery: list[str]
-    """age recipients whose identities open everything."""
-    host: list[str]
-    """age recipients whose identities open manifests and indexes."""
-    packs_readable_by_host: bool
-    secret: str
-    """The repository's 32-byte key, encrypted to all of them, base64."""
-    mac: str
-
-    def pack_recipients(self) -> list[Recipient]:
-        """To whom packs are encrypted."""
-        return [Recipient(text) for text in self.recovery + (self.host if self.packs_readable_by_host else [])]
-
-    def recipients(self) -> list[Recipient]:
-        """To whom manifests, indexes and the key are encrypted."""
-        return [Recipient(text) for text in self.recovery + self.host]
 
 
 class RepositoryKey:
@@ -131,60 +98,6 @@ def check_name(name: str, stored: memoryview) -> None:
         )
 
 
-def create(
-    storage: Storage,
-    recovery: Sequence[Recipient],
-    host: Sequence[Recipient],
-    *,
-    packs_readable_by_host: bool,
-    segment_bytes: int,
-) -> None:
-    """Write `config` and the first key ring of a new repository."""
-    if not recovery:
-        raise RepositoryError("A repository needs a recovery recipient", next="Make a recovery key first")
-    storage.prepare()
-    try:
-        storage.get(CONFIG, SMALL_LIMIT)  # unlike a question for its size, this tells why it can't be had
-    except MissingObjectError:
-        pass
-    else:
-        raise RepositoryError(f"There is a repository at {storage.place} already", left="It was not touched")
-    if next(iter(storage.list("manifests")), None) or next(iter(storage.list("keys")), None):
-        raise RepositoryError(
-            f"{storage.place} holds parts of a repository without its config object", left="It was not touched"
-        )
-    now = utc_text(utc_now())
-    info = RepositoryInfo(FORMAT, secrets.token_hex(16), now, segment_bytes, segment_bytes // 2)
-    config = msgspec.json.encode(info)
-    ring = KeyRing(
-        FORMAT,
-        info.id,
-        hash_name(config),
-        1,
-        now,
-        [str(recipient) for recipient in recovery],
-        [str(recipient) for recipient in host],
-        packs_readable_by_host,
-        "",
-        "",
-    )
-    add_key_ring(storage, ring, RepositoryKey(secrets.token_bytes(32)))
-    try:
-        storage.put(CONFIG, config, create=True)
-    except ObjectExistsError:
-        raise RepositoryError(
-            f"Another program made a repository at {storage.place} meanwhile", next="Open that one"
-        ) from None
-
-
-def add_key_ring(storage: Storage, ring: KeyRing, key: RepositoryKey) -> None:
-    """Store a key ring, its secret and proof filled in; from now on writers encrypt to its recipients."""
-    secret = base64.b64encode(age.seal_bytes(key.raw, ring.recipients())).decode()
-    ring = msgspec.structs.replace(ring, secret=secret)
-    data = msgspec.json.encode(msgspec.structs.replace(ring, mac=_ring_mac(ring, key)))
-    storage.put(f"keys/{ring.sequence:06d}-{hash_name(data)}", data, create=True)
-
-
 def read_info(storage: Storage) -> tuple[RepositoryInfo, str]:
     """The object `config` and its hash; raises `RepositoryError` when there is no repository or a newer one."""
     try:
@@ -204,49 +117,8 @@ def read_info(storage: Storage) -> tuple[RepositoryInfo, str]:
                 next="Use a newer Propolis",
             )
         info = msgspec.json.decode(data, type=RepositoryInfo)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise IntegrityError(f"The object config of the repository at {storage.place} is damaged: {error}") from None
     if not (0 < info.segment_bytes <= MAX_SEGMENT_BYTES and 0 < info.gather_bytes <= MAX_SEGMENT_BYTES):
         raise IntegrityError(f"The object config of the repository at {storage.place} asks for absurd sizes")
     return info, hash_name(data)
-
-
-def read_key_ring(storage: Storage, info: RepositoryInfo, config: str) -> KeyRing:
-    """The newest key ring; `config` is the hash that the object `config` has."""
-    names = sorted(stored.name for stored in storage.list("keys") if _KEYS.fullmatch(stored.name))
-    if not names:
-        raise MissingObjectError(f"The repository at {storage.place} has no key ring: keys/ is empty")
-    data = storage.get(names[-1], SMALL_LIMIT)
-    check_name(names[-1], data)
-    try:
-        ring = msgspec.json.decode(data, type=KeyRing)
-    except msgspec.MsgspecError as error:
-        raise IntegrityError(f"{names[-1]} is damaged: {error}") from None
-    if ring.repository != info.id or f"keys/{ring.sequence:06d}-" != names[-1][:12]:
-        raise IntegrityError(f"{names[-1]} belongs to another repository")
-    if config != ring.config:
-        raise IntegrityError(f"The object config of the repository at {storage.place} is damaged")
-    return ring
-
-
-def unlock(ring: KeyRing, identities: Sequence[Identity], place: str) -> RepositoryKey:
-    """The repository's key; raises `RepositoryError` naming the keys that would open it."""
-    try:
-        raw = age.open_bytes(base64.b64decode(ring.secret), identities, "the key ring", 1 << 12)
-    except age.WrongKeyError:
-        given = ", ".join(str(identity.recipient) for identity in identities) or "none"
-        raise RepositoryError(
-            f"The given key ({given}) doesn't open the repository at {place}",
-            next=f"Use the recovery key of {' or '.join(ring.recovery)}"
-            + (f", or the host key of {' or '.join(ring.host)}" if ring.host else ""),
-        ) from None
-    except ValueError:
-        raise IntegrityError(f"The key ring of {place} is damaged") from None
-    key = RepositoryKey(raw)
-    if len(raw) != 32 or ring.mac != _ring_mac(ring, key):
-        raise IntegrityError(f"The key ring of {place} was not written by a holder of the repository's key")
-    return key
-
-
-def _ring_mac(ring: KeyRing, key: RepositoryKey) -> str:
-    return key.mac(b"keys\n", msgspec.json.encode(msgspec.structs.replace(ring, mac="")))

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from propolis.errors import IntegrityError, RepositoryError
-from propolis.repository import age, layout
+from propolis.repository import keyring, layout
 from propolis.repository.index import SegmentTable, index_lines
-from propolis.repository.keys import Identity, Recipient
+from propolis.repository.keyring import KeyHolder
+from propolis.repository.keys import Identity
 from propolis.repository.layout import INDEX_LIMIT, MANIFEST_LIMIT, RepositoryKey, check_name, parse_manifest_name
 from propolis.repository.limits import NO_LIMITS, Limits
 from propolis.repository.locks import Lease, LeaseKind
 from propolis.repository.manifest import Manifest, parse_header
 from propolis.repository.model import BackupId, BackupSummary, Finding, Observer
+from propolis.repository.recipients import AnyKey, AnyRecipient
 from propolis.repository.storage import Location, Storage, Stored
 from propolis.repository.text import read_header
 from propolis.repository.writer import Writer
@@ -25,18 +27,22 @@ _BEGINNING = 192 << 10
 class Repository:
     """An open repository. Safe to use from several threads."""
 
-    def __init__(self, storage: Storage, identities: Sequence[Identity]) -> None:
+    def __init__(self, storage: Storage, keys: Sequence[AnyKey]) -> None:
         self.storage = storage
-        self.identities = list(identities)
+        self.keys = list(keys)
         self.info, config = layout.read_info(storage)
-        self.ring = layout.read_key_ring(storage, self.info, config)
-        self._key = layout.unlock(self.ring, identities, storage.place) if identities else None
+        self.ring = keyring.read_key_ring(storage, self.info, config)
+        self.unlocked = keyring.unlock(self.ring, keys, storage.place) if keys else None
+        self.identities: list[Identity] = []
+        """Open the repository's objects: all that the keys given open."""
+        if self.unlocked is not None:
+            self.identities = self.unlocked.records + self.unlocked.data
 
     @classmethod
     def init(
         cls,
         location: Location,
-        recovery: Sequence[Recipient],
+        recovery: Sequence[KeyHolder | AnyRecipient],
         host: Identity | None = None,
         *,
         packs_readable_by_host: bool = False,
@@ -44,48 +50,53 @@ class Repository:
     ) -> Repository:
         """Make a repository and open it with the host's identity.
 
-        Everything in it is encrypted to the recovery recipients; manifests and indexes to the host's key too.
+        The recovery keys open everything in it; the host's key opens manifests and indexes. Keys without a name are
+        called recovery, recovery-2, …
         `segment_bytes` is the size at which files are cut; it can't be changed later.
         Raises `RepositoryError` when there is one already or the place can't be used.
         """
         storage = location.storage()
         hosts = [host.recipient] if host else []
-        layout.create(
+        keyring.create(
             storage, recovery, hosts, packs_readable_by_host=packs_readable_by_host, segment_bytes=segment_bytes
         )
         return cls(storage, [host] if host else [])
 
     @classmethod
-    def open(cls, location: Location, identities: Sequence[Identity]) -> Repository:
-        """Open a repository with host or recovery identities.
+    def open(cls, location: Location, keys: Sequence[AnyKey]) -> Repository:
+        """Open a repository with keys of the host or for recovery.
 
         Without any, only what needs no key can be done. Raises `RepositoryError`: unreachable, no repository,
         newer format, keys that don't fit; `IntegrityError` when its describing objects are damaged.
         """
-        return cls(location.storage(), identities)
+        return cls(location.storage(), keys)
 
     @property
     def key(self) -> RepositoryKey:
-        """The repository's own key; `RepositoryError` when it was opened without an identity."""
-        if self._key is None:
+        """The repository's own key; `RepositoryError` when it was opened without a key."""
+        if self.unlocked is None:
             raise RepositoryError(
                 f"The repository {self.storage.place} was opened without a key",
-                next=f"Give the host's key or the recovery key of {' or '.join(self.ring.recovery)}",
+                next=f"Give the host's key or the recovery key {self.ring.recovery_text()}",
             )
-        return self._key
+        return self.unlocked.key
+
+    @property
+    def has_key(self) -> bool:
+        """Whether it was opened with an identity: manifests and indexes can be read."""
+        return self.unlocked is not None
 
     @property
     def reads_packs(self) -> bool:
-        """Whether one of the identities opens packs, that is, can restore."""
-        recipients = self.ring.pack_recipients()
-        return any(identity.recipient in recipients for identity in self.identities)
+        """Whether one of the keys opens packs, that is, can restore."""
+        return self.unlocked is not None and bool(self.unlocked.data)
 
     def require_pack_key(self) -> None:
         """Raise `RepositoryError` naming the key that is needed when packs can't be opened."""
         if not self.reads_packs:
             raise RepositoryError(
                 f"The key given can't read the data in {self.storage.place}",
-                next=f"Give the recovery key: the identity of {' or '.join(self.ring.recovery)}",
+                next=f"Give the recovery key {self.ring.recovery_text()}",
             )
 
     def lease(self, kind: LeaseKind) -> Lease:
@@ -205,17 +216,13 @@ class Repository:
         parsed = parse_manifest_name(stored.name)
         if parsed is None:
             raise IntegrityError(f"{stored.name} is no manifest's name")
+        _ = self.key  # says so when there is none
         beginning = self.storage.head(stored.name, _BEGINNING)
         whole = len(beginning) >= stored.size
-        try:
-            line = read_header(beginning, self.identities, stored.name, whole=whole)
-            if line is None:
-                rest = self.storage.get(stored.name, MANIFEST_LIMIT)
-                line = read_header(rest, self.identities, stored.name, whole=True)
-        except age.WrongKeyError as error:
-            raise RepositoryError(
-                str(error), next=f"Give the host's key or the recovery key of {' or '.join(self.ring.recovery)}"
-            ) from None
+        line = read_header(beginning, self.identities, stored.name, whole=whole)
+        if line is None:
+            rest = self.storage.get(stored.name, MANIFEST_LIMIT)
+            line = read_header(rest, self.identities, stored.name, whole=True)
         header = parse_header(line or b"", stored.name)
         return BackupSummary(BackupId(f"{parsed[0]}-{parsed[1][:8]}"), header, stored.size)
 

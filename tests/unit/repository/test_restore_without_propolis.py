@@ -15,7 +15,7 @@ from unit.repository.repository_tools import TREE, fill, snapshot
 PAGE = Path(__file__).parents[3] / "docs" / "restore-without-propolis.md"
 TOOLS = [
     *("age", "zstd", "awk", "sh", "mktemp", "rm", "mv", "head", "sed", "basename", "dirname", "mkdir", "sort", "dd"),
-    *("tac", "stat", "id", "chown", "chmod", "touch", "ln", "wc", "cat"),
+    *("tac", "stat", "id", "chown", "chmod", "touch", "ln", "wc", "cat", "base64"),
 ]
 
 
