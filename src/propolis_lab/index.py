@@ -17,8 +17,11 @@ VERSIONS: dict[IndexKind, tuple[str, ...]] = {
 }
 """The first of each is the default, on which the stand-in runs."""
 
-# Their paths are relative to the distribution, which is read-only; the collector is set below.
-_UNWANTED = ("Xlog:gc", "Xloggc", "HeapDumpPath", "ErrorFile", "UseG1GC", "UseConcMarkSweepGC", "G1", "CMS")
+_UNWANTED = (
+    *("Xlog:gc", "Xloggc", "HeapDumpPath", "ErrorFile"),  # paths relative to the distribution, which is read-only
+    *("UseG1GC", "UseConcMarkSweepGC", "G1", "CMS"),  # the collector is set below
+    "jdk.incubator.vector",  # only makes vector search faster, and not every Java has it
+)
 
 
 def fetch(kind: IndexKind, version: str | None = None) -> Distribution:
