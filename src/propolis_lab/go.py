@@ -29,6 +29,11 @@ class GoProgram:
     go: tuple[int, int]
     """Oldest Go that builds it."""
 
+    @property
+    def binary(self) -> str:
+        """What Go names the built file: the last part of the package's path."""
+        return self.package.rpartition("/")[2]
+
 
 MINIO = GoProgram(
     "minio",
@@ -44,6 +49,13 @@ VERSITYGW = GoProgram(
     "71fb39c40c74ecc4ecb67f9c74cecd2258f9639e66b8e4505f6fbd71109f7899",
     (1, 25),
 )
+TOXIPROXY = GoProgram(
+    "toxiproxy",
+    "github.com/Shopify/toxiproxy/v2/cmd/server",
+    "v2.12.0",
+    "e9e6de00cf9f2b61c8f77583052de634c9f4a71da9d7a3bc920b139045ba524b",
+    (1, 23),
+)
 
 
 def build(program: GoProgram) -> Path:
@@ -52,7 +64,7 @@ def build(program: GoProgram) -> Path:
     with artefacts.being_made(target) as part:
         if part is not None:
             _build(program, part)
-    return target / program.name
+    return target / program.binary
 
 
 def _build(program: GoProgram, folder: Path) -> None:
@@ -62,7 +74,7 @@ def _build(program: GoProgram, folder: Path) -> None:
         f"Building {program.name}",
         {"GOBIN": str(folder), "GOTOOLCHAIN": "local"},
     )
-    found = _sources(go, folder / program.name)
+    found = _sources(go, folder / program.binary)
     if found != program.sources:
         raise LabError(
             f"{program.name} was built from other sources than the pinned ones: {found}", left="It was not kept"

@@ -97,13 +97,18 @@ def open_bucket(
 
 
 def _authorities(ca: Path) -> bytes:
+    from cryptography.x509 import load_pem_x509_certificates
+
     try:
         pem = ca.read_bytes()
     except OSError as error:
         raise ConfigError(f"The authority's file {ca} can't be read: {error.strerror}", next="Correct ca") from None
-    if b"-----BEGIN CERTIFICATE-----" not in pem:
-        raise ConfigError(f"{ca} holds no PEM certificate", next="Name the authority's certificate as ca")
-    return pem
+    try:
+        if load_pem_x509_certificates(pem):
+            return pem
+    except ValueError:
+        pass
+    raise ConfigError(f"{ca} holds no PEM certificate", next="Name the authority's certificate as ca")
 
 
 class S3Storage:

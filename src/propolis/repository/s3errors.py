@@ -2,7 +2,8 @@
 
 The client (obstore) tells a server's answer as `status code: 403 Forbidden: <Error><Code>…`, and after
 `Debug source:` how a connection failed. Bucket and object names stand in the text too, so only these forms are
-looked at, never the text as a whole. Codes are those of the S3 API's list of error responses, and MinIO's.
+looked at, never the text as a whole. Codes are those of the S3 API's list of error responses, and MinIO's and
+versitygw's own.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _REASONS = {
     "InvalidBucketName": _BUCKET,
     "InvalidAccessKeyId": _KEYS,
     "SignatureDoesNotMatch": _KEYS,
+    "XAdminUserNotFound": _KEYS,
     "InvalidTokenId": _KEYS,
     "InvalidToken": _KEYS,
     "ExpiredToken": _KEYS,
@@ -111,7 +113,7 @@ def told(error: Exception) -> Told:
     """Read a client's error."""
     text, _, details = str(error).partition("\n\nDebug source:")
     status = re.search(r" status code: (\d{3})\b[^:]*:?(.*)", text, re.DOTALL)
-    code = re.search(r"<Code>(\w+)</Code>", text)
+    code = re.search(r"<Code>(\w+)</Code>", text) or re.search(r" \(code: (\w+)\)", text)
     message = re.search(r"<Message>(.*?)</Message>", text, re.DOTALL)
     shown = text
     if message:
@@ -127,9 +129,10 @@ def told(error: Exception) -> Told:
 
 
 def is_missing(error: Exception) -> bool:
-    """Whether the object isn't there, in a bucket that is."""
-    missing = isinstance(error, exceptions.NotFoundError | FileNotFoundError)
-    return missing and told(error).code != "NoSuchBucket"
+    """Whether the object isn't there, in a bucket that is; HEAD tells no more than that something isn't."""
+    if not isinstance(error, exceptions.NotFoundError | FileNotFoundError):
+        return False
+    return told(error).code in ("", "NoSuchKey", "NoSuchVersion")
 
 
 def explain(error: Exception, what: str, failed: str) -> RepositoryError:

@@ -301,7 +301,11 @@ def test_storage_that_has_gone_is_an_error_and_not_an_empty_repository(location:
 def test_a_large_object_of_a_bucket_is_restored_in_parts(servers: Any, kind: str, tmp_path: Path) -> None:
     server = servers(kind)
     place = in_bucket(server, kind)
-    settings = {"endpoint": place.endpoint, "access_key": place.access_key, "secret_key": place.secret_key}
+    settings: dict[str, Any] = {
+        "endpoint": place.endpoint,
+        "access_key": place.access_key,
+        "secret_key": place.secret_key,
+    }
     bucket = place.url.removeprefix("s3://").partition("/")[0]
     stack, target = S3Bucket.open(bucket, "hive", **settings), S3Bucket.open(bucket, "back", **settings)
     large = os.urandom((40 << 20) + 3)
