@@ -27,7 +27,12 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless s
 PlanOnly = Annotated[bool, typer.Option("--plan", help="Print the steps and touch nothing")]
 IdentityFile = Annotated[
     Path | None,
-    typer.Option("--identity", "-i", help="File with the recovery key (an age identity)", metavar="FILE"),
+    typer.Option(
+        "--identity",
+        "-i",
+        help="File with the recovery key: an age identity or an SSH key; - asks for a passphrase",
+        metavar="FILE",
+    ),
 ]
 BackupArgument = Annotated[str, typer.Argument(help="A backup's ID, the beginning of one, or `latest`", metavar="ID")]
 

@@ -7,12 +7,16 @@ from typing import Annotated
 
 import typer
 
+from propolis.cli import keys
 from propolis.cli.options import DEFAULT_CONFIG, ConfigFile, config_of
 from propolis.errors import UsageError
 from propolis.report import console
-from propolis.repository import Identity, Location, Recipient, Repository, read_identities, write_identity
+from propolis.report.keys import show_private_key
+from propolis.repository import Identity, Location, Repository, write_identity
+from propolis.repository.recipients import parse_recipient
 
 app = typer.Typer(name="repository", help="Make and look after the repository.", no_args_is_help=True)
+app.add_typer(keys.app)
 
 
 @app.callback()
@@ -26,9 +30,15 @@ def init(
         Path | None,
         typer.Option("--recovery-key", help="Make a recovery key and write it to this new file", metavar="FILE"),
     ] = None,
+    on_paper: Annotated[
+        bool,
+        typer.Option("--print", help="Show a new recovery key once, with a QR code, for paper; alone: keep no file"),
+    ] = False,
     recipient: Annotated[
         list[str] | None,
-        typer.Option("--recipient", help="Or: the public part (age1…) of a key you have; may be repeated"),
+        typer.Option(
+            "--recipient", help="Or: the public part of a key you have (age1…, ssh-ed25519 …); may be repeated"
+        ),
     ] = None,
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
@@ -36,41 +46,37 @@ def init(
 
     Only the recovery key can read backed up data, and it isn't kept on this host: without it nothing can be restored.
     """
-    if (recovery_key is None) == (not recipient):
+    if (recovery_key is not None or on_paper) == bool(recipient):
         raise UsageError(
-            "Give --recovery-key FILE to make a new key, or --recipient to use keys you have",
+            "Give --recovery-key FILE or --print to make a new key, or --recipient to use keys you have",
             left="Nothing was made",
         )
     settings = config_of(config)
-    host = _host_identity(settings.repository.host_key)
+    host = keys.host_identity(settings.repository.host_key)
     out = console.console()
-    if recovery_key is not None:
+    if not recipient:
         identity = Identity.generate()
-        # First the key, on disk: a repository whose only key is lost would swallow backups for ever.
-        write_identity(recovery_key, identity)
+        # First the key, on disk or paper: a repository whose only key is lost would swallow backups for ever.
+        if recovery_key is not None:
+            write_identity(recovery_key, identity)
         try:
+            if on_paper:
+                show_private_key(identity)
             Repository.init(Location.from_config(settings.repository), [identity.recipient], host)
         except BaseException:
-            recovery_key.unlink()
+            if on_paper:
+                out.print("[bold]The key above opens nothing: destroy what you printed of it.[/]")
+            if recovery_key is not None:
+                recovery_key.unlink()
             raise
         out.print(f"Made the repository {settings.repository.url}.")
-        out.print(
-            f"[bold]The recovery key is in {recovery_key}.[/] Move it off this host, print it, keep two copies:"
-        )
-        out.print("without it nothing can be restored; whoever has it can read every backup.")
-        out.print(f"Its public part: {identity.recipient}")
+        if recovery_key is not None:
+            out.print(
+                f"[bold]The recovery key is in {recovery_key}.[/] Move it off this host, print it, keep two copies:"
+            )
+            out.print("without it nothing can be restored; whoever has it can read every backup.")
+            out.print(f"Its public part: {identity.recipient}")
     else:
-        recipients = [Recipient(text) for text in recipient or []]
+        recipients = [parse_recipient(text) for text in recipient]
         Repository.init(Location.from_config(settings.repository), recipients, host)
         out.print(f"Made the repository {settings.repository.url}.")
-
-
-def _host_identity(path: Path) -> Identity:
-    """This host's key: reads manifests, so that backups can be incremental, but no data."""
-    if path.exists():
-        (identity,) = read_identities(path)
-        return identity
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    identity = Identity.generate()
-    write_identity(path, identity)
-    return identity

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from propolis.config import secrets
 from propolis.config.schema import Config, S3Files
-from propolis.repository import Identity, Location, Repository, S3Bucket, read_identities
+from propolis.repository import Location, Repository, S3Bucket, read_identities
+from propolis.repository.recipients import AnyKey, read_keys
 
 
 def open_repository(config: Config, identity_file: Path | None = None) -> Repository:
@@ -14,12 +15,20 @@ def open_repository(config: Config, identity_file: Path | None = None) -> Reposi
 
     Raises RepositoryError.
     """
-    identities: list[Identity] = []
+    return Repository.open(Location.from_config(config.repository), keys_of(config, identity_file))
+
+
+def keys_of(config: Config, identity_file: Path | None = None) -> list[AnyKey]:
+    """The host's own key where there is one, and the recovery key where one is given.
+
+    Raises RepositoryError when a key file can't be used.
+    """
+    identities: list[AnyKey] = []
     if config.repository.host_key.exists():
         identities += read_identities(config.repository.host_key)
     if identity_file is not None:
-        identities += read_identities(identity_file)
-    return Repository.open(Location.from_config(config.repository), identities)
+        identities += read_keys(identity_file)
+    return identities
 
 
 def open_bucket(bucket: S3Files) -> S3Bucket:
