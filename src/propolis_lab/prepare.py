@@ -28,6 +28,6 @@ def prepare(everything: bool = False, say: Callable[[str], None] = lambda _: Non
             java.find_or_fetch(index.fetch(kind, exact).java_majors)
     say("Stand-in …")
     standin.build(artefacts.cache(), java.find().home)
-    for program in (go.MINIO, go.VERSITYGW) if everything else ():
+    for program in (go.MINIO, go.VERSITYGW, go.TOXIPROXY) if everything else ():
         say(f"{program.name} {program.version} …")
         go.build(program)

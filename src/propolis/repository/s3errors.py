@@ -105,8 +105,9 @@ class Told:
     def passing(self) -> bool:
         """Whether the same request may well succeed a moment later."""
         if self.status is None:
-            return not re.search(r"\bInvalidCertificate\b|\bInvalidMessage\b", self.details)
-        return self.status in (408, 409, 429) or self.status >= 500
+            broken = re.search(r"\bHttpError\b", self.details)
+            return bool(broken) and not re.search(r"\bInvalidCertificate\b|\bInvalidMessage\b", self.details)
+        return self.status in (408, 409, 429) or 500 <= self.status <= 504
 
 
 def told(error: Exception) -> Told:

@@ -28,31 +28,39 @@ VERSIONED = (
 )
 
 
-def signed(server: S3Server, method: str, path: str, query: str, body: bytes) -> http.Answer:
-    """One request signed as S3 asks for (signature version 4); for what the client under test doesn't offer."""
+def signed(server: S3Server, method: str, path: str, query: str, body: bytes, **headers: str) -> http.Answer:
+    """One request signed as S3 asks for (signature version 4); for what the client under test doesn't offer.
+
+    `headers` begin with x-amz-, here with underscores.
+    """
     now = datetime.datetime.now(datetime.UTC)
     stamp, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
     host = urllib.parse.urlsplit(server.endpoint).netloc
     digest = hashlib.sha256(body).hexdigest()
-    canonical = (
-        f"{method}\n{path}\n{query}\nhost:{host}\nx-amz-content-sha256:{digest}\nx-amz-date:{stamp}\n\n"
-        f"host;x-amz-content-sha256;x-amz-date\n{digest}"
-    )
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    sent |= {"host": host, "x-amz-content-sha256": digest, "x-amz-date": stamp}
+    lines = "".join(f"{name}:{sent[name]}\n" for name in sorted(sent))
+    names = ";".join(sorted(sent))
+    canonical = f"{method}\n{path}\n{query}\n{lines}\n{names}\n{digest}"
     scope = f"{day}/{server.region}/s3/aws4_request"
     text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
     key = f"AWS4{server.keys.secret}".encode()
     for part in (day, server.region, "s3", "aws4_request", text):
         key = hmac.digest(key, part.encode(), "sha256")
     authorization = (
-        f"AWS4-HMAC-SHA256 Credential={server.keys.access}/{scope}, "
-        f"SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature={key.hex()}"
+        f"AWS4-HMAC-SHA256 Credential={server.keys.access}/{scope}, SignedHeaders={names}, Signature={key.hex()}"
     )
-    headers = {"x-amz-content-sha256": digest, "x-amz-date": stamp, "Authorization": authorization}
-    return http.request(method, f"{server.endpoint}{path}?{query}", body=body, headers=headers, timeout=30)
+    del sent["host"]
+    sent["Authorization"] = authorization
+    return http.request(method, f"{server.endpoint}{path}?{query}", body=body, headers=sent, timeout=30)
 
 
-def make_bucket(server: S3Server, bucket: str, *, versioned: bool = False) -> None:
-    """A new bucket that keeps former versions of its objects, or not."""
+def make_bucket(server: S3Server, bucket: str, *, versioned: bool = False, lockable: bool = False) -> None:
+    """A new bucket that keeps former versions of its objects, or not, or whose objects can be locked."""
+    if lockable:
+        answer = signed(server, "PUT", f"/{bucket}", "", b"", x_amz_bucket_object_lock_enabled="true")
+        assert answer.status == 200, answer.text
+        return
     server.make_bucket(bucket)
     if versioned:
         answer = signed(server, "PUT", f"/{bucket}", "versioning=", VERSIONED)

@@ -1,4 +1,4 @@
-"""Every storage keeps the same promises: a folder, MinIO and versitygw, with versioned buckets too."""
+"""Every storage keeps the same promises: a folder, MinIO and versitygw, with versioned and lockable buckets too."""
 
 import contextlib
 import os
@@ -32,7 +32,7 @@ from unit.repository.repository_tools import TREE, fill, snapshot
 LARGEST = 17 << 20
 """As large as a pack gets: 16 MiB that didn't shrink, and what encryption adds."""
 LOCK = "locks/shared-20261123T224500Z-00000000000000000000000000000000"
-KINDS = ["folder", "minio", "minio-versioned", "versitygw", "versitygw-versioned"]
+KINDS = ["folder", *(s3 + kind for s3 in ("minio", "versitygw") for kind in ("", "-versioned", "-lockable"))]
 OF_BUCKETS = KINDS[1:]
 
 MakeLocation = Callable[[], Location]
@@ -55,7 +55,7 @@ def servers() -> Iterator[Callable[[str], S3Server]]:
 
 def in_bucket(server: S3Server, kind: str) -> Location:
     bucket = f"test-{uuid4().hex[:12]}"
-    s3_lab.make_bucket(server, bucket, versioned=kind.endswith("versioned"))
+    s3_lab.make_bucket(server, bucket, versioned=kind.endswith("versioned"), lockable=kind.endswith("lockable"))
     return Location(
         f"s3://{bucket}/some/prefix", server.endpoint, server.region, server.keys.access, server.keys.secret
     )

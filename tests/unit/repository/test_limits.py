@@ -162,3 +162,23 @@ def test_a_thread_that_may_not_rank_itself_goes_on() -> None:
         preexec_fn=lambda: os.nice(19),
     )
     assert done.stdout == "on\n"
+
+
+def test_the_command_refuses_what_is_no_rate(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "propolis",
+            "backup",
+            "--limit-upload",
+            "fast",
+            "--config",
+            str(tmp_path / "none.yaml"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "'fast' is no rate" in done.stderr
