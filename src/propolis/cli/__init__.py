@@ -9,7 +9,7 @@ import typer
 import typer.exceptions
 
 from propolis import __version__
-from propolis.cli import backups, repositories, retention, runs, setup
+from propolis.cli import backups, care, repositories, retention, runs, setup
 from propolis.cli.options import DEBUG
 from propolis.errors import PropolisError, UsageError
 from propolis.report.console import show_error
@@ -32,6 +32,7 @@ app = typer.Typer(
 for family in (setup, backups, runs, retention):
     family.register(app)
 retention.register_repository(repositories.app)
+care.register(repositories.app)
 app.add_typer(repositories.app)
 
 

@@ -24,6 +24,8 @@ Codec = Literal["zstd", "plain"]
 _TAIL = struct.Struct(">III")
 _ID = 32
 _RECORD = _ID + _TAIL.size
+_FEW = 4096
+"""Up to so many segments are found by the first byte of their ID, more by the first two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,8 @@ class SegmentTable:
         self._numbers: dict[str, int] = {}
         self._records: list[bytes] = []
         self._table = b""
-        self._starts = array.array("I", bytes(4 * 65537))
+        self._starts = array.array("I", bytes(4 * 257))
+        self._shift = 8
         self._claimed: set[bytes] = set()
         self._lock = threading.Lock()
 
@@ -98,14 +101,15 @@ class SegmentTable:
         self._records.sort()
         self._table = b"".join(self._records)
         self._records.clear()
-        starts = array.array("I", bytes(4 * 65537))
+        shift = self._shift = 0 if len(self) > _FEW else 8
+        starts = array.array("I", bytes(4 * ((1 << (16 - shift)) + 1)))
         for start in range(0, len(self._table), _RECORD):
-            starts[(self._table[start] << 8 | self._table[start + 1]) + 1] += 1
+            starts[((self._table[start] << 8 | self._table[start + 1]) >> shift) + 1] += 1
         self._starts = array.array("I", itertools.accumulate(starts))
 
     def find(self, segment: bytes) -> Place | None:
         """Where a segment is; None when the repository has no such segment."""
-        bucket = segment[0] << 8 | segment[1]
+        bucket = (segment[0] << 8 | segment[1]) >> self._shift
         start = self._starts[bucket] * _RECORD
         found = self._table.find(segment, start, self._starts[bucket + 1] * _RECORD)
         if found < 0 or (found - start) % _RECORD:
@@ -114,7 +118,7 @@ class SegmentTable:
 
     def copies(self, segment: bytes) -> list[tuple[int, Place]]:
         """Everywhere a segment is: position among the `records`, and place."""
-        bucket = segment[0] << 8 | segment[1]
+        bucket = (segment[0] << 8 | segment[1]) >> self._shift
         start = self._starts[bucket] * _RECORD
         found = self._table.find(segment, start, self._starts[bucket + 1] * _RECORD)
         if found < 0 or (found - start) % _RECORD:

@@ -61,7 +61,7 @@ def parse_header(line: bytes, name: str) -> Header:
     """A manifest's first line; its time has to be the one in the manifest's name."""
     try:
         header = msgspec.json.decode(line, type=Header)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise IntegrityError(f"{name} is damaged: its header can't be understood ({error})") from None
     if header.format != FORMAT:
         raise IntegrityError(f"{name} has format {header.format}, which this Propolis doesn't know")

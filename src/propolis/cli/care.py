@@ -1,0 +1,148 @@
+"""`repository check` and `repository repair`."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from propolis.cli.options import (
+    DEFAULT_CONFIG,
+    AsJson,
+    ConfigFile,
+    IdentityFile,
+    PlanOnly,
+    Quiet,
+    config_of,
+    observer,
+)
+from propolis.command.stores import keys_of, open_bucket, open_repository
+from propolis.config.schema import Config
+from propolis.errors import BusyError, IncompleteError, IntegrityError, RepositoryError
+from propolis.report import care
+from propolis.report.json import print_json
+from propolis.repository import Location, ObjectSource, Observer, Stats
+from propolis.repository.check import ReadData, check
+from propolis.repository.locks import Lease
+from propolis.repository.repair import repair
+from propolis.repository.salvage import Sources
+from propolis.run import Observer as RunObserver
+from propolis.stack.model import trees
+
+
+def register(app: typer.Typer) -> None:
+    """Add this family's commands."""
+    app.command("check")(check_repository)
+    app.command("repair")(repair_repository)
+
+
+def check_repository(
+    read_data: Annotated[
+        str,
+        typer.Option(
+            "--read-data",
+            help="Also read packs: `all`, a share by chance (10%), or one of several fixed parts (2/7)",
+            metavar="AMOUNT",
+        ),
+    ] = "",
+    identity: IdentityFile = None,
+    config: ConfigFile = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check every object of the repository, and say which backups and files each finding hits."""
+    amount = ReadData.parse(read_data) if read_data else None
+    settings = config_of(config)
+    run_observer = observer(quiet=quiet, as_json=as_json)
+    storage, keys = Location.from_config(settings.repository).storage(), keys_of(settings, identity)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(Lease(storage, "shared"))
+        except BusyError:
+            raise
+        except RepositoryError as error:
+            # A repository that can only be read can be checked too; at worst a prune meanwhile causes findings.
+            run_observer.note(f"Checking without a lease: {error.what}")
+        result = check(storage, keys, read_data=amount, observer=_told(run_observer))
+    if as_json:
+        print_json(result)
+    elif not quiet or not result.ok:
+        care.show_check(result)
+    if not result.ok:
+        raise IntegrityError(
+            f"The repository {result.place} has {len(result.findings)} findings: "
+            f"{result.findings[0].object}: {result.findings[0].what}",
+            left="The repository was left as it is",
+            next="Run propolis repository repair --plan, and take a new backup",
+        )
+
+
+def repair_repository(
+    from_stack: Annotated[
+        bool,
+        typer.Option(
+            "--from-stack/--not-from-stack", help="Look for lost pieces in the stack's own files; they are only read"
+        ),
+    ] = True,
+    read_data: Annotated[
+        str,
+        typer.Option(
+            "--read-data",
+            help="Which packs to read to find damage: `all`, 10%, 2/7, or `none`: only missing and cut ones",
+            metavar="AMOUNT",
+        ),
+    ] = "all",
+    plan: PlanOnly = False,
+    identity: IdentityFile = None,
+    config: ConfigFile = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find lost pieces again, put damaged objects aside, and say what stays lost. Nothing is deleted.
+
+    Pieces come from the stack's own files, and with the recovery key also from damaged packs and from packs whose
+    index was lost. Damaged objects are kept below quarantine/. It can be killed at any time and started again.
+    """
+    amount = None if read_data == "none" else ReadData.parse(read_data)
+    settings = config_of(config)
+    sources = sources_of(settings) if from_stack else {}
+    repository = open_repository(settings, identity)
+    with repository.lease("shared" if plan else "exclusive") as lease:
+        result = repair(
+            repository,
+            sources,
+            plan=plan,
+            read_data=amount,
+            observer=_told(observer(quiet=quiet, as_json=as_json)),
+            lease=lease,
+        )
+    if as_json:
+        print_json(result)
+    elif not quiet or not result.ok:
+        care.show_repair(result)
+    if not result.ok:
+        raise IncompleteError(
+            f"{len(result.losses)} backups can't be restored whole",
+            left="What is damaged was kept below quarantine/" if result.quarantined and not plan else "",
+            next="Take a new backup now; a copy of the repository may still have what is lost",
+        )
+
+
+def sources_of(config: Config) -> Sources:
+    """Where the stack's trees are, by name."""
+    found: dict[str, Path | ObjectSource] = {}
+    for tree in trees(config):
+        if tree.path is not None:
+            found[tree.name] = tree.path
+        elif tree.bucket is not None:
+            found[tree.name] = open_bucket(tree.bucket)
+    return found
+
+
+def _told(observer: RunObserver) -> Observer:
+    def told(stats: Stats) -> None:
+        observer.progress(stats.read, None, "bytes")
+
+    return told

@@ -1,0 +1,75 @@
+"""Results of checking and repairing a repository, for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.markup import escape
+
+from propolis.report.console import console
+from propolis.report.units import human_bytes
+from propolis.repository.check import CheckResult, Hit
+from propolis.repository.repair import RepairResult
+
+
+def show_check(result: CheckResult) -> None:
+    """What a check looked at and found."""
+    out = console()
+    out.print(
+        escape(
+            f"{result.place}: {result.backups} backups, {result.packs} packs, {result.indexes} indexes, "
+            f"{result.key_rings} key rings"
+        )
+    )
+    if result.packs_read:
+        out.print(
+            f"Read {result.packs_read} packs ({human_bytes(result.stored_bytes_read)}), "
+            f"decrypted {result.packs_decrypted} of them."
+        )
+    for finding in result.findings:
+        out.print(f"[red]{escape(finding.object)}[/]: {escape(finding.what)}")
+        _hits(out, finding.hits)
+    _notes(out, result.remarks, result.unchecked)
+    out.print("[green]Nothing wrong was found.[/]" if result.ok else f"[red]{len(result.findings)} findings.[/]")
+
+
+def show_repair(result: RepairResult) -> None:
+    """What a repair did, or would do."""
+    out = console()
+    out.print(escape(f"{result.place}: {len(result.damaged)} objects are missing or damaged"))
+    for damaged in result.damaged:
+        out.print(f"  [red]{escape(damaged)}[/]")
+    if result.lost_segments:
+        rest = result.lost_segments - result.from_packs - result.from_stack
+        out.print(
+            f"Of {result.lost_segments} lost pieces, {result.from_stack} are in the stack's files and "
+            f"{result.from_packs} in packs; {rest} were not found."
+        )
+    if result.planned:
+        out.print(f"Would put {len(result.quarantined)} objects aside. Nothing was touched.")
+    else:
+        out.print(
+            f"Stored {human_bytes(result.stored_bytes)} anew, wrote {result.indexes} indexes, "
+            f"put {len(result.quarantined)} objects aside below quarantine/."
+        )
+    _notes(out, result.remarks, ())
+    if result.losses:
+        out.print("[red]Backups that can't be restored whole:[/]")
+        _hits(out, result.losses)
+    else:
+        out.print("[green]Every backup is whole.[/]" if not result.planned else "Every backup would be whole.")
+
+
+def _hits(out: Console, hits: Iterable[Hit]) -> None:
+    for hit in hits:
+        more = ", …" if hit.files > len(hit.examples) else ""
+        told = f"{hit.files} files: {', '.join(hit.examples)}{more}" if hit.files else "all of it"
+        out.print(escape(f"  backup {hit.backup} loses {told}"))
+
+
+def _notes(out: Console, remarks: Iterable[str], unchecked: Iterable[str]) -> None:
+    for remark in remarks:
+        out.print(f"[yellow]note:[/] {escape(remark)}")
+    for part in unchecked:
+        out.print(f"[yellow]not checked:[/] {escape(part)}")

@@ -1,0 +1,279 @@
+"""Checks a whole repository: every object, and what each finding costs which backup."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from propolis.errors import IntegrityError, UsageError
+from propolis.repository.fetch import label, places
+from propolis.repository.recipients import AnyKey
+from propolis.repository.layout import CONFIG, pack_name
+from propolis.repository.manifest import Manifest, object_meta, order, segment_ids
+from propolis.repository.model import BackupId, Entry, Observer, TreeHeader
+from propolis.repository.repository import Repository
+from propolis.repository.storage import Storage
+from propolis.repository.survey import Survey, load_manifest, survey
+from propolis.repository.target import safe_parts
+
+_EXAMPLES = 20
+_PERCENT = re.compile(r"(\d+(?:\.\d+)?)%")
+_PART = re.compile(r"(\d{1,6})/(\d{1,6})")
+
+
+@dataclass(frozen=True)
+class ReadData:
+    """Which packs' bytes a check reads: `percent` of them by chance, or the `part`-th of `parts` shares.
+
+    Which share a pack is in follows from its name, so that checks of all shares, on different days, read every pack.
+    """
+
+    percent: float = 100.0
+    part: int = 1
+    parts: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> ReadData:
+        """`all`, `n%` or `n/t`; raises `UsageError`."""
+        percent, part = _PERCENT.fullmatch(text), _PART.fullmatch(text)
+        if text == "all":
+            return cls()
+        if percent and 0 < float(percent[1]) <= 100:
+            return cls(percent=float(percent[1]))
+        if part and 1 <= int(part[1]) <= int(part[2]):
+            return cls(part=int(part[1]), parts=int(part[2]))
+        raise UsageError(
+            f"{text!r} tells no amount of data", next="Give all, a share like 10%, or one of several parts like 2/7"
+        )
+
+    def choose(self, digests: list[str]) -> list[str]:
+        """Those of the packs that are to be read; at least one of any."""
+        if self.parts > 1:
+            return [digest for digest in digests if int(digest[:12], 16) % self.parts == self.part - 1]
+        if self.percent < 100 and digests:
+            count = min(len(digests), max(1, round(len(digests) * self.percent / 100)))
+            return sorted(random.SystemRandom().sample(digests, count))
+        return digests
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A backup that a finding harms."""
+
+    backup: BackupId
+    files: int
+    """Its files and objects that can't be restored whole; 0: none of it can."""
+    examples: tuple[str, ...]
+    """Some of them, as `tree/path`."""
+
+
+@dataclass(frozen=True)
+class CheckFinding:
+    """One thing that is wrong in a repository."""
+
+    object: str
+    """The object's name."""
+    what: str
+    hits: tuple[Hit, ...] = ()
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a check looked at and found. Only `ok` may be called a success, and only for what is not `unchecked`."""
+
+    place: str
+    key_rings: int
+    indexes: int
+    backups: int
+    packs: int
+    """Packs there."""
+    packs_read: int
+    """Packs whose stored bytes were read and compared with their name."""
+    stored_bytes_read: int
+    packs_decrypted: int
+    """Packs of which every segment was decrypted and compared with its ID too."""
+    findings: tuple[CheckFinding, ...]
+    remarks: tuple[str, ...]
+    """What is odd and harms no backup."""
+    unchecked: tuple[str, ...]
+    """What could not be checked, and why."""
+
+    @property
+    def ok(self) -> bool:
+        """Nothing was found wrong."""
+        return not self.findings
+
+
+def check(
+    storage: Storage,
+    identities: Sequence[AnyKey],
+    *,
+    read_data: ReadData | None = None,
+    observer: Observer | None = None,
+) -> CheckResult:
+    """Check a whole repository; look at `ok` of the result.
+
+    The structure of everything is checked: key rings, indexes, manifests with every entry, presence and size of every
+    pack, names and modes; with `read_data` the bytes of packs too. Without identities, that is, keys, what is stored
+    is compared with its name, and the result says what that leaves open. To be called under a shared lease.
+    Raises `RepositoryError` when the repository can't be reached or the identities don't fit it.
+    """
+    try:
+        repository = Repository(storage, identities)
+    except IntegrityError as error:
+        finding = CheckFinding(CONFIG if "config" in error.what else "keys", error.what)
+        left = "everything else: without the objects that describe it, nothing in a repository can be understood"
+        return CheckResult(storage.place, 0, 0, 0, 0, 0, 0, 0, (finding,), (), (left,))
+    found = survey(repository, read_data.choose if read_data else None, observer)
+    if read_data is None:
+        found.unchecked.append("the bytes of packs: give --read-data to read them")
+    losses = losses_of(repository, found) if repository.has_key else Losses(found)
+    return CheckResult(
+        storage.place,
+        found.key_rings,
+        found.indexes,
+        len(found.manifests),
+        found.packs_seen,
+        found.stats.packs,
+        found.stats.read,
+        found.opened,
+        tuple(losses.findings()),
+        tuple(found.remarks),
+        tuple(found.unchecked),
+    )
+
+
+class Losses:
+    """What every backup loses by what a survey found."""
+
+    def __init__(self, found: Survey) -> None:
+        self.found = found
+        self._hits: dict[str, dict[BackupId, _Count]] = {}
+        self._wrong: list[CheckFinding] = []
+
+    def lose(self, object: str, backup: BackupId, entry: Entry) -> None:
+        """A file of a backup can't be restored because of this object."""
+        count = self._hits.setdefault(object, {}).setdefault(backup, _Count())
+        count.files += 1
+        if len(count.examples) < _EXAMPLES:
+            count.examples.append(label(entry))
+
+    def wrong(self, backup: BackupId, name: str, what: str) -> None:
+        """A genuine manifest breaks a rule of the format, so that the backup, or a tree of it, is not restored."""
+        self._wrong.append(CheckFinding(name, what, (Hit(backup, 0, ()),)))
+
+    def findings(self) -> Iterator[CheckFinding]:
+        """Everything wrong, with what it costs."""
+        ids = {name: id for id, name in self.found.manifests}
+        for name, what in sorted((self.found.problems | self.found.unreadable).items()):
+            hits = (Hit(ids[name], 0, ()),) if name in ids else self.of(name)
+            yield CheckFinding(name, what, hits)
+        for digest, what in sorted(self.found.packs.items()):
+            yield CheckFinding(pack_name(digest), what, self.of(pack_name(digest)))
+        for name in sorted(name for name in self._hits if name.startswith("manifests/")):
+            yield CheckFinding(name, "It needs segments that no index knows", self.of(name))
+        yield from self._wrong
+
+    def of(self, object: str) -> tuple[Hit, ...]:
+        """What is lost by one object."""
+        found = self._hits.get(object, {})
+        return tuple(Hit(id, count.files, tuple(count.examples)) for id, count in sorted(found.items()))
+
+
+class _Count:
+    def __init__(self) -> None:
+        self.files = 0
+        self.examples: list[str] = []
+
+
+def losses_of(repository: Repository, found: Survey) -> Losses:
+    """Read every manifest, entry by entry, and tell what breaks a rule and what is lost with damaged packs."""
+    losses = Losses(found)
+    bad = {found.table.number(digest): pack_name(digest) for digest in found.packs}
+    bad |= {found.table.number(name[-64:]): name for name in found.unreadable if name.startswith("packs/")}
+    for id, name in found.manifests:
+        manifest = load_manifest(repository, found, id, name)
+        if manifest is None:
+            continue
+        try:
+            _check_entries(manifest, found, bad, losses)
+        except IntegrityError as error:
+            losses.wrong(id, name, error.what)
+    return losses
+
+
+def _check_entries(manifest: Manifest, found: Survey, bad: dict[int | None, str], losses: Losses) -> None:
+    trees = {tree.name: _Tree(tree) for tree in manifest.header.trees}
+    if len(trees) != len(manifest.header.trees):
+        raise IntegrityError(f"{manifest.name} has two trees of one name")
+    for entry in manifest.entries():
+        tree = trees.get(entry.tree)
+        if tree is None:
+            raise IntegrityError(f"{label(entry)} belongs to no tree of the backup")
+        tree.take(entry, manifest.name)
+        if entry.type not in "fo":
+            continue
+        segments = segment_ids(entry.segments, manifest.name)
+        known = [found.table.find(segment) for segment in segments]
+        if None in known:
+            losses.lose(manifest.name, manifest.id, entry)
+            continue
+        places(found.table, entry, manifest.name)
+        for name in {bad[place.pack] for place in known if place is not None and place.pack in bad}:
+            losses.lose(name, manifest.id, entry)
+    for tree in trees.values():
+        tree.end(manifest.name)
+
+
+class _Tree:
+    """The rules that a reader holds a tree's entries to."""
+
+    def __init__(self, header: TreeHeader) -> None:
+        self._header = header
+        self._folders: set[bytes] = set()
+        self._keys: set[int] = set()
+        self._last: bytes | None = None
+        self._seen = [0, 0, 0]
+
+    def take(self, entry: Entry, name: str) -> None:
+        """Check the next entry; raises `IntegrityError`."""
+        self._seen[0] += 1
+        if entry.type in "fo":
+            self._seen[1] += 1
+            self._seen[2] += entry.size
+        elif entry.size or entry.segments:
+            raise IntegrityError(f"{label(entry)} has content, and is neither a file nor an object")
+        if self._header.kind == "bucket":
+            if entry.type != "o":
+                raise IntegrityError(f"{label(entry)} is not an object, in a bucket")
+            object_meta(entry, name)
+            self._once(entry)
+            return
+        if entry.type == "o":
+            raise IntegrityError(f"{label(entry)} is an object inside of a folder")
+        path = b"" if entry.path == b"." and entry.type == "d" else entry.path
+        if path:
+            safe_parts(path, label(entry))
+        here = order(entry.path) if path else b""
+        if (path and path.rpartition(b"/")[0] not in self._folders) or (
+            self._last is not None and here <= self._last
+        ):
+            raise IntegrityError(f"{label(entry)} is not in a folder of the backup, out of order, or twice")
+        self._last = here
+        if entry.type == "d":
+            self._folders.add(path)
+
+    def _once(self, entry: Entry) -> None:
+        # Buckets are listed in an order of their own. 64 bits each, of a hash that nobody outside can aim at.
+        key = hash(entry.path)
+        if key in self._keys:
+            raise IntegrityError(f"{label(entry)} comes twice")
+        self._keys.add(key)
+
+    def end(self, name: str) -> None:
+        """After the last entry: all that the header states was there."""
+        header = self._header
+        if self._seen != [header.entries, header.files, header.bytes]:
+            raise IntegrityError(f"{name} is damaged: tree {header.name} has not the entries its header states")

@@ -1,0 +1,344 @@
+"""Looks at every object of a repository and tells which are not what they should be.
+
+`check` turns what was found into a report, `repair` mends it. Nothing here writes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from propolis.errors import IntegrityError, RepositoryError
+from propolis.repository.age import WrongKeyError
+from propolis.repository.fetch import check_segment, side_by_side
+from propolis.repository.folder import FolderStorage
+from propolis.repository.index import PackContents, SegmentTable, index_lines
+from propolis.repository.keyring import KeyRing
+from propolis.repository.layout import (
+    CONFIG,
+    INDEX_LIMIT,
+    MANIFEST_LIMIT,
+    MAX_SEGMENT_BYTES,
+    SMALL_LIMIT,
+    check_name,
+    hash_name,
+    pack_name,
+)
+from propolis.repository.manifest import Manifest
+from propolis.repository.model import BackupId, Observer, Stats
+from propolis.repository.packs import PackOpener, buffer
+
+if TYPE_CHECKING:
+    from propolis.repository.repository import Repository
+
+PACK_LIMIT = MAX_SEGMENT_BYTES + (1 << 20)
+"""No pack is larger."""
+FOREIGN = "It is encrypted to none of the repository's keys"
+_SHOWN = 5
+_NAMES = {
+    "config": re.compile(r"config"),
+    "keys": re.compile(r"keys/\d{6}-[0-9a-f]{64}"),
+    "spare": re.compile(r"spare/\d{6}-[0-9a-f]{64}"),
+    "packs": re.compile(r"packs/([0-9a-f]{2})/\1[0-9a-f]{62}"),
+    "indexes": re.compile(r"indexes/[0-9a-f]{64}"),
+    "manifests": re.compile(r"manifests/\d{8}T\d{6}Z-[0-9a-f]{64}"),
+    "locks": re.compile(r"locks/(shared|exclusive)-\d{8}T\d{6}Z-[0-9a-f]{32}"),
+}
+Choose = Callable[[list[str]], list[str]]
+"""Of the packs' hashes, sorted, those whose bytes are to be read."""
+
+
+@dataclass
+class Survey:
+    """What a look at every object found."""
+
+    table: SegmentTable = field(default_factory=SegmentTable)
+    """The segments of all whole indexes."""
+    problems: dict[str, str] = field(default_factory=dict)
+    """Key rings, indexes and manifests that are not what they should be, and why."""
+    unreadable: dict[str, str] = field(default_factory=dict)
+    """Objects that the storage holds and doesn't give."""
+    packs: dict[str, str] = field(default_factory=dict)
+    """Hashes of the packs that are missing or damaged, and why. Without a key also of packs nobody needs."""
+    manifests: list[tuple[BackupId, str]] = field(default_factory=list)
+    """All of them, oldest first."""
+    remarks: list[str] = field(default_factory=list)
+    """What is odd and harms no backup."""
+    unchecked: list[str] = field(default_factory=list)
+    """What could not be checked, and why."""
+    key_rings: int = 0
+    indexes: int = 0
+    packs_seen: int = 0
+    stats: Stats = field(default_factory=Stats)
+    """`packs` and `read`: packs whose bytes were read."""
+    opened: int = 0
+    """Packs whose content was decrypted and compared segment by segment."""
+
+
+def survey(repository: Repository, choose: Choose | None = None, observer: Observer | None = None) -> Survey:
+    """Look at everything but the entries of manifests; `choose` tells which packs are read.
+
+    Whatever is wrong with an object is in the result. Raises `RepositoryError` when the storage fails as a whole.
+    """
+    look = _Look(repository, observer)
+    look.result.manifests = repository.names()  # first of all, since a backup stores its manifest last
+    look.key_rings()
+    look.indexes()
+    if not repository.has_key:
+        look.unopened_manifests()
+    listed = look.listing()
+    if isinstance(repository.storage, FolderStorage):
+        look.modes(repository.storage)
+    if choose is not None:
+        look.read(choose(sorted(listed - look.result.packs.keys())))
+    return look.result
+
+
+def load_manifest(repository: Repository, found: Survey, id: BackupId, name: str) -> Manifest | None:
+    """A manifest that is whole; otherwise None, and why in `found`."""
+    with Guarded(repository, found, name):
+        stored = repository.storage.get(name, MANIFEST_LIMIT)
+        return Manifest.load(id, name, stored, repository.identities, repository.key)
+    return None
+
+
+class Guarded:
+    """For a `with` block that reads one object: what is wrong with it goes into the survey, and work goes on."""
+
+    def __init__(self, repository: Repository, found: Survey, name: str) -> None:
+        self._repository, self._found, self._name = repository, found, name
+
+    def __enter__(self) -> Guarded:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if isinstance(error, IntegrityError):
+            self._found.problems[self._name] = error.what
+        elif isinstance(error, WrongKeyError):
+            self._found.problems[self._name] = FOREIGN
+        elif isinstance(error, RepositoryError):
+            self._repository.storage.get(CONFIG, SMALL_LIMIT)  # fails as well when it isn't just this object
+            self._found.unreadable[self._name] = error.what
+        return isinstance(error, IntegrityError | RepositoryError)
+
+
+class _Look:
+    def __init__(self, repository: Repository, observer: Observer | None) -> None:
+        self._repository, self._observer = repository, observer
+        self._lock = threading.Lock()
+        self.result = Survey()
+
+    def key_rings(self) -> None:
+        """Every key ring is whole, of this repository and written by a holder of its key; none is missing."""
+        storage, newest = self._repository.storage, self._repository.ring
+        sequences = set()
+        for name in sorted(stored.name for stored in storage.list("keys") if _NAMES["keys"].fullmatch(stored.name)):
+            self.result.key_rings += 1
+            sequences.add(int(name[5:11]))
+            with Guarded(self._repository, self.result, name):
+                data = storage.get(name, SMALL_LIMIT)
+                check_name(name, data)
+                self._key_ring(name, data, newest)
+        for missing in sorted(set(range(1, newest.sequence)) - sequences):
+            self.result.problems[f"keys/{missing:06d}"] = "This key ring is missing; newer ones are there"
+
+    def _key_ring(self, name: str, data: memoryview, newest: KeyRing) -> None:
+        try:
+            ring = msgspec.json.decode(data, type=KeyRing)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise IntegrityError(f"It can't be understood: {error}") from None
+        if (ring.repository, ring.config) != (newest.repository, newest.config) or ring.sequence != int(name[5:11]):
+            raise IntegrityError("It is not a key ring of this repository, or not of this name")
+        if self._repository.has_key:
+            proof = self._repository.key.mac(b"keys\n", msgspec.json.encode(msgspec.structs.replace(ring, mac="")))
+            if proof != ring.mac:
+                raise IntegrityError("It was not written by a holder of the repository's key")
+
+    def indexes(self) -> None:
+        """Every index is whole and genuine, and what it says of packs adds up; they make the table."""
+        for name in sorted(self._repository.index_names()):
+            if not _NAMES["indexes"].fullmatch(name):
+                continue
+            self.result.indexes += 1
+            with Guarded(self._repository, self.result, name):
+                stored = self._repository.storage.get(name, INDEX_LIMIT)
+                check_name(name, stored)
+                if self._repository.has_key:
+                    self._take_index(name, stored)
+        self.result.table.seal()
+        if not self._repository.has_key:
+            self.result.unchecked.append(
+                "what indexes and manifests say, and so which packs backups need: without a key only stored bytes "
+                "are compared with their names"
+            )
+
+    def _take_index(self, name: str, stored: memoryview) -> None:
+        identities, key = self._repository.identities, self._repository.key
+        own = SegmentTable()
+        own.add_index(_adding_up(index_lines(stored, identities, key, name), name), name)  # proven when this returns
+        for pack in own.packs:
+            number = self.result.table.number(pack.hash)
+            if number is not None and self.result.table.packs[number] != pack:
+                raise IntegrityError(f"{name} describes {pack_name(pack.hash)} otherwise than another index")
+        self.result.table.add_index(index_lines(stored, identities, key, name), name)
+
+    def unopened_manifests(self) -> None:
+        """Every manifest's bytes match its name; all that can be told without a key."""
+        for _, name in self.result.manifests:
+            with Guarded(self._repository, self.result, name):
+                check_name(name, self._repository.storage.get(name, MANIFEST_LIMIT))
+
+    def listing(self) -> set[str]:
+        """Every object has a name of this format; every pack is there with its size. The hashes of packs there."""
+        table, sizes, strange, unknown = self.result.table, dict[str, int](), list[str](), [0, 0]
+        for stored in self._repository.storage.list(""):
+            kind = stored.name.partition("/")[0]
+            if kind in _NAMES and not _NAMES[kind].fullmatch(stored.name):
+                strange.append(stored.name)
+            elif kind == "packs":
+                digest = stored.name[-64:]
+                sizes[digest] = stored.size
+                if self._repository.has_key and table.number(digest) is None:
+                    unknown[0] += 1
+                    unknown[1] += stored.size
+        self.result.packs_seen = len(sizes)
+        if strange:
+            self.result.remarks.append(f"{len(strange)} objects have no name of this format: {_some(strange)}")
+        if unknown[0]:
+            self.result.remarks.append(
+                f"{unknown[0]} packs ({unknown[1]} bytes) are in no index, as an interrupted backup leaves them"
+            )
+        for pack in table.packs:
+            size = sizes.get(pack.hash)
+            if size is None:
+                self.result.packs[pack.hash] = "It is missing"
+            elif size != pack.stored:
+                self.result.packs[pack.hash] = f"It has {size} bytes instead of {pack.stored}"
+        return {digest for digest in sizes if not self._repository.has_key or table.number(digest) is not None}
+
+    def modes(self, storage: FolderStorage) -> None:
+        """Only the owner may read or write; objects are regular files."""
+        open_to_others = []
+        for folder, folders, files in os.walk(storage.place):
+            for name in (*folders, *files):
+                path = os.path.join(folder, name)  # noqa: PTH118 - many
+                try:
+                    mode = os.lstat(path).st_mode
+                except FileNotFoundError:
+                    continue  # a temporary object, or a lease
+                relative = os.path.relpath(path, storage.place)
+                if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+                    self.result.problems[relative] = "It is neither a file nor a folder"
+                elif mode & 0o077:
+                    open_to_others.append(relative)
+        if open_to_others:
+            self.result.remarks.append(
+                f"{len(open_to_others)} files or folders are open to others than their owner: "
+                f"{_some(open_to_others)}; chmod -R go= {storage.place} mends it"
+            )
+
+    def read(self, digests: list[str]) -> None:
+        """Read packs and compare their bytes with their names, and with a key that opens them every segment."""
+        repository = self._repository
+        if not repository.reads_packs:
+            self.result.unchecked.append(
+                "the content of packs: their stored bytes were compared with their names; give the recovery key "
+                "(--identity) to decrypt them too"
+            )
+        contents = PackContents(self.result.table) if repository.reads_packs else None
+
+        def make() -> Callable[[str], None]:
+            return _PackReader(repository, self.result, contents, self._lock, self._observer).read
+
+        side_by_side(digests, make)
+
+
+class _PackReader:
+    """Reads packs, for one thread."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        found: Survey,
+        contents: PackContents | None,
+        lock: threading.Lock,
+        observer: Observer | None,
+    ) -> None:
+        self._repository, self._found, self._contents = repository, found, contents
+        self._lock, self._observer = lock, observer
+        self._opener = PackOpener(repository.storage, repository.identities)
+        self._raw = buffer(0)
+
+    def read(self, digest: str) -> None:
+        """Read one; what is wrong goes into the survey."""
+        try:
+            self._check(digest)
+        except IntegrityError as error:
+            with self._lock:
+                self._found.packs[digest] = error.what
+        except WrongKeyError:
+            with self._lock:
+                self._found.packs[digest] = FOREIGN
+        except RepositoryError as error:
+            self._repository.storage.get(CONFIG, SMALL_LIMIT)  # fails as well when it isn't just this object
+            with self._lock:
+                self._found.unreadable[pack_name(digest)] = error.what
+        if self._observer is not None:
+            self._observer(self._found.stats)
+
+    def _check(self, digest: str) -> None:
+        number = self._found.table.number(digest)
+        if number is None:
+            self._take(self._repository.storage.get(pack_name(digest), PACK_LIMIT, self._room()), digest)
+            return
+        pack = self._found.table.packs[number]
+        stored = self._opener.fetch(pack)
+        self._take(stored, digest)
+        if self._contents is not None:
+            plain = self._opener.open(pack, stored)
+            for segment, offset, length in self._contents.of(number):
+                check_segment(self._repository.key, plain, segment, offset, length, pack)
+            with self._lock:
+                self._found.opened += 1
+
+    def _room(self) -> memoryview:
+        if not self._raw or len(self._raw) < PACK_LIMIT:
+            self._raw = buffer(PACK_LIMIT)
+        return self._raw
+
+    def _take(self, stored: memoryview, digest: str) -> None:
+        self._found.stats.add(packs=1, read=len(stored))
+        if hash_name(stored) != digest:
+            raise IntegrityError("It is damaged: its bytes don't match its name")
+
+
+def _adding_up(lines: Iterable[bytes], name: str) -> Iterator[bytes]:
+    """Hand lines of an index on; raises `IntegrityError` unless each pack's segments fill it without gaps."""
+    plain = filled = 0
+    try:
+        for line in lines:
+            fields = line.split(b"\t")
+            if fields[0] == b"p":
+                if filled != plain:
+                    raise ValueError
+                plain, filled = int(fields[3]), 0
+            else:
+                if int(fields[2]) != filled:
+                    raise ValueError
+                filled += int(fields[3])
+            yield line
+        if filled != plain:
+            raise ValueError
+    except (ValueError, IndexError):
+        raise IntegrityError(f"{name} is damaged: the segments of a pack don't add up") from None
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(sorted(names)[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")

@@ -1,0 +1,274 @@
+"""A repair brings back what the stack or packs still have, puts the rest aside, and harms nothing when killed."""
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from propolis.errors import RepositoryError
+from propolis.repository import BackupSummary, Facts, Identity, ObjectMeta, Repository, restore_folder, verify
+from propolis.repository.check import ReadData, check
+from propolis.repository.repair import RepairResult, repair
+from propolis.repository.storage import Location
+from unit.repository.memory_storage import InMemory, MemoryStorage
+from unit.repository.repository_tools import TREE, Vault, snapshot
+
+
+def flip(path: Path, where: int | None = None) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 if where is None else where] ^= 1
+    path.write_bytes(data)
+
+
+def mended(vault: Vault, source: Path | None, *, key: str = "host", plan: bool = False) -> RepairResult:
+    identity = vault.recovery_key if key == "recovery" else vault.host_key
+    repository = Repository.open(vault.location, [identity])
+    with repository.lease("shared" if plan else "exclusive") as lease:
+        return repair(repository, {TREE: source} if source else {}, plan=plan, read_data=ReadData(), lease=lease)
+
+
+def whole(vault: Vault, summary: BackupSummary) -> bool:
+    repository = Repository.open(vault.location, [vault.recovery_key])
+    return verify(repository, summary.id, "full").ok
+
+
+def test_a_whole_repository_is_left_as_it_is(vault: Any, source: Any) -> None:
+    vault.backup(source)
+    before = {path: path.read_bytes() for path in vault.folder.rglob("*") if path.is_file()}
+    result = mended(vault, source)
+    assert result.ok
+    assert (result.damaged, result.quarantined, result.indexes) == ((), (), 0)
+    assert {path: path.read_bytes() for path in vault.folder.rglob("*") if path.is_file()} == before
+
+
+def test_lost_packs_come_back_from_the_stacks_files(vault: Any, source: Any, tmp_path: Any) -> None:
+    summary = vault.backup(source)
+    flip(vault.objects("packs")[0])
+    for path in vault.objects("packs")[1:]:
+        path.unlink()
+    assert not whole(vault, summary)
+    result = mended(vault, source)
+    assert result.ok
+    assert result.from_stack == result.lost_segments > 40
+    assert whole(vault, summary)
+    vault.restore(summary, tmp_path / "out")
+    assert snapshot(tmp_path / "out") == snapshot(source)
+    assert check(vault.location.storage(), [vault.recovery_key], read_data=ReadData()).ok
+
+
+def test_what_changed_in_the_stack_is_not_taken_and_its_files_are_named(vault: Any, source: Any) -> None:
+    summary = vault.backup(source)
+    for path in vault.objects("packs"):
+        path.unlink()
+    (source / "text").write_bytes(b"changed since")
+    (source / "deep" / "large").unlink()
+    result = mended(vault, source)
+    assert not result.ok
+    [loss] = result.losses
+    assert loss.backup == summary.id
+    assert set(loss.examples) == {f"{TREE}/text", f"{TREE}/deep/large"}
+    assert loss.files == 2
+
+
+def test_damaged_objects_are_put_aside_and_not_deleted(vault: Any, source: Any) -> None:
+    vault.backup(source)
+    path = vault.objects("packs")[0]
+    flip(path)
+    damaged = path.read_bytes()
+    [index] = vault.objects("indexes")
+    old_index = index.read_bytes()
+    result = mended(vault, source)
+    assert f"packs/{path.name[:2]}/{path.name}" in result.quarantined
+    kept = [aside.read_bytes() for aside in vault.objects("quarantine")]
+    assert sorted(kept) == sorted([damaged, old_index])
+    assert not path.exists()
+
+
+def test_a_plan_tells_the_same_and_touches_nothing(vault: Any, source: Any) -> None:
+    vault.backup(source)
+    flip(vault.objects("packs")[0])
+    before = {path: path.read_bytes() for path in vault.folder.rglob("*") if path.is_file()}
+    planned = mended(vault, source, plan=True)
+    after = {path: path.read_bytes() for path in vault.folder.rglob("*") if path.is_file()}
+    assert after == before
+    done = mended(vault, source)
+    assert (planned.damaged, planned.quarantined, planned.from_stack) == (
+        done.damaged,
+        done.quarantined,
+        done.from_stack,
+    )
+    assert planned.from_stack > 0
+
+
+def test_whole_pieces_of_a_damaged_pack_are_saved_with_the_recovery_key(vault: Any, tmp_path: Any) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(40):
+        (folder / f"{number:02}").write_bytes(random.Random(number).randbytes(20_000))
+    summary = vault.backup(folder)
+    for path in vault.objects("packs"):
+        flip(path)
+    assert mended(vault, None, plan=True).from_packs == 0
+    result = mended(vault, None, key="recovery")
+    [loss] = result.losses
+    assert 1 <= loss.files <= 10
+    assert result.from_packs == result.lost_segments - loss.files > 0
+    repository = Repository.open(vault.location, [vault.recovery_key])
+    out = tmp_path / "out"
+    lost = {path.removeprefix(f"{TREE}/").encode() for path in loss.examples}
+    # What is left is restored byte-identically; the lost files alone are refused.
+    with pytest.raises(Exception, match="no index knows"):
+        restore_folder(repository, repository.manifest(summary.id), TREE, tmp_path / "refused")
+    restore_folder(repository, repository.manifest(summary.id), TREE, out, paths=lambda path: path not in lost)
+    for path in folder.iterdir():
+        if path.name.encode() not in lost:
+            assert (out / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("how", ["missing", "damaged"])
+def test_a_lost_index_is_made_again_from_the_packs_with_the_recovery_key(
+    vault: Any, source: Any, tmp_path: Any, how: Any
+) -> None:
+    summary = vault.backup(source)
+    for path in vault.objects("indexes"):
+        path.unlink() if how == "missing" else flip(path)
+    packs = vault.objects("packs")
+    result = mended(vault, None, key="recovery")
+    assert result.ok
+    assert result.packs_made_known == len(packs)
+    assert result.stored_bytes == 0
+    assert vault.objects("packs") == packs
+    vault.restore(summary, tmp_path / "out")
+    assert snapshot(tmp_path / "out") == snapshot(source)
+
+
+def test_a_damaged_manifest_is_put_aside_so_that_the_others_can_be_listed(vault: Any, source: Any) -> None:
+    first, second = vault.backup(source), vault.backup(source)
+    flip(vault.objects("manifests")[1], 400)
+    result = mended(vault, source)
+    assert [(loss.backup, loss.files) for loss in result.losses] == [(second.id, 0)]
+    assert [summary.id for summary in Repository.open(vault.location, [vault.host_key]).list()] == [first.id]
+
+
+def test_links_in_the_stack_are_not_followed(vault: Any, source: Any) -> None:
+    vault.backup(source)
+    content = (source / "text").read_bytes()
+    (source.parent / "elsewhere").write_bytes(content)
+    (source / "text").unlink()
+    (source / "text").symlink_to(source.parent / "elsewhere")
+    for path in vault.objects("packs"):
+        path.unlink()
+    [loss] = mended(vault, source).losses
+    assert loss.examples == (f"{TREE}/text",)
+
+
+def test_a_repair_without_a_key_is_refused(vault: Any, source: Any) -> None:
+    vault.backup(source)
+    with pytest.raises(RepositoryError, match="without a key"):
+        repair(Repository.open(vault.location, []))
+
+
+class Bucket:
+    """Objects to back up."""
+
+    def __init__(self, objects: dict[str, bytes]) -> None:
+        self.objects = objects
+
+    def list(self) -> Iterator[ObjectMeta]:
+        for key, data in sorted(self.objects.items()):
+            yield ObjectMeta(key, len(data), str(hash(data)), 1)
+
+    def open_object(self, key: str) -> tuple[ObjectMeta, Iterator[bytes]]:
+        if key not in self.objects:
+            raise FileNotFoundError(key)
+        data = self.objects[key]
+        chunks = (data[start : start + 70_001] for start in range(0, len(data), 70_001))
+        return ObjectMeta(key, len(data), str(hash(data)), 1), chunks
+
+
+def test_objects_of_a_bucket_are_a_source_too(vault: Any) -> None:
+    chance = random.Random(3)
+    bucket = Bucket(
+        {"a": chance.randbytes(100), "b": chance.randbytes((2 << 20) + 5), "c": chance.randbytes(1 << 20)}
+    )
+    with vault.host.writer("hive") as writer:
+        writer.add_bucket("files", TREE, bucket, "s3://x")
+        summary = writer.commit(Facts())
+    for path in vault.objects("packs"):
+        path.unlink()
+    del bucket.objects["a"]
+    repository = Repository.open(vault.location, [vault.host_key])
+    result = repair(repository, {TREE: bucket}, read_data=ReadData())
+    assert (result.lost_segments, result.from_stack) == (5, 4)
+    assert [loss.examples for loss in result.losses] == [(f"{TREE}/a",)]
+    assert result.losses[0].backup == summary.id
+
+
+# -- killed at any point -----------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class DyingStorage(MemoryStorage):
+    """Ends the process before the n-th change."""
+
+    def __init__(self, objects: dict[str, bytes], changes: int) -> None:
+        super().__init__(objects)
+        self.changes = changes
+
+    def _count(self) -> None:
+        if self.changes == 0:
+            raise Killed
+        self.changes -= 1
+
+    def put(self, name: str, data: bytes | bytearray | memoryview, *, create: bool = False) -> None:
+        self._count()
+        super().put(name, data, create=create)
+
+    def delete(self, name: str) -> None:
+        self._count()
+        super().delete(name)
+
+
+def test_a_repair_killed_at_any_change_harms_nothing_and_the_next_one_finishes(tmp_path: Path) -> None:
+    host, recovery = Identity.generate(), Identity.generate()
+    location: Location = InMemory("memory")
+    repository = Repository.init(location, [recovery.recipient], host, segment_bytes=4096)
+    storage = location.storage()
+    assert isinstance(storage, MemoryStorage)
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(12):
+        (source / str(number)).write_bytes(os.urandom(number * 700 + 1))
+    with repository.writer("hive", workers=1) as writer:
+        writer.add_folder("files", TREE, source, source)
+        summary = writer.commit(Facts())
+    packs = [name for name in storage.objects if name.startswith("packs/")]
+    for name in packs[::2]:
+        storage.objects[name] = storage.objects[name][:-1] + b"x"
+    del storage.objects[packs[1]]
+    damaged = dict(storage.objects)
+    sound = packs[3::2]
+    killed = 0
+    while True:
+        dying = DyingStorage(damaged, killed)
+        try:
+            repair(Repository(dying, [host]), {TREE: source}, read_data=ReadData())
+        except Killed:
+            killed += 1
+        else:
+            break
+        # All that was whole is there still, and nothing of what was damaged is gone for good.
+        assert all(dying.objects[name] == damaged[name] for name in sound)
+        kept = set(dying.objects.values())
+        assert all(data in kept for data in damaged.values())
+        again = MemoryStorage(dying.objects)
+        assert repair(Repository(again, [host]), {TREE: source}, read_data=ReadData()).ok
+        assert verify(Repository(again, [recovery]), summary.id, "full").ok
+        assert check(again, [recovery], read_data=ReadData()).ok
+    assert killed > 5
