@@ -20,6 +20,9 @@
         restore_bucket(repository, manifest, tree, sink, paths=None, observer=None) -> RestoreResult
         verify(repository, id, level, sample=10, observer=None) -> VerifyResult          look at .ok
 
+Retention has modules of its own: `prune.prune(repository, rules, stack, plan=False) -> PruneResult`,
+`marks.read_marks`, `add_hold`, `release_holds`, `record_verification`, and `locks.leases`, `unlock`.
+
 Identities are age X25519 keys: `Identity.generate()`, `read_identities(path)`, `write_identity(path, identity)`.
 `S3Bucket.open(bucket, prefix, endpoint=…, region=…, access_key=…, secret_key=…)` is a source and a sink.
 

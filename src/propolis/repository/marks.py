@@ -7,6 +7,7 @@ are; the header says it all. Nothing is rewritten: a later one counts for more.
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import getpass
 import os
 import re
@@ -20,6 +21,7 @@ import msgspec
 from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository.age import WrongKeyError
 from propolis.repository.layout import FORMAT, SMALL_LIMIT, check_name, hash_name, utc_now, utc_text
+from propolis.repository.locks import GRACE
 from propolis.repository.model import (
     BackupId,
     BackupSummary,
@@ -28,7 +30,7 @@ from propolis.repository.model import (
     Verification,
     VerifyResult,
 )
-from propolis.repository.storage import MissingObjectError
+from propolis.repository.storage import MissingObjectError, Stored
 from propolis.repository.text import TextWriter, read_header, read_lines
 
 if TYPE_CHECKING:
@@ -55,6 +57,8 @@ class Marks:
     verifications: dict[str, dict[str, Verification]] = field(default_factory=dict)
     damaged: dict[str, list[Finding]] = field(default_factory=dict)
     """backup → marks that can't be read: nobody knows what they said"""
+    outdated: list[str] = field(default_factory=list)
+    """Verifications that can't be read, but that a later one of everything makes pointless."""
 
     def standing(self, backup: str) -> Verification | None:
         """The verification that counts for a backup."""
@@ -73,7 +77,7 @@ class Marks:
             counts = self.standing(backup) if backup in kept else None
             names += [name for name, mark in found.items() if mark is not counts]
         names += [finding.object for backup, bad in self.damaged.items() if backup not in kept for finding in bad]
-        return [name for name in names if name.startswith(_VERIFIED)]
+        return [name for name in names if name.startswith(_VERIFIED)] + self.outdated
 
 
 def standing(verifications: Iterable[Verification]) -> Verification | None:
@@ -90,9 +94,17 @@ def standing(verifications: Iterable[Verification]) -> Verification | None:
 
 def read_marks(repository: Repository) -> Marks:
     """All holds and verifications. Raises `RepositoryError` when the storage fails."""
-    damaged: dict[str, list[Finding]] = {}
+    damaged: dict[Stored, Finding] = {}
     holds = _read_all(repository, _HOLDS, Hold, damaged)
-    return Marks(holds, _read_all(repository, _VERIFIED, Verification, damaged), damaged)
+    marks = Marks(holds, _read_all(repository, _VERIFIED, Verification, damaged))
+    for stored, finding in damaged.items():
+        backup = _NAME.fullmatch(stored.name)[1]  # type: ignore[index]
+        counts = marks.standing(backup)
+        if stored.name.startswith(_VERIFIED) and counts and counts.ok and _is_later(counts, stored):
+            marks.outdated.append(stored.name)
+        else:
+            marks.damaged.setdefault(backup, []).append(finding)
+    return marks
 
 
 def add_hold(repository: Repository, backup: BackupId, reason: str) -> Hold:
@@ -134,10 +146,11 @@ def _write(repository: Repository, folder: str, mark: Hold | Verification) -> No
 
 
 def _read_all(
-    repository: Repository, folder: str, type: type[Mark], damaged: dict[str, list[Finding]]
+    repository: Repository, folder: str, type: type[Mark], damaged: dict[Stored, Finding]
 ) -> dict[str, dict[str, Mark]]:
     found: dict[str, dict[str, Mark]] = {}
-    for name in sorted(stored.name for stored in repository.storage.list(folder)):
+    for stored in sorted(repository.storage.list(folder), key=lambda stored: stored.name):
+        name = stored.name
         match = _NAME.fullmatch(name)
         if match is None:
             continue
@@ -149,8 +162,14 @@ def _read_all(
         except MissingObjectError:
             continue  # removed since it was listed
         except (IntegrityError, WrongKeyError) as error:
-            damaged.setdefault(match[1], []).append(Finding(str(error), name))
+            damaged[stored] = Finding(str(error), name)
     return found
+
+
+def _is_later(full: Verification, stored: Stored) -> bool:
+    """Whether everything was verified after an object was written, however clocks may differ."""
+    at = datetime.datetime.fromisoformat(full.at).timestamp()
+    return full.level == "full" and stored.modified_ns / 1e9 < at - GRACE
 
 
 def _read(repository: Repository, name: str, type: type[Mark], kind: str) -> Mark:

@@ -116,6 +116,18 @@ def test_a_holder_whose_lease_was_taken_for_expired_notices_at_once_and_for_ever
     assert leases(storage) == []
 
 
+def test_a_lease_that_was_deleted_is_not_revived_by_renewing_it(storage: Any, tmp_path: Any) -> None:
+    with Lease(storage, "shared") as lease:
+        (old,) = (tmp_path / "vault" / "locks").iterdir()
+        old.rename(old.with_name(f"shared-20200101T000000Z-{lease._token}"))
+        with Lease(storage, "exclusive"):
+            pass
+        time.sleep(1.1)
+        lease._create()
+        with pytest.raises(RepositoryError, match="ran out"):
+            lease.check()
+
+
 def test_a_lease_with_hardly_any_time_left_is_not_relied_upon(storage: Any) -> None:
     with Lease(storage, "shared") as lease:
         lease._expires -= 200

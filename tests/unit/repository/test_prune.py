@@ -125,6 +125,22 @@ def test_the_last_verified_backup_stays_and_superseded_results_go(vault: Any, hi
     assert (mark.level, mark.ok, mark.decrypted) == ("full", True, True)
 
 
+def test_a_verification_that_cannot_be_read_keeps_its_backup_until_all_is_verified_again(
+    vault: Any, history: Any
+) -> None:
+    record_verification(vault.host, verify(vault.host, history[0][0], "full"))
+    (mark,) = vault.objects("verified")
+    mark.write_bytes(mark.read_bytes()[:-1])
+    assert prune(vault.host, LAST, "hive").removed == (history[1][0],)
+    record_verification(vault.host, verify(vault.host, history[0][0], "full"))
+    assert prune(vault.host, LAST, "hive", plan=True).findings  # both within the clocks' tolerance
+    os.utime(mark, (0, 0))
+    result = prune(vault.host, LAST, "hive")
+    assert not result.findings
+    assert result.removed == (history[0][0],)
+    assert vault.objects("verified") == []
+
+
 def test_a_backup_that_failed_verification_takes_no_good_ones_place(vault: Any, history: Any) -> None:
     manifest = vault.host.manifest(history[2][0])
     table = vault.host.load_table()
