@@ -59,7 +59,11 @@ def run(arguments: list[str] | None = None) -> int:
         show_error(error)
         return error.exit_code
     except typer.exceptions.TyperException as error:
-        show_error(UsageError(error.format_message(), next="See `propolis --help`"))
+        message = error.format_message()
+        if message.startswith("Usage:"):  # a command family named without a command
+            typer.echo(message, err=True)
+        else:
+            show_error(UsageError(message, next="See `propolis --help`"))
         return UsageError.exit_code
     except (typer.Abort, KeyboardInterrupt):
         show_error(PropolisError("Interrupted"))
