@@ -7,6 +7,7 @@ from pathlib import Path
 
 from propolis_lab import artefacts, index_distributions, java
 from propolis_lab.index_distributions import Distribution
+from propolis_lab.java import Java
 from propolis_lab.layout import IndexKind, Layout, own, write
 
 PORT = 9200
@@ -20,13 +21,17 @@ VERSIONS: dict[IndexKind, tuple[str, ...]] = {
 _UNWANTED = (
     *("Xlog:gc", "Xloggc", "HeapDumpPath", "ErrorFile"),  # paths relative to the distribution, which is read-only
     *("UseG1GC", "UseConcMarkSweepGC", "G1", "CMS"),  # the collector is set below
-    "jdk.incubator.vector",  # only makes vector search faster, and not every Java has it
 )
 
 
 def fetch(kind: IndexKind, version: str | None = None) -> Distribution:
     """The unpacked distribution, fetched and assembled on first use."""
     return index_distributions.prepare(kind, version or VERSIONS[kind][0], artefacts.cache(), java.find((17,)).home)
+
+
+def java_for(distribution: Distribution) -> Java:
+    """The Java that runs it. Raises MissingError."""
+    return java.find(distribution.java_majors, compiler=False)
 
 
 def command(distribution: Distribution) -> list[str]:
@@ -37,7 +42,7 @@ def command(distribution: Distribution) -> list[str]:
 def environment(layout: Layout, distribution: Distribution) -> dict[str, str]:
     """What its start script wants to know."""
     prefix = "ES" if distribution.kind == "elasticsearch" else "OPENSEARCH"
-    home = str(java.find_or_fetch(distribution.java_majors).home)
+    home = str(java_for(distribution).home)
     return {
         "HOME": str(layout.lib(distribution.kind)),
         f"{prefix}_PATH_CONF": str(layout.etc(distribution.kind)),

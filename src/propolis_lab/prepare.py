@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from propolis_lab import artefacts, cassandra, go, index, java, standin
+from propolis_lab.errors import MissingError
 from propolis_lab.lab import Options
 from propolis_lab.rehearsal import rehearse
 
@@ -25,7 +26,11 @@ def prepare(everything: bool = False, say: Callable[[str], None] = lambda _: Non
     for kind, versions in kinds.items():
         for exact in versions:
             say(f"{kind} {exact} …")
-            java.find_or_fetch(index.fetch(kind, exact).java_majors)
+            distribution = index.fetch(kind, exact)
+            try:
+                index.java_for(distribution)
+            except MissingError as error:
+                say(str(error))  # all others can still be run
     say("Stand-in …")
     standin.build(artefacts.cache(), java.find().home)
     for program in (go.MINIO, go.VERSITYGW, go.TOXIPROXY) if everything else ():

