@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from propolis.cli import keys
+from propolis.cli import copies, keys
 from propolis.cli.options import DEFAULT_CONFIG, ConfigFile, config_of
 from propolis.errors import UsageError
 from propolis.report import console
@@ -17,6 +17,7 @@ from propolis.repository.recipients import parse_recipient
 
 app = typer.Typer(name="repository", help="Make and look after the repository.", no_args_is_help=True)
 app.add_typer(keys.app)
+copies.register(app)
 
 
 @app.callback()

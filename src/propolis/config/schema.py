@@ -157,8 +157,8 @@ class S3Files(Model):
     )
 
 
-class RepositoryConfig(Model):
-    """Where backups are kept."""
+class PlaceConfig(Model):
+    """A place for a repository, and how to reach it."""
 
     url: Annotated[str, AfterValidator(_repository_url)] = Field(
         description="A folder (/backup/thehive) or s3://bucket/prefix"
@@ -172,13 +172,21 @@ class RepositoryConfig(Model):
     ca: AbsolutePath | None = Field(
         default=None, description="PEM file of the authority that signed its certificate (https)"
     )
-    host_key: AbsolutePath = Field(description="The host's own age identity (0600): reads manifests, not data")
 
     @model_validator(mode="after")
     def _keys_are_whole(self) -> Self:
         if (self.access_key is None) != (self.secret_key is None):
             raise ValueError("access_key and secret_key go together: one is set, the other isn't")
         return self
+
+
+class RepositoryConfig(PlaceConfig):
+    """Where backups are kept."""
+
+    host_key: AbsolutePath = Field(description="The host's own age identity (0600): reads manifests, not data")
+    copies: tuple[PlaceConfig, ...] = Field(
+        default=(), description="Places to which `propolis repository copy` brings all backups"
+    )
 
 
 class KeepConfig(Model):

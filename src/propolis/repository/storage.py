@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from propolis.config.schema import RepositoryConfig, SecretRef
+from propolis.config.schema import PlaceConfig, SecretRef
 from propolis.errors import ConfigError, IntegrityError, RepositoryError
 
 
@@ -98,7 +98,7 @@ class Location:
     """PEM file of authorities to trust besides the system's."""
 
     @classmethod
-    def from_config(cls, config: RepositoryConfig, base: Path | None = None) -> Location:
+    def from_config(cls, config: PlaceConfig, base: Path | None = None) -> Location:
         """The location that the configuration names; relative secret files are looked for in `base`."""
         return cls(
             config.url,

@@ -1,0 +1,19 @@
+"""Copies of a repository, for a person."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+
+from propolis.report.console import console
+from propolis.report.units import human_bytes
+from propolis.repository.copy import CopyResult
+
+
+def show_copy(result: CopyResult) -> None:
+    """What was copied, or would be."""
+    out = console()
+    verb = "Copied" if result.done else "Would copy"
+    out.print(escape(f"{verb} {result.source} to {result.target}{', a new repository' if result.new else ''}:"))
+    out.print(f"  {result.objects} objects, {human_bytes(result.bytes)}; {result.present} were there already")
+    backups = ", ".join(result.backups) if result.backups else "none"
+    out.print(escape(f"  backups it did not have: {backups}"))

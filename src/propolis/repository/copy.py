@@ -1,0 +1,211 @@
+"""Copies a repository to a second place: bytes as they are, no key needed, only what is missing there.
+
+Every object's name tells its hash, so each is checked on the way. What refers to others comes after them, the
+manifests last: whenever the copy stops, what the target lists is whole, and the next one goes on from there.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from propolis.errors import IntegrityError, RepositoryError
+from propolis.repository import keyring
+from propolis.repository.fetch import side_by_side
+from propolis.repository.folder import FolderStorage
+from propolis.repository.layout import (
+    CONFIG,
+    INDEX_LIMIT,
+    MANIFEST_LIMIT,
+    MAX_SEGMENT_BYTES,
+    SMALL_LIMIT,
+    check_name,
+    parse_manifest_name,
+    read_info,
+)
+from propolis.repository.locks import Lease
+from propolis.repository.model import BackupId, Observer, Stats
+from propolis.repository.storage import MissingObjectError, Storage
+
+_LIMITS = {
+    "keys": SMALL_LIMIT,
+    "spare": SMALL_LIMIT,
+    "packs": MAX_SEGMENT_BYTES + (1 << 20),
+    "indexes": INDEX_LIMIT,
+    "holds": SMALL_LIMIT,
+    "manifests": MANIFEST_LIMIT,
+}
+"""Kinds of objects in the order in which they are copied, and how large one may be. Evidence of verification isn't
+copied: it tells of the source's bytes on the source's disks. Neither are leases and what was put in quarantine."""
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class CopyResult:
+    """What a copy did, or would do."""
+
+    source: str
+    target: str
+    new: bool
+    """Whether there was no repository at the target before."""
+    objects: int
+    """Objects that were missing at the target, or had another size there."""
+    bytes: int
+    present: int
+    """Objects that were there already."""
+    backups: tuple[BackupId, ...]
+    """Those that the target did not have, oldest first."""
+    done: bool
+    """False: only planned."""
+
+
+def copy_repository(
+    source: Storage, target: Storage, *, plan: bool = False, observer: Observer | None = None
+) -> CopyResult:
+    """Bring to `target` all backups of `source`; nothing is deleted there.
+
+    Raises `RepositoryError` when another repository is at the target, `BusyError` when prune is at work at either,
+    `IntegrityError` when an object of the source is damaged: then all whole packs were copied, and no manifest.
+    """
+    info, config = read_info(source)
+    keyring.read_key_ring(source, info, config)
+    if plan:
+        nothing_there = isinstance(target, FolderStorage) and not Path(target.place).exists()
+        return _Copy(source, None if nothing_there else target, observer, target.place).plan()
+    target.prepare()
+    with Lease(source, "shared"), Lease(target, "shared") as lease:
+        return _Copy(source, target, observer, target.place).run(target, lease)
+
+
+class _Copy:
+    def __init__(self, source: Storage, there: Storage | None, observer: Observer | None, place: str) -> None:
+        self._source, self._there, self._observer, self._place = source, there, observer, place
+        self._lock = threading.Lock()
+        self._damaged: list[str] = []
+        self._stats = Stats()
+        self._new = self._is_new()
+        # Manifests are listed first: whatever a backup stores meanwhile, all that these need is in the later lists.
+        self._listed = {kind: self._list(source, kind) for kind in reversed(_LIMITS)}
+        self._missing = {kind: self._not_there(kind) for kind in _LIMITS}
+
+    def plan(self) -> CopyResult:
+        """What would be done."""
+        return self._result(done=False)
+
+    def run(self, target: Storage, lease: Lease) -> CopyResult:
+        """Copy what is missing."""
+        result = self._result(done=True)
+        for kind in ("keys", "spare"):
+            self._transfer(kind, target)
+        self._stop_at_damage()
+        if self._new:
+            target.put(CONFIG, self._source.get(CONFIG, SMALL_LIMIT), create=True)
+        for kind in ("packs", "indexes", "holds"):
+            self._transfer(kind, target)
+            target.flush()
+        self._stop_at_damage()
+        self._require("packs")
+        self._require("indexes")
+        lease.check()
+        self._transfer("manifests", target)
+        self._stop_at_damage()
+        target.flush()
+        self._require("manifests")
+        return result
+
+    def _is_new(self) -> bool:
+        """Whether the target is empty or was begun by a copy; raises `RepositoryError` unless it may be copied to."""
+        if self._there is None:
+            return True
+        theirs = set(self._list(self._there, "keys"))
+        try:
+            config = bytes(self._there.get(CONFIG, SMALL_LIMIT))
+        except MissingObjectError:
+            config = None
+        other = config is not None and config != bytes(self._source.get(CONFIG, SMALL_LIMIT))
+        if other or theirs - set(self._list(self._source, "keys")):
+            what = "another repository" if other else "key rings that the source doesn't have"
+            raise RepositoryError(
+                f"{self._place} holds {what}: bytes can't be copied as they are",
+                left="It was not touched",
+                next="Name an empty place, or one that was made by a copy; change keys at the source only",
+            )
+        if config is None and not theirs and self._list(self._there, "manifests"):
+            raise RepositoryError(
+                f"{self._place} holds parts of a repository without its config object",
+                left="It was not touched",
+                next="Name an empty place",
+            )
+        return config is None
+
+    def _list(self, storage: Storage, kind: str) -> dict[str, int]:
+        """Names and sizes; names of other forms are passed over."""
+        return {
+            stored.name: stored.size
+            for stored in storage.list(kind)
+            if len(stored.name) > 64 and "." not in stored.name[-64:]
+        }
+
+    def _not_there(self, kind: str) -> list[str]:
+        there = self._list(self._there, kind) if self._there is not None else {}
+        return sorted(name for name, size in self._listed[kind].items() if there.get(name) != size)
+
+    def _transfer(self, kind: str, target: Storage) -> None:
+        limit = _LIMITS[kind]
+
+        def make() -> Callable[[str], None]:
+            return lambda name: self._one(name, limit, target)
+
+        # Manifests one by one, oldest first: they may be large, and are listed in this order.
+        side_by_side(self._missing[kind], make, 1 if kind == "manifests" else None)
+
+    def _one(self, name: str, limit: int, target: Storage) -> None:
+        try:
+            data = self._source.get(name, limit)
+            check_name(name, data)
+        except MissingObjectError:
+            raise
+        except IntegrityError:
+            with self._lock:
+                self._damaged.append(name)
+            return
+        target.put(name, data)
+        self._stats.add(stored=len(data), packs=1)
+        if self._observer is not None:
+            self._observer(self._stats)
+
+    def _stop_at_damage(self) -> None:
+        if self._damaged:
+            more = f" and {len(self._damaged) - _SHOWN} more" if len(self._damaged) > _SHOWN else ""
+            raise IntegrityError(
+                f"{len(self._damaged)} objects of {self._source.place} are damaged: "
+                f"{', '.join(sorted(self._damaged)[:_SHOWN])}{more}",
+                left="What is whole and was copied until now is kept at the target; no backup was added there",
+                next="Run propolis repository check and repair, then copy again",
+            )
+
+    def _require(self, kind: str) -> None:
+        """Fail unless all that was listed at the source is at the target, in full length."""
+        lost = self._not_there(kind)
+        if lost:
+            raise IntegrityError(f"{lost[0]} is not at {self._place} as it was stored", next="Copy again")
+
+    def _result(self, *, done: bool) -> CopyResult:
+        missing = [(name, self._listed[kind][name]) for kind in _LIMITS for name in self._missing[kind]]
+        return CopyResult(
+            self._source.place,
+            self._place,
+            self._new,
+            len(missing),
+            sum(size for _, size in missing),
+            sum(map(len, self._listed.values())) - len(missing),
+            tuple(_ids(self._missing["manifests"])),
+            done,
+        )
+
+
+def _ids(names: Iterable[str]) -> list[BackupId]:
+    parsed = (parse_manifest_name(name) for name in names)
+    return [BackupId(f"{stamp}-{digest[:8]}") for stamp, digest in filter(None, parsed)]

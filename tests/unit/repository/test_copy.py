@@ -1,0 +1,158 @@
+"""A copy holds what its source holds, goes on where it was stopped, and harms nothing."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from propolis.cli import run
+from propolis.errors import BusyError, IntegrityError, RepositoryError
+from propolis.repository import Identity, Location, Repository, restore_folder, verify
+from propolis.repository.copy import copy_repository
+from propolis.repository.folder import FolderStorage
+from propolis.repository.keyring import KeyHolder
+from propolis.repository.rekey import add_key
+from unit.repository.repository_tools import TREE, snapshot
+from unit.repository.test_keys_on_the_command_line import CONFIG
+
+
+class Stopping(FolderStorage):
+    """A folder that fails at the n-th object stored."""
+
+    def __init__(self, root: Path, after: int) -> None:
+        super().__init__(root)
+        self.left = after
+
+    def put(self, name: str, data: Any, *, create: bool = False) -> None:
+        if not name.startswith("locks/"):
+            self.left -= 1
+            if self.left < 0:
+                raise RepositoryError("cut")
+        super().put(name, data, create=create)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.relative_to(folder).parts[0] not in ("tmp", "locks")
+    }
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> FolderStorage:
+    return FolderStorage(tmp_path / "second")
+
+
+def test_a_copy_is_byte_identical_and_restores(vault: Any, source: Any, tmp_path: Any, target: Any) -> None:
+    first = vault.backup(source)
+    planned = copy_repository(vault.host.storage, target, plan=True)
+    assert not (tmp_path / "second").exists()
+    done = copy_repository(vault.host.storage, target)
+    assert (planned.objects, planned.bytes, planned.backups) == (done.objects, done.bytes, (first.id,))
+    assert done.new and contents(vault.folder) == contents(tmp_path / "second")
+    (source / "more").write_bytes(b"more")
+    second = vault.backup(source)
+    again = copy_repository(vault.host.storage, target)
+    assert (again.new, again.objects, again.backups) == (False, 3, (second.id,))
+    assert copy_repository(vault.host.storage, target).objects == 0
+    copy = Repository.open(Location(str(tmp_path / "second")), [vault.recovery_key])
+    assert verify(copy, second.id, "full").ok
+    restore_folder(copy, copy.manifest(second.id), TREE, tmp_path / "out")
+    assert snapshot(tmp_path / "out") == snapshot(source)
+
+
+def test_a_copy_stopped_anywhere_lists_only_whole_backups_and_goes_on(vault: Any, source: Any, tmp_path: Any) -> None:
+    vault.backup(source)
+    (source / "more").write_bytes(b"more")
+    vault.backup(source)
+    objects = len(contents(vault.folder))
+    for after in range(objects):
+        place = tmp_path / f"stopped-{after}"
+        with pytest.raises(RepositoryError, match="cut"):
+            copy_repository(vault.host.storage, Stopping(place, after))
+        if (place / "config").exists():
+            stopped = Repository.open(Location(str(place)), [vault.recovery_key])
+            for id, _ in stopped.names():
+                assert verify(stopped, id, "full").ok
+        before = len(contents(place))
+        result = copy_repository(vault.host.storage, FolderStorage(place))
+        assert result.objects + before >= objects - 1  # config isn't counted
+        assert contents(place) == contents(vault.folder)
+
+
+def test_nothing_is_deleted_at_the_target_and_what_is_cut_short_is_mended(
+    vault: Any, source: Any, tmp_path: Any, target: Any
+) -> None:
+    vault.backup(source)
+    copy_repository(vault.host.storage, target)
+    whole = contents(vault.folder)
+    (tmp_path / "second" / "notes").write_bytes(b"somebody's")
+    pack = next(path for path in (tmp_path / "second" / "packs").rglob("*") if path.is_file())
+    pack.write_bytes(pack.read_bytes()[:-1])
+    for path in vault.objects("manifests"):
+        path.unlink()
+    assert copy_repository(vault.host.storage, target).objects == 1
+    assert contents(tmp_path / "second") == whole | {"notes": b"somebody's"}
+
+
+def test_a_damaged_source_adds_no_backup_to_the_copy(vault: Any, source: Any, tmp_path: Any, target: Any) -> None:
+    vault.backup(source)
+    pack = vault.objects("packs")[0]
+    data = bytearray(pack.read_bytes())
+    data[-1] ^= 1
+    pack.write_bytes(data)
+    with pytest.raises(IntegrityError, match=pack.name):
+        copy_repository(vault.host.storage, target)
+    copied = contents(tmp_path / "second")
+    assert not any(name.startswith("manifests/") or name.endswith(pack.name) for name in copied)
+    assert sum(name.startswith("packs/") for name in copied) == len(vault.objects("packs")) - 1
+
+
+def test_another_repository_is_never_copied_into(vault: Any, source: Any, tmp_path: Any, target: Any) -> None:
+    vault.backup(source)
+    Repository.init(Location(str(tmp_path / "second")), [vault.recovery_key.recipient], vault.host_key)
+    before = contents(tmp_path / "second")
+    with pytest.raises(RepositoryError, match="another repository"):
+        copy_repository(vault.host.storage, target)
+    assert contents(tmp_path / "second") == before
+
+
+def test_changed_keys_reach_the_copy_and_keys_changed_at_the_copy_are_refused(
+    vault: Any, source: Any, tmp_path: Any, target: Any
+) -> None:
+    vault.backup(source)
+    copy_repository(vault.host.storage, target)
+    new = Identity.generate()
+    add_key(vault.full, KeyHolder.of("new", new.recipient))
+    copy_repository(vault.host.storage, target)
+    copy = Repository.open(Location(str(tmp_path / "second")), [new])
+    assert verify(copy, copy.resolve("latest"), "full").ok
+    add_key(copy, KeyHolder.of("newer", Identity.generate().recipient))
+    with pytest.raises(RepositoryError, match="key rings that the source doesn't have"):
+        copy_repository(vault.host.storage, target)
+
+
+def test_a_copy_waits_for_nobody_who_removes(vault: Any, source: Any, target: Any) -> None:
+    vault.backup(source)
+    with vault.full.lease("exclusive"), pytest.raises(BusyError):
+        copy_repository(vault.host.storage, target)
+    copy_repository(vault.host.storage, target)
+    with Repository(target, [vault.host_key]).lease("exclusive"), pytest.raises(BusyError):
+        copy_repository(vault.host.storage, target)
+
+
+def test_the_command_copies_to_all_listed_places_or_to_a_folder(tmp_path: Path, capsys: Any) -> None:
+    config = tmp_path / "propolis.yaml"
+    listed = f"copies: [{{url: {tmp_path}/one}}, {{url: {tmp_path}/two}}], host_key"
+    config.write_text(CONFIG.format(root=tmp_path).replace("host_key", listed))
+    config.chmod(0o600)
+    key = str(tmp_path / "recovery.key")
+    assert run(["repository", "init", "--recovery-key", key, "--config", str(config)]) == 0
+    for extra in ([], ["--to", str(tmp_path / "three")]):
+        assert run(["repository", "copy", *extra, "--config", str(config)]) == 0, capsys.readouterr().err
+    assert contents(tmp_path / "one") == contents(tmp_path / "two") == contents(tmp_path / "three")
+    assert contents(tmp_path / "one") == contents(tmp_path / "vault")
+    capsys.readouterr()
+    assert run(["repository", "copy", "--to", "s3://unknown/x", "--config", str(config)]) == 10
+    assert "repository.copies" in capsys.readouterr().err
