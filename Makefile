@@ -31,7 +31,8 @@ format: $(VENV)/.installed ## Rewrite the code as the checks want it
 	$(BIN)/ruff check --fix .
 
 bench: setup-test ## Side-by-side benchmarks; results go to bench/results/
-	$(RUN) -m bench.run $(ARGS)
+	mkdir -p /var/tmp/propolis-bench
+	$(RUN) -m bench.cold_vs_rsync --folder /var/tmp/propolis-bench --lab $(ARGS)
 
 lock: $(VENV)/.installed ## Pin all dependencies anew
 	$(BIN)/pip install -q uv

@@ -24,7 +24,7 @@ from propolis_lab.outside import Watcher
 
 
 def downtime(folder: Path, rounds: int, megabytes: int, files: int) -> str:
-    """Measure in a lab below `folder`, which is gone afterwards. Returns a Markdown section."""
+    """Measure downtime, and Propolis's memory, in a lab below `folder`, which is gone afterwards. Returns a Markdown section."""
     work = folder / "lab"
     work.mkdir(mode=0o755)
     try:
@@ -46,9 +46,10 @@ def _measure(lab: Lab, work: Path, rounds: int, megabytes: int, files: int) -> s
     _propolis("repository", "init", "--config", config, "--recovery-key", work / "recovery.key")
     folders = [tree.path for tree in trees(load(config)) if tree.path is not None]
     counts = [count(path) for path in folders]
+    peaks: dict[str, int] = {}
     ways: dict[str, Callable[[], None]] = {
         "the services' own stop and start": lambda: _around(lab, lambda: None),
-        "`propolis backup --cold`": lambda: _propolis("backup", "--cold", "--quiet", "--config", config),
+        "`propolis backup --cold`": lambda: _record(peaks, "backup", "backup", "--quiet", "--config", config),
         "stop, `rsync -aW`, start": lambda: _around(lab, lambda: _rsync(folders, work / "rsync")),
     }
     taken: dict[str, list[float]] = {name: [] for name in ways}
@@ -80,6 +81,11 @@ def _measure(lab: Lab, work: Path, rounds: int, megabytes: int, files: int) -> s
     for name, seconds in taken.items():
         median = statistics.median(seconds)
         lines.append(f"| {name} | {median:.1f} ({min(seconds):.1f}–{max(seconds):.1f}) | {median - own:+.1f} |")
+    key = ("--identity", work / "recovery.key", "--quiet", "--config", config)
+    _record(peaks, "verify, all decrypted", "verify", "latest", *key)
+    _record(peaks, "restore", "restore", "latest", *key)
+    lines += ["", "## Peak memory of Propolis on that data", "", "| command | MiB |", "| --- | ---: |"]
+    lines += [f"| {name} | {peak / 1024:.0f} |" for name, peak in peaks.items()]
     return "\n".join([*lines, ""])
 
 
@@ -97,5 +103,16 @@ def _rsync(folders: list[Path], target: Path) -> None:
         subprocess.run(["rsync", "-aW", f"{folder}/", f"{destination}/"], check=True)
 
 
-def _propolis(*arguments: str | Path) -> None:
-    subprocess.run([sys.executable, "-m", "propolis", *map(str, arguments)], check=True)
+def _record(peaks: dict[str, int], name: str, *arguments: str | Path) -> None:
+    """Run Propolis and keep the largest peak (KiB) seen under that name."""
+    peaks[name] = max(peaks.get(name, 0), _propolis(*arguments))
+
+
+def _propolis(*arguments: str | Path) -> int:
+    """Run it; return the peak of its resident memory in KiB (getrusage(2): its own, or a larger one of its children)."""
+    child = subprocess.Popen([sys.executable, "-m", "propolis", *map(str, arguments)])
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise subprocess.CalledProcessError(child.returncode, ["propolis", arguments[0]])
+    return usage.ru_maxrss
