@@ -24,7 +24,7 @@ from propolis_lab.outside import Watcher
 
 
 def downtime(folder: Path, rounds: int, megabytes: int, files: int) -> str:
-    """Measure downtime, and Propolis's memory, in a lab below `folder`, which is gone afterwards. Returns a Markdown section."""
+    """Measure downtime and memory in a lab below `folder`, which is gone afterwards. Returns a Markdown section."""
     work = folder / "lab"
     work.mkdir(mode=0o755)
     try:
@@ -109,7 +109,7 @@ def _record(peaks: dict[str, int], name: str, *arguments: str | Path) -> None:
 
 
 def _propolis(*arguments: str | Path) -> int:
-    """Run it; return the peak of its resident memory in KiB (getrusage(2): its own, or a larger one of its children)."""
+    """Run it; return its peak resident memory in KiB (getrusage(2): its own, or that of a larger child)."""
     child = subprocess.Popen([sys.executable, "-m", "propolis", *map(str, arguments)])
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
