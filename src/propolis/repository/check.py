@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 from propolis.errors import IntegrityError, UsageError
 from propolis.repository.fetch import label, places
-from propolis.repository.recipients import AnyKey
 from propolis.repository.layout import CONFIG, pack_name
 from propolis.repository.manifest import Manifest, object_meta, order, segment_ids
 from propolis.repository.model import BackupId, Entry, Observer, TreeHeader
+from propolis.repository.recipients import AnyKey
 from propolis.repository.repository import Repository
 from propolis.repository.storage import Storage
 from propolis.repository.survey import Survey, load_manifest, survey
-from propolis.repository.target import safe_parts
+from propolis.repository.target import check_link, safe_parts
 
 _EXAMPLES = 20
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)%")
@@ -253,6 +253,8 @@ class _Tree:
             return
         if entry.type == "o":
             raise IntegrityError(f"{label(entry)} is an object inside of a folder")
+        if entry.type == "l":
+            check_link(entry.extra, label(entry))
         path = b"" if entry.path == b"." and entry.type == "d" else entry.path
         if path:
             safe_parts(path, label(entry))

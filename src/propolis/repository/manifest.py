@@ -13,6 +13,8 @@ from propolis.repository.model import BackupId, Entry, EntryType, Header, Object
 from propolis.repository.text import escape, read_header, read_lines, unescape
 
 FIELDS = 13
+_NOBODY = (1 << 32) - 1
+"""The ID that means "leave it" to chown."""
 _TYPES: dict[bytes, EntryType] = {b"d": "d", b"f": "f", b"l": "l", b"o": "o"}
 
 
@@ -113,7 +115,14 @@ def parse_entry(line: bytes, name: str) -> Entry:
             b"" if fields[11] == b"-" else fields[11],
             unescape(fields[12]),
         )
-        if min(entry.mode, entry.uid, entry.gid, entry.size, entry.inode) < 0:
+        if not (
+            0 <= entry.mode < 1 << 12
+            and 0 <= entry.uid < _NOBODY
+            and 0 <= entry.gid < _NOBODY
+            and -(1 << 63) < entry.mtime_ns < 1 << 63
+            and 0 <= entry.size < 1 << 63
+            and 0 <= entry.inode < 1 << 64
+        ):
             raise ValueError
     except (ValueError, KeyError):
         raise IntegrityError(f"{name} is damaged: an entry can't be understood") from None

@@ -24,7 +24,7 @@ from propolis.repository.model import (
     TreeKind,
 )
 from propolis.repository.packs import PackOpener
-from propolis.repository.target import Folders, Times, new_folder, safe_parts, sync_filesystem, unwritable
+from propolis.repository.target import Folders, Times, check_link, new_folder, safe_parts, sync_filesystem, unwritable
 
 if TYPE_CHECKING:
     from propolis.repository.repository import Repository
@@ -138,7 +138,9 @@ def _plan(
         elif entry.type == "f":
             seen_files += 1
             seen_bytes += entry.size
-        elif entry.type != "l":
+        elif entry.type == "l":
+            check_link(entry.extra, label(entry))
+        else:
             raise IntegrityError(f"{label(entry)} is an object inside of a folder")
         if not chosen:
             continue

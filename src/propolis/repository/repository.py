@@ -192,9 +192,10 @@ class Repository:
         return Writer(self, stack, manifest, unreadable, observer, workers, limits)
 
     def index_names(self) -> Iterator[str]:
-        """Names of the index objects."""
+        """Names of the index objects; other names there are passed over."""
         for stored in self.storage.list("indexes"):
-            yield stored.name
+            if layout.is_hash(stored.name.removeprefix("indexes/")):
+                yield stored.name
 
     def load_table(self) -> SegmentTable:
         """Every segment that the indexes know; raises `IntegrityError` when one of them is damaged."""

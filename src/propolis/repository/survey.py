@@ -32,6 +32,7 @@ from propolis.repository.layout import (
     pack_name,
 )
 from propolis.repository.manifest import Manifest
+from propolis.repository.marks import read_marks
 from propolis.repository.model import BackupId, Observer, Stats
 from propolis.repository.packs import PackOpener, buffer
 
@@ -49,6 +50,8 @@ _NAMES = {
     "packs": re.compile(r"packs/([0-9a-f]{2})/\1[0-9a-f]{62}"),
     "indexes": re.compile(r"indexes/[0-9a-f]{64}"),
     "manifests": re.compile(r"manifests/\d{8}T\d{6}Z-[0-9a-f]{64}"),
+    "holds": re.compile(r"holds/\d{8}T\d{6}Z-[0-9a-f]{8}-[0-9a-f]{64}"),
+    "verified": re.compile(r"verified/\d{8}T\d{6}Z-[0-9a-f]{8}-[0-9a-f]{64}"),
     "locks": re.compile(r"locks/(shared|exclusive)-\d{8}T\d{6}Z-[0-9a-f]{32}"),
 }
 Choose = Callable[[list[str]], list[str]]
@@ -91,7 +94,9 @@ def survey(repository: Repository, choose: Choose | None = None, observer: Obser
     look.result.manifests = repository.names()  # first of all, since a backup stores its manifest last
     look.key_rings()
     look.indexes()
-    if not repository.has_key:
+    if repository.has_key:
+        look.marks()
+    else:
         look.unopened_manifests()
     listed = look.listing()
     if isinstance(repository.storage, FolderStorage):
@@ -146,6 +151,10 @@ class _Look:
                 data = storage.get(name, SMALL_LIMIT)
                 check_name(name, data)
                 self._key_ring(name, data, newest)
+        for name in sorted(stored.name for stored in storage.list("spare")):
+            if _NAMES["spare"].fullmatch(name):
+                with Guarded(self._repository, self.result, name):
+                    check_name(name, storage.get(name, SMALL_LIMIT))
         for missing in sorted(set(range(1, newest.sequence)) - sequences):
             self.result.problems[f"keys/{missing:06d}"] = "This key ring is missing; newer ones are there"
 
@@ -164,8 +173,6 @@ class _Look:
     def indexes(self) -> None:
         """Every index is whole and genuine, and what it says of packs adds up; they make the table."""
         for name in sorted(self._repository.index_names()):
-            if not _NAMES["indexes"].fullmatch(name):
-                continue
             self.result.indexes += 1
             with Guarded(self._repository, self.result, name):
                 stored = self._repository.storage.get(name, INDEX_LIMIT)
@@ -188,6 +195,12 @@ class _Look:
             if number is not None and self.result.table.packs[number] != pack:
                 raise IntegrityError(f"{name} describes {pack_name(pack.hash)} otherwise than another index")
         self.result.table.add_index(index_lines(stored, identities, key, name), name)
+
+    def marks(self) -> None:
+        """Every hold and every record of a verification is whole and genuine."""
+        for findings in read_marks(self._repository).damaged.values():
+            for finding in findings:
+                self.result.problems[finding.object] = finding.what
 
     def unopened_manifests(self) -> None:
         """Every manifest's bytes match its name; all that can be told without a key."""

@@ -44,6 +44,12 @@ def safe_parts(path: bytes, where: str) -> list[bytes]:
     return parts
 
 
+def check_link(content: bytes, where: str) -> None:
+    """Refuse what no link can hold; raises `IntegrityError`."""
+    if not 0 < len(content) <= 4095 or b"\0" in content:
+        raise IntegrityError(f"{where} is no link", next="Do not restore from this backup")
+
+
 def new_folder(target: Path) -> int:
     """Make the folder, or take an empty one, private until all is written; its descriptor."""
     try:

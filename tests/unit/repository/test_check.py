@@ -14,6 +14,7 @@ from propolis.repository.check import CheckResult, ReadData, check
 from propolis.repository.index import Pack, PackedSegments, write_index
 from propolis.repository.layout import hash_name
 from propolis.repository.manifest import format_entry
+from propolis.repository.marks import add_hold
 from propolis.repository.text import TextWriter
 from unit.repository.repository_tools import TREE, Vault
 
@@ -116,6 +117,15 @@ def test_a_damaged_manifest_costs_its_backup_and_no_other(vault: Any, source: An
     flip(vault.objects("manifests")[1])
     [finding] = checked(vault).findings
     assert [(hit.backup, hit.files) for hit in finding.hits] == [(second.id, 0)]
+
+
+@pytest.mark.parametrize("kind", ["holds", "spare"])
+def test_damaged_marks_and_spare_key_rings_are_found(vault: Any, source: Any, kind: Any) -> None:
+    summary = vault.backup(source)
+    add_hold(vault.host, summary.id, "evidence")
+    assert checked(vault, read=False).ok
+    flip(vault.objects(kind)[0])
+    assert [finding.object.split("/")[0] for finding in checked(vault, read=False).findings] == [kind]
 
 
 def test_strange_names_and_open_modes_are_remarks(vault: Any, source: Any) -> None:

@@ -18,12 +18,13 @@ KEY = RepositoryKey(bytes(range(32)))
 ME = Identity.generate()
 names = st.text(max_size=20)
 numbers = st.integers(0, 2**40)
+owners = st.integers(0, 2**32 - 2)
 entries = st.builds(
     Entry,
     st.sampled_from("dflo"),
     st.integers(0, 0o7777),
-    numbers,
-    numbers,
+    owners,
+    owners,
     names,
     names,
     st.integers(-(2**62), 2**62),
