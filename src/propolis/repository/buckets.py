@@ -11,13 +11,15 @@ from obstore.store import S3Store
 
 from propolis.errors import RepositoryError
 from propolis.repository.model import ObjectMeta
-from propolis.repository.objectstore import open_bucket
+from propolis.repository.objectstore import Patience, open_bucket
 from propolis.repository.s3errors import S3_ERRORS, explain, is_missing
 
 _CONTENT_TYPE = "Content-Type"
 _SINGLE_PUT = 16 << 20
 _PART = 8 << 20
 _PARTS_AT_ONCE = 2
+_BRIEF = Patience(retries=5, first_wait=0.2, longest_wait=5, total=60, silence=60)
+"""A stack's bucket is listed while TheHive is down: rather no backup now than a long wait."""
 _MOST_PARTS = 10_000
 """Of one object, by the S3 API."""
 
@@ -44,7 +46,14 @@ class S3Bucket:
     ) -> S3Bucket:
         """A client for it; nothing is contacted yet. `ca`: a PEM file of further authorities to trust."""
         store = open_bucket(
-            bucket, prefix, endpoint=endpoint, region=region, access_key=access_key, secret_key=secret_key, ca=ca
+            bucket,
+            prefix,
+            endpoint=endpoint,
+            region=region,
+            access_key=access_key,
+            secret_key=secret_key,
+            ca=ca,
+            patience=_BRIEF,
         )
         return cls(store, f"s3://{bucket}/{prefix} at {endpoint or 'AWS'}")
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import obstore
 from obstore import exceptions
@@ -24,12 +25,13 @@ __all__ = ["S3_ERRORS", "Patience", "S3Storage", "explain", "open_bucket"]
 class Patience:
     """How long to wait for an S3 server, and how often to try again what may well succeed a moment later.
 
-    Waits between tries grow from `first_wait` to `longest_wait`; all in seconds. The whole of a repeated request must
-    stay below the 15 minutes for which its signature holds.
+    Waits between tries grow from `first_wait` to `longest_wait`, at random up to threefold; all in seconds. The
+    default bridges half a minute or so: a server's restart. The whole of a repeated request must stay below the 15
+    minutes for which its signature holds.
     """
 
-    retries: int = 8
-    first_wait: float = 0.2
+    retries: int = 10
+    first_wait: float = 0.5
     longest_wait: float = 10.0
     total: float = 180.0
     """No further try after so long."""
@@ -40,12 +42,17 @@ class Patience:
 
     def waits(self) -> Iterator[float]:
         """The waits between tries."""
-        for number in range(self.retries):
-            yield min(self.longest_wait, self.first_wait * 2**number)
+        wait = self.first_wait
+        for _ in range(self.retries):
+            yield wait
+            wait = min(self.longest_wait, random.uniform(self.first_wait, wait * _GROWTH))
 
 
+_GROWTH = 3
 PATIENT = Patience()
+_FIRST_TRIES = 3
 _NO_SUCH_RANGE = 416
+T = TypeVar("T")
 
 
 def open_bucket(
@@ -89,7 +96,7 @@ def open_bucket(
             "backoff": {
                 "init_backoff": datetime.timedelta(seconds=patience.first_wait),
                 "max_backoff": datetime.timedelta(seconds=patience.longest_wait),
-                "base": 2,
+                "base": _GROWTH,
             },
         },
         **settings,
@@ -134,6 +141,11 @@ class S3Storage:
             )
 
         self._store = client(patience)
+        # Who hasn't been reached yet is more likely misnamed than restarting, and who could not be reached for long
+        # is down: neither is worth as long a wait again.
+        self._brief = replace(patience, retries=min(_FIRST_TRIES, patience.retries))
+        self._hasty = client(self._brief)
+        self._reached = False
         self._once = client(replace(patience, retries=0))
 
     @property
@@ -151,17 +163,18 @@ class S3Storage:
             self._create(name, memoryview(data))
             return
         try:
-            obstore.put(self._store, name, memoryview(data), use_multipart=False)
+            self._ask(lambda store: obstore.put(store, name, memoryview(data), use_multipart=False))
         except S3_ERRORS as error:
             raise explain(error, f"The repository {self.place}", "be written") from None
 
     def _create(self, name: str, data: memoryview) -> None:
         """Create an object. The client must not repeat this by itself: a try that got no answer may have worked."""
-        waits = self._patience.waits()
+        waits = (self._patience if self._reached else self._brief).waits()
         unheard = False
         while True:
             try:
                 obstore.put(self._once, name, data, mode="create", use_multipart=False)
+                self._reached = True
                 return
             except exceptions.AlreadyExistsError:
                 # Two writers never create the same name with the same bytes: each puts something random in.
@@ -171,6 +184,7 @@ class S3Storage:
             except S3_ERRORS as error:
                 wait = next(waits, None)
                 if wait is None or not told(error).passing:
+                    self._reached = told(error).status is not None
                     raise explain(error, f"The repository {self.place}", "be written") from None
                 unheard = True
             time.sleep(wait)
@@ -178,7 +192,7 @@ class S3Storage:
     def get(self, name: str, limit: int, into: memoryview | None = None) -> memoryview:
         """See `Storage.get`; `into` is not used."""
         try:
-            result = obstore.get(self._store, checked_name(name))
+            result = self._ask(lambda store: obstore.get(store, checked_name(name)))
             if result.meta["size"] > limit:
                 raise IntegrityError(f"{name} has {result.meta['size']} bytes where at most {limit} belong")
             return memoryview(result.bytes())
@@ -188,9 +202,9 @@ class S3Storage:
     def head(self, name: str, count: int) -> memoryview:
         """See `Storage.head`."""
         try:
-            return memoryview(
-                obstore.get(self._store, checked_name(name), options={"range": (0, max(count, 1))}).bytes()
-            )[:count]
+            reach = {"range": (0, max(count, 1))}
+            result = self._ask(lambda store: obstore.get(store, checked_name(name), options=reach))  # type: ignore[arg-type]
+            return memoryview(result.bytes())[:count]
         except S3_ERRORS as error:
             if told(error).status == _NO_SUCH_RANGE:
                 return memoryview(b"")  # the object is empty
@@ -199,7 +213,7 @@ class S3Storage:
     def size(self, name: str) -> int | None:
         """See `Storage.size`."""
         try:
-            return obstore.head(self._store, checked_name(name))["size"]
+            return self._ask(lambda store: obstore.head(store, checked_name(name)))["size"]
         except S3_ERRORS as error:
             # An answer to HEAD has no body to tell why: not even whether the bucket is there.
             self._present()
@@ -210,7 +224,7 @@ class S3Storage:
     def list(self, prefix: str) -> Iterator[Stored]:
         """See `Storage.list`."""
         try:
-            for batch in obstore.list(self._store, prefix or None):
+            for batch in obstore.list(self._store if self._reached else self._hasty, prefix or None):
                 for item in batch:
                     modified = int(item["last_modified"].timestamp() * 1_000_000) * 1000
                     yield Stored(item["path"], item["size"], modified)
@@ -220,7 +234,7 @@ class S3Storage:
     def delete(self, name: str) -> None:
         """See `Storage.delete`."""
         try:
-            obstore.delete(self._store, checked_name(name))
+            self._ask(lambda store: obstore.delete(store, checked_name(name)))
         except S3_ERRORS as error:
             if is_missing(error):
                 return
@@ -228,6 +242,16 @@ class S3Storage:
 
     def flush(self) -> None:
         """Nothing: a bucket's objects are durable when stored."""
+
+    def _ask(self, request: Callable[[S3Store], T]) -> T:
+        """Make a request, with more patience if the last one was answered."""
+        try:
+            result = request(self._store if self._reached else self._hasty)
+        except S3_ERRORS as error:
+            self._reached = told(error).status is not None
+            raise
+        self._reached = True
+        return result
 
     def _present(self) -> None:
         """Fail, with the reason, when the bucket can't be reached."""
