@@ -10,6 +10,7 @@ from typing import Any
 from propolis import clone
 from propolis.backup.context import BackupContext
 from propolis.command.context import utc_now
+from propolis.command.known import remember
 from propolis.command.reserve import ReleaseSpace, ReserveSpace
 from propolis.command.services import SERVICE_STEPS
 from propolis.command.stores import open_bucket, open_repository
@@ -73,6 +74,7 @@ class OpenRepository(Step[BackupContext], frozen=True, kw_only=True, tag="open-r
     def do(self, context: BackupContext) -> Mapping[str, Any]:
         """Raise RepositoryError or BusyError if it can't be written."""
         repository = open_repository(context.config)
+        remember(context.config, repository)
         context.repository = repository
         writer = repository.writer(context.config.name, observer=context.told, limits=context.limits)
         context.writer = context.resources.enter_context(writer)

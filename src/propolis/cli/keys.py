@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from propolis.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, IdentityFile, PlanOnly, config_of
+from propolis.command.known import remember
 from propolis.command.stores import open_repository
 from propolis.config.schema import Config
 from propolis.errors import UsageError
@@ -78,7 +79,7 @@ def add(
         change = add_key(repository, KeyHolder.of(_named(name or comment), key), plan=plan)
     else:
         change = add_key(repository, KeyHolder.of(_named(name), parse_recipient(recipient)), plan=plan)
-    _show(change, as_json=as_json)
+    _remember_and_show(settings, change, repository, as_json=as_json)
 
 
 @app.command("remove")
@@ -93,7 +94,9 @@ def remove(
 
     Needs a recovery key that stays (--identity).
     """
-    _show(remove_key(open_repository(config_of(config), identity), key, plan=plan), as_json=as_json)
+    settings = config_of(config)
+    repository = open_repository(settings, identity)
+    _remember_and_show(settings, remove_key(repository, key, plan=plan), repository, as_json=as_json)
 
 
 def host_identity(path: Path) -> Identity:
@@ -134,7 +137,9 @@ def _named(name: str) -> str:
     return name
 
 
-def _show(change: KeyChange, *, as_json: bool) -> None:
+def _remember_and_show(settings: Config, change: KeyChange, repository: Repository, *, as_json: bool) -> None:
+    if change.done:
+        remember(settings, Repository(repository.storage, repository.keys))
     if as_json:
         print_json(change)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,11 +10,13 @@ import typer
 
 from propolis.cli import copies, keys
 from propolis.cli.options import DEFAULT_CONFIG, ConfigFile, config_of
+from propolis.command.known import remember
+from propolis.config.schema import Config
 from propolis.errors import UsageError
 from propolis.report import console
 from propolis.report.keys import show_private_key
 from propolis.repository import Identity, Location, Repository, write_identity
-from propolis.repository.recipients import parse_recipient
+from propolis.repository.recipients import AnyRecipient, parse_recipient
 
 app = typer.Typer(name="repository", help="Make and look after the repository.", no_args_is_help=True)
 app.add_typer(keys.app)
@@ -63,7 +66,7 @@ def init(
         try:
             if on_paper:
                 show_private_key(identity)
-            Repository.init(Location.from_config(settings.repository), [identity.recipient], host)
+            _make(settings, [identity.recipient], host)
         except BaseException:
             if on_paper:
                 out.print("[bold]The key above opens nothing: destroy what you printed of it.[/]")
@@ -79,5 +82,10 @@ def init(
             out.print(f"Its public part: {identity.recipient}")
     else:
         recipients = [parse_recipient(text) for text in recipient]
-        Repository.init(Location.from_config(settings.repository), recipients, host)
+        _make(settings, recipients, host)
         out.print(f"Made the repository {settings.repository.url}.")
+
+
+def _make(settings: Config, recovery: Sequence[AnyRecipient], host: Identity) -> None:
+    """Make the repository, and remember it as the one that belongs there."""
+    remember(settings, Repository.init(Location.from_config(settings.repository), recovery, host))

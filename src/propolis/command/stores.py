@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from propolis.command.known import check_known
 from propolis.config import secrets
 from propolis.config.schema import Config, S3Files
 from propolis.repository import Location, Repository, S3Bucket, read_identities
@@ -13,9 +14,11 @@ from propolis.repository.recipients import AnyKey, read_keys
 def open_repository(config: Config, identity_file: Path | None = None) -> Repository:
     """Open the repository with the host's own key, and with the recovery key where one is given.
 
-    Raises RepositoryError.
+    Raises RepositoryError, and IntegrityError when it isn't the repository that this host knows there.
     """
-    return Repository.open(Location.from_config(config.repository), keys_of(config, identity_file))
+    repository = Repository.open(Location.from_config(config.repository), keys_of(config, identity_file))
+    check_known(config, repository)
+    return repository
 
 
 def keys_of(config: Config, identity_file: Path | None = None) -> list[AnyKey]:

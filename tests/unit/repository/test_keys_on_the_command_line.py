@@ -3,13 +3,14 @@
 import io
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from propolis.cli import run
-from propolis.repository import Identity, Location, Repository
+from propolis.repository import Identity, Location, Repository, read_identities
 
 CONFIG = """
 name: hive
@@ -46,7 +47,7 @@ def test_a_key_on_paper_is_shown_once_and_kept_nowhere(propolis: Any, tmp_path: 
     [secret] = re.findall(r"^AGE-SECRET-KEY-1[0-9A-Z]{58}$", shown, re.M)
     assert shown.count("█") > 100
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(files) == 5  # propolis.yaml, host.key, config, the key ring and its spare
+    assert len(files) == 6  # propolis.yaml, host.key, config, the key ring, its spare, and what the host remembers
     assert not any(secret.encode() in path.read_bytes() for path in files)
     assert Repository.open(Location(str(tmp_path / "vault")), [Identity(secret)]).reads_packs
     shown = propolis("init", "--print", code=13)
@@ -78,3 +79,24 @@ def test_a_new_hosts_key_is_made_and_added(propolis: Any, tmp_path: Path) -> Non
     propolis("key", "add", "--host", "--identity", tmp_path / "recovery.key")
     assert len([key for key in json.loads(propolis("key", "list", "--json")) if key["role"] == "host"]) == 2
     assert "Give one of" in propolis("key", "add", "--host", "--passphrase", code=2)
+
+
+def test_a_repository_that_was_exchanged_is_refused(propolis: Any, tmp_path: Path) -> None:
+    propolis("init", "--recovery-key", tmp_path / "recovery.key")
+    [identity] = read_identities(tmp_path / "recovery.key")
+    [host] = read_identities(tmp_path / "host.key")
+    (tmp_path / "vault").rename(tmp_path / "taken")
+    Repository.init(Location(str(tmp_path / "vault")), [identity.recipient], host)
+    assert "not the one that this host backed up to" in propolis("key", "list", code=14)
+    shutil.rmtree(tmp_path / "vault")
+    (tmp_path / "taken").rename(tmp_path / "vault")
+    propolis("key", "list")
+
+
+def test_a_repository_set_back_to_older_keys_is_refused(propolis: Any, tmp_path: Path) -> None:
+    propolis("init", "--recovery-key", tmp_path / "recovery.key")
+    recipient = Identity.generate().recipient
+    propolis("key", "add", "jo", "--recipient", recipient, "--identity", tmp_path / "recovery.key")
+    for folder in ("keys", "spare"):
+        max((tmp_path / "vault" / folder).iterdir()).unlink()
+    assert "was set back: its key ring is number 1, and was 2" in propolis("key", "list", code=14)

@@ -1,0 +1,95 @@
+"""The repository that this host knows: one that was exchanged or set back is noticed before anything goes into it.
+
+Whoever may write where a repository is could put a new one there, made for the same public keys, and so get at what
+is backed up from then on. The host therefore remembers, for each place, a fingerprint of the repository's key and the
+highest key ring it has seen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import msgspec
+
+from propolis.config.schema import Config
+from propolis.errors import IntegrityError, PropolisError
+from propolis.repository import Repository
+
+_FILE = "known-repositories.json"
+_LIMIT = 1 << 20
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What is remembered of one repository."""
+
+    id: str
+    fingerprint: str
+    """Made from the repository's key; tells nothing of it."""
+    ring: int
+    """Sequence of the newest key ring seen."""
+
+
+def check_known(config: Config, repository: Repository) -> None:
+    """Raise `IntegrityError` unless this is the repository remembered for its place, no older than it was."""
+    file = config.state / _FILE
+    known = _read(file).get(_place(config))
+    if known is None or not repository.has_key:
+        return
+    now, place = _of(repository), repository.storage.place
+    if (now.id, now.fingerprint) != (known.id, known.fingerprint):
+        raise IntegrityError(
+            f"The repository at {place} is not the one that this host backed up to: somebody exchanged it",
+            left="Nothing was written to it",
+            next=f"Find out who did. If it was you, remove {file}",
+        )
+    if now.ring < known.ring:
+        raise IntegrityError(
+            f"The repository at {place} was set back: its key ring is number {now.ring}, and was {known.ring} before",
+            left="Nothing was written to it",
+            next=f"Find out who did: keys that were removed would count again. If it was you, remove {file}",
+        )
+
+
+def remember(config: Config, repository: Repository) -> None:
+    """Remember the repository for its place; durable when this returns. Raises `PropolisError`."""
+    file = config.state / _FILE
+    known, now, place = _read(file), _of(repository), _place(config)
+    if known.get(place) == now:
+        return
+    new = file.with_name(f"{_FILE}.{os.getpid()}")
+    try:
+        config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as out:
+                out.write(msgspec.json.encode(known | {place: now}))
+                out.flush()
+                os.fsync(out.fileno())
+            new.replace(file)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                new.unlink()
+            raise
+    except OSError as error:
+        raise PropolisError(f"{file} can't be written: {error.strerror}", next="Correct the folder `state`") from None
+
+
+def _read(file: Path) -> dict[str, Known]:
+    try:
+        with file.open("rb") as opened:
+            return msgspec.json.decode(opened.read(_LIMIT), type=dict[str, Known])
+    except FileNotFoundError:
+        return {}
+    except (OSError, msgspec.MsgspecError) as error:
+        raise PropolisError(f"{file} can't be read: {error}", next="Correct or remove it") from None
+
+
+def _of(repository: Repository) -> Known:
+    return Known(repository.info.id, repository.key.mac(b"known\n"), repository.ring.sequence)
+
+
+def _place(config: Config) -> str:
+    endpoint = config.repository.endpoint
+    return f"{config.repository.url} at {endpoint}" if endpoint else config.repository.url

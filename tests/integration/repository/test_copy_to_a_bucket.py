@@ -1,0 +1,35 @@
+"""Copies from and to buckets of a real MinIO."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+from propolis.repository import Facts, Identity, Location, Repository, restore_folder, verify
+from propolis.repository.copy import copy_repository
+from propolis.repository.keyring import KeyHolder
+from propolis.repository.rekey import add_key
+from unit.repository.repository_tools import TREE, fill, snapshot
+
+
+def test_a_folder_is_copied_to_a_bucket_and_that_to_another(minio: Any, tmp_path: Path) -> None:
+    host, recovery, added = (Identity.generate() for _ in range(3))
+    places = [Location(str(tmp_path / "vault"))]
+    places += [
+        Location(f"s3://{minio.bucket()}/copy", minio.endpoint, "us-east-1", minio.access_key, minio.secret_key)
+        for _ in range(2)
+    ]
+    repository = Repository.init(places[0], [recovery.recipient], host)
+    source = fill(tmp_path / "source")
+    with repository.writer("hive") as writer:
+        writer.add_folder("files", TREE, source, Path("/original"))
+        summary = writer.commit(Facts())
+    add_key(Repository.open(places[0], [recovery]), KeyHolder.of("added", added.recipient))
+    planned = copy_repository(places[0].storage(), places[1].storage(), plan=True)
+    for start, end in itertools.pairwise(places):
+        done = copy_repository(start.storage(), end.storage())
+        assert (done.objects, done.bytes, done.backups) == (planned.objects, planned.bytes, (summary.id,))
+        assert copy_repository(start.storage(), end.storage()).objects == 0
+    last = Repository.open(places[2], [added])
+    assert verify(last, summary.id, "full").ok
+    restore_folder(last, last.manifest(summary.id), TREE, tmp_path / "out")
+    assert snapshot(tmp_path / "out") == snapshot(source)
