@@ -80,7 +80,7 @@ def _read(file: Path) -> dict[str, Known]:
     try:
         with file.open("rb") as opened:
             return msgspec.json.decode(opened.read(_LIMIT), type=dict[str, Known])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, msgspec.MsgspecError) as error:
         raise PropolisError(f"{file} can't be read: {error}", next="Correct or remove it") from None
