@@ -1,0 +1,96 @@
+"""`repository check` and `repository repair` on the command line."""
+
+import json
+from typing import Any
+
+import pytest
+
+from propolis.cli import run
+from propolis.config.sample import sample
+from unit.repository.repository_tools import fill
+
+TREE = "files/folder"
+
+
+@pytest.fixture
+def command(vault: Any, tmp_path: Any, capsys: Any) -> Any:
+    """Runs a command below `repository`; its exit code and what it said."""
+    for name, identity in (("host.key", vault.host_key), ("recovery.key", vault.recovery_key)):
+        (tmp_path / name).write_text(identity.secret())
+        (tmp_path / name).chmod(0o600)
+    text = (
+        sample()
+        .replace("/backup/thehive", str(vault.folder))
+        .replace("/etc/propolis/host.key", str(tmp_path / "host.key"))
+        .replace("/opt/thp/thehive/files", str(tmp_path / "source"))
+    )
+    assert str(tmp_path / "source") in text
+    config = tmp_path / "propolis.yaml"
+    config.write_text(text)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = run(["repository", *arguments, "--config", str(config)])
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    return call
+
+
+@pytest.fixture
+def damaged(vault: Any, tmp_path: Any) -> Any:
+    """A backup of the stack's files, one of its packs gone."""
+    summary = vault.backup(fill(tmp_path / "source"), TREE)
+    vault.objects("packs")[0].unlink()
+    return summary
+
+
+def test_a_check_of_a_whole_repository_says_what_it_did_not_check(command: Any, vault: Any, source: Any) -> None:
+    vault.backup(source)
+    code, out, _ = command("check")
+    assert code == 0
+    assert "Nothing wrong was found" in out
+    assert "not checked: the bytes of packs" in out
+    assert command("check", "--quiet", "--read-data=all") == (0, "", "")
+
+
+def test_findings_end_a_check_with_14_and_name_backup_and_files(command: Any, damaged: Any, tmp_path: Any) -> None:
+    code, out, err = command("check", "--read-data=1/1", "--identity", str(tmp_path / "recovery.key"))
+    assert code == 14
+    assert f"backup {damaged.id} loses" in out
+    assert "It is missing" in err
+    code, out, _ = command("check", "--json")
+    assert code == 14
+    assert json.loads(out)["findings"][0]["hits"][0]["backup"] == damaged.id
+
+
+def test_an_amount_that_means_nothing_is_a_usage_error(command: Any) -> None:
+    assert command("check", "--read-data=some")[0] == 2
+
+
+def test_repair_takes_pieces_from_the_stack_and_its_plan_touches_nothing(
+    command: Any, vault: Any, damaged: Any
+) -> None:
+    before = sorted(path for path in vault.folder.rglob("*") if path.is_file())
+    code, out, _ = command("repair", "--plan")
+    assert code == 0
+    assert "Every backup would be whole" in out
+    assert sorted(path for path in vault.folder.rglob("*") if path.is_file()) == before
+    assert command("repair", "--not-from-stack", "--plan")[0] == 3
+    code, out, _ = command("repair", "--json")
+    assert code == 0
+    assert json.loads(out)["from_stack"] > 0
+    assert command("check", "--read-data=all")[0] == 0
+
+
+def test_what_stays_lost_ends_a_repair_with_3_and_is_named(command: Any, damaged: Any) -> None:
+    code, out, err = command("repair", "--not-from-stack")
+    assert code == 3
+    assert f"backup {damaged.id} loses" in out
+    assert "can't be restored whole" in err
+
+
+def test_a_repair_waits_for_nobody_but_says_who_is_in_the_way(command: Any, vault: Any, damaged: Any) -> None:
+    with vault.host.lease("shared"):
+        assert command("repair")[0] == 11
+        assert command("repair", "--plan")[0] == 0
