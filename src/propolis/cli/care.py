@@ -124,7 +124,9 @@ def repair_repository(
         care.show_repair(result)
     if not result.ok:
         raise IncompleteError(
-            f"{len(result.losses)} backups can't be restored whole",
+            f"{len(result.losses)} backups can't be restored whole"
+            if result.losses
+            else f"{len(result.unreadable)} objects can't be read from the storage",
             left="What is damaged was kept below quarantine/" if result.quarantined and not plan else "",
             next="Take a new backup now; a copy of the repository may still have what is lost",
         )

@@ -40,6 +40,8 @@ def show_repair(result: RepairResult) -> None:
     out.print(escape(f"{result.place}: {len(result.damaged)} objects are missing or damaged"))
     for damaged in result.damaged:
         out.print(f"  [red]{escape(damaged)}[/]")
+    for unreadable in result.unreadable:
+        out.print(f"  [red]can't be read, left alone:[/] {escape(unreadable)}")
     if result.lost_segments:
         rest = result.lost_segments - result.from_packs - result.from_stack
         out.print(
@@ -57,7 +59,7 @@ def show_repair(result: RepairResult) -> None:
     if result.losses:
         out.print("[red]Backups that can't be restored whole:[/]")
         _hits(out, result.losses)
-    else:
+    elif result.ok:
         out.print("[green]Every backup is whole.[/]" if not result.planned else "Every backup would be whole.")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from propolis.errors import IntegrityError
+from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository.check import Hit, Losses, ReadData
 from propolis.repository.index import Codec, PackContents, PackedSegments, SegmentTable, index_lines, write_index
 from propolis.repository.layout import INDEX_LIMIT, MANIFEST_LIMIT, hash_name, pack_name
@@ -33,6 +33,8 @@ class RepairResult:
     planned: bool
     damaged: tuple[str, ...]
     """Objects that are missing or damaged, with what is wrong."""
+    unreadable: tuple[str, ...]
+    """Objects that are there and that the storage doesn't give: left alone, since that may pass."""
     quarantined: tuple[str, ...]
     """Objects moved below `quarantine/`."""
     lost_segments: int
@@ -54,7 +56,7 @@ class RepairResult:
     @property
     def ok(self) -> bool:
         """Every backup that the repository has, or had until a manifest was damaged, can be restored whole."""
-        return not self.losses
+        return not self.losses and not self.unreadable
 
 
 def repair(
@@ -97,11 +99,12 @@ def repair(
         if lease is not None:
             lease.check()
         quarantined = tuple(work.move_aside())
-    damaged = {pack_name(digest): what for digest, what in found.packs.items()} | found.problems | found.unreadable
+    damaged = {pack_name(digest): what for digest, what in found.packs.items()} | found.problems
     return RepairResult(
         repository.storage.place,
         plan,
         tuple(f"{name}: {what}" for name, what in sorted(damaged.items())),
+        tuple(f"{name}: {what}" for name, what in sorted(found.unreadable.items())),
         quarantined,
         work.lost,
         work.from_packs,
@@ -215,7 +218,7 @@ class _Repair:
         for name in self.aside():
             try:
                 stored = storage.get(name, MANIFEST_LIMIT)
-            except IntegrityError as error:
+            except (IntegrityError, RepositoryError) as error:
                 self._found.remarks.append(f"{name} could not be moved: {error.what}")
                 continue
             # By its bytes too: the same name may be put aside again some day, damaged otherwise.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import zstandard
 from blake3 import blake3
 
-from propolis.errors import IntegrityError
+from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository import age
 from propolis.repository.index import Pack, PackContents, PackedSegments, SegmentTable
 from propolis.repository.layout import MAX_SEGMENT_BYTES, hash_name, pack_name
@@ -50,7 +50,7 @@ def from_damaged_pack(
                 pass
         else:
             _inflate(age.open_pieces(stored, repository.identities, name, whole=False), plain)
-    except (IntegrityError, age.WrongKeyError):
+    except (IntegrityError, RepositoryError):
         return  # nothing in it can be read
     for segment, offset, length in contents.of(number):
         data = plain[offset : offset + length]
@@ -73,7 +73,7 @@ def from_unknown_pack(
             return None
         plain = buffer(len(stored))
         plain = plain[: age.open_into(stored, repository.identities, plain, name)]
-    except (IntegrityError, age.WrongKeyError):
+    except (IntegrityError, RepositoryError):
         return None
     lengths = sorted(set(wanted.values()))
     if bytes(plain[:4]) == _ZSTD:

@@ -171,6 +171,43 @@ def test_a_repair_without_a_key_is_refused(vault: Any, source: Any) -> None:
         repair(Repository.open(vault.location, []))
 
 
+def test_a_link_in_place_of_a_pack_is_replaced_and_left(vault: Any, source: Any) -> None:
+    summary = vault.backup(source)
+    path = vault.objects("packs")[0]
+    path.rename(source.parent / "aside")
+    path.symlink_to(source.parent / "aside")
+    result = mended(vault, source, key="recovery")
+    assert result.ok
+    assert path.is_symlink()
+    assert any(path.name in remark for remark in result.remarks)
+    assert whole(vault, summary)
+
+
+class Failing(MemoryStorage):
+    """A storage that can't read some objects, as with bad blocks on a disk."""
+
+    bad: tuple[str, ...] = ()
+
+    def get(self, name: str, limit: int, into: memoryview | None = None) -> memoryview:
+        if name in self.bad:
+            raise RepositoryError(f"{name} can't be read: Input/output error")
+        return super().get(name, limit, into)
+
+
+@pytest.mark.parametrize("kind", ["packs", "indexes", "manifests"])
+def test_what_the_storage_does_not_give_is_left_alone_and_no_success(vault: Any, source: Any, kind: Any) -> None:
+    vault.backup(source)
+    objects = {str(path.relative_to(vault.folder)): path.read_bytes() for path in vault.objects("")}
+    storage = Failing(objects)
+    storage.bad = tuple(name for name in objects if name.startswith(kind))[:1]
+    assert not check(storage, [vault.host_key], read_data=ReadData()).ok
+    result = repair(Repository(storage, [vault.host_key]), {}, read_data=ReadData())
+    assert not result.ok
+    assert [storage.bad[0] in told for told in result.unreadable] == [True]
+    assert storage.bad[0] in storage.objects
+    assert result.quarantined == ()
+
+
 class Bucket:
     """Objects to back up."""
 
