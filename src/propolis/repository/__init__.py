@@ -23,8 +23,8 @@
 Retention has modules of its own: `prune.prune(repository, rules, stack, plan=False) -> PruneResult`,
 `marks.read_marks`, `add_hold`, `release_holds`, `record_verification`, and `locks.leases`, `unlock`.
 
-Keys are age identities: `Identity.generate()`, `read_identities(path)`, `write_identity(path, identity)`, or of other kinds
-(`recipients.read_keys(path)`). Who may read is changed by `rekey.add_key` and `remove_key`; `copy.copy_repository` copies.
+Keys are age identities: `Identity.generate()`, `read_identities(path)`, `write_identity(path, identity)`; or of other
+kinds: `recipients.read_keys(path)`. `rekey.add_key`, `remove_key` change who may read; `copy.copy_repository` copies.
 `S3Bucket.open(bucket, prefix, endpoint=…, region=…, access_key=…, secret_key=…)` is a source and a sink.
 
 Every deliberate failure is a `RepositoryError` (unreachable, no permission, wrong key, newer format), an
