@@ -176,6 +176,31 @@ _LOGBACK = """\
 """
 
 
+GRAPH_TABLES = (
+    "edgestore", "edgestore_lock_", "graphindex", "graphindex_lock_", "janusgraph_ids", "system_properties",
+    "system_properties_lock_", "systemlog", "txlog",
+)  # fmt: skip
+"""The tables of JanusGraph 1.0 in its keyspace."""
+
+
+def create_graph_tables(address: str, user: str, superuser_password: str) -> None:
+    """Make the tables that JanusGraph 1.0 can't make on Cassandra 5, which refuses its form of a compression option.
+
+    It uses tables that are there already.
+    """
+    with cql.session(address, "cassandra", superuser_password) as session:
+        session.execute(
+            "CREATE KEYSPACE IF NOT EXISTS thehive "
+            "WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"
+        )
+        for table in GRAPH_TABLES:
+            session.execute(
+                f"CREATE TABLE IF NOT EXISTS thehive.{table} "
+                "(key blob, column1 blob, value blob, PRIMARY KEY (key, column1))"
+            )
+        session.execute(f"GRANT ALL PERMISSIONS ON KEYSPACE thehive TO {user}")
+
+
 def create_role(address: str, user: str, password: str, superuser_password: str) -> None:
     """On a new database: a role for TheHive that may do no more than it needs, and no default password."""
     with cql.session(address, "cassandra", "cassandra") as session:

@@ -344,6 +344,8 @@ class Lab:
             raise LabError(f"{error.what}; the end of its log:\n{self.log_tail('database')}") from error
         cassandra.create_role(self.address, _ROLE, self.record.database_password, self.record.superuser_password)
         self.wait("database")
+        if self.options.cassandra.startswith("5."):
+            cassandra.create_graph_tables(self.address, _ROLE, self.record.superuser_password)
 
     def _fill(self, say: Callable[[str], None]) -> None:
         options = self.options
