@@ -48,14 +48,21 @@ class ProcessPlatform:
         return ServiceState.RUNNING if alive else ServiceState.STOPPED
 
     def start(self, service: str) -> None:
-        """Launch it, unless it runs. Raises PreflightError if it can't be launched."""
+        """Launch it, unless it runs. One that was told to stop is waited for, then launched anew.
+
+        Raises PreflightError if it can't be launched, or doesn't end.
+        """
         self.launch(process_service.load(self._folder, service))
 
     def launch(self, service: Service) -> None:
         """As `start`, for a service already read."""
         with _locked(service) as lock:
             if self._alive(service):
-                return
+                if not _stopping(service).exists():
+                    return
+                # Whoever told it to stop died before it had: what still answers now won't for long.
+                self._stop(service)
+            _stopping(service).unlink(missing_ok=True)
             problem = _run_launcher(service, lock)
         if problem:
             raise PreflightError(
@@ -81,6 +88,7 @@ class ProcessPlatform:
         return process_table.members(process_table.read_pid_file(service.pid_file), str(service.path))
 
     def _stop(self, service: Service) -> None:
+        _stopping(service).touch(mode=0o600)
         deadline = time.monotonic() + service.spec.stop_timeout
         asked: set[tuple[int, int]] = set()
         while alive := self._alive(service):
@@ -99,6 +107,12 @@ class ProcessPlatform:
                     next=f"See its log {service.log}, or raise stop_timeout in {service.path}",
                 )
         service.pid_file.unlink(missing_ok=True)
+        _stopping(service).unlink(missing_ok=True)
+
+
+def _stopping(service: Service) -> Path:
+    """A mark beside the pid file: the service has been, or is about to be, told to stop."""
+    return service.pid_file.with_name(service.pid_file.name + ".stopping")
 
 
 @contextmanager
