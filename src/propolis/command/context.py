@@ -80,7 +80,8 @@ class Context:
     def bring_back(self, services: tuple[str, ...]) -> None:
         """Have these services running and answering, whatever state they are in now.
 
-        The services of one wave start side by side. Raises ServicesDownError, having tried all of them.
+        The services of one wave start side by side; a wave waits for the one before, without which it couldn't serve.
+        Raises ServicesDownError, having tried all of a wave.
         """
         failures: list[str] = []
         for wave in START_WAVES:
@@ -91,11 +92,11 @@ class Context:
                         action(name)
                     except PropolisError as error:
                         failures.append(error.what)
-        if failures:
-            raise ServicesDownError(
-                f"Not all services came back: {'; '.join(failures)}",
-                next="See the service's own log, mend the cause, then run `propolis recover`",
-            )
+            if failures:
+                raise ServicesDownError(
+                    f"Not all services came back: {'; '.join(failures)}",
+                    next="See the service's own log, mend the cause, then run `propolis recover`",
+                )
 
 
 def utc_now() -> str:

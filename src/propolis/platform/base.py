@@ -23,7 +23,10 @@ class Platform(Protocol):
         """Ask the platform; raise PreflightError if it can't tell."""
 
     def start(self, service: str) -> None:
-        """Launch and return at once, without waiting for an answer. A running service is left alone."""
+        """Launch and return at once, without waiting for an answer. A running service is left alone.
+
+        One that was told to stop but hasn't ended yet is waited for, then launched anew.
+        """
 
     def stop(self, service: str) -> None:
         """Ask it to end; return once every process of it is gone. Raise PreflightError on time-out."""

@@ -219,6 +219,33 @@ def test_a_service_that_ignores_the_signal_is_reported_by_name_and_never_killed(
     assert host.state("database") is ServiceState.RUNNING
 
 
+def test_a_service_told_to_stop_by_somebody_who_died_is_waited_for_and_launched_anew(host: Host) -> None:
+    slow = (
+        "import signal, sys, time\n"
+        "def end(*_):\n    print('ending', flush=True)\n    time.sleep(2)\n    sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, end)\nprint('up', flush=True)\n"
+        "while True:\n    time.sleep(0.1)\n"
+    )
+    host.script("thehive", slow)
+    host.platform.start("thehive")
+    until(lambda: "up" in host.log("thehive"))
+    former = host.platform.pids("thehive")
+    stop = (
+        "from pathlib import Path\nfrom propolis.platform.process import ProcessPlatform\n"
+        f"ProcessPlatform(Path({str(host.services)!r})).stop('thehive')"
+    )
+    stopper = subprocess.Popen([sys.executable, "-c", stop])
+    until(lambda: "ending" in host.log("thehive"))
+    stopper.kill()
+    stopper.wait()
+    assert host.platform.pids("thehive") == former, "it is still about to end"
+    host.platform.start("thehive")
+    assert host.state("thehive") is ServiceState.RUNNING
+    assert host.platform.pids("thehive") != former
+    host.platform.start("thehive")
+    until(lambda: host.log("thehive").count("up") == 2)
+
+
 def test_the_stop_signal_of_the_file_is_the_one_that_is_sent(host: Host) -> None:
     host.script(
         "database",
