@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import pytest
 from hypothesis import settings
 
 pytest_plugins = ["lab_fixtures"]
@@ -7,3 +8,9 @@ pytest_plugins = ["lab_fixtures"]
 # No timing is asserted in a test, by hypothesis neither.
 settings.register_profile("propolis", deadline=None)
 settings.load_profile("propolis")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest: two processes that take file after file then end at about the same time."""
+    order = ("test_killed_restore", "test_main_job", "test_killed_backup", "tests/system", "tests/integration")
+    items.sort(key=lambda item: next((n for n, part in enumerate(order) if part in str(item.path)), len(order)))

@@ -66,7 +66,9 @@ class Interleaved(RuleBasedStateMachine):
     @rule()
     def begin_backup(self) -> None:
         self.writes = restores(self.source)
-        self.writer = self.vault.host.writer("hive").__enter__()
+        # A run of its own: what it put and finds gone before a flush is lost to it for good, and to nobody else.
+        run = Repository.open(self.vault.location, [self.vault.host_key])
+        self.writer = run.writer("hive").__enter__()
         self.writer.add_folder("files", TREE, self.source, Path("/original"))
         self.writer._hand_out()
         self.writer._drain(wait=True)
