@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from propolis import clone
 from propolis.backup import BACKUP_STEPS
 from propolis.backup.context import BackupContext
 from propolis.command.runner import journal_folder
@@ -15,6 +16,7 @@ from propolis.run import JournalState, Observer, StackLock
 from propolis.run.interrupts import Interrupts
 from propolis.run.journal import open_journals
 from propolis.run.plan import recover
+from propolis.stack.model import trees
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,9 @@ def recover_held(config: Config, observer: Observer) -> list[Recovered]:
             failures.append(error)
     if failures:
         raise max(failures, key=lambda error: error.exit_code)
+    # With every run closed, whatever else a killed one left (a clone it was just trying out) is nobody's.
+    for leftover in clone.leftovers(tree.path for tree in trees(config) if tree.path is not None):
+        clone.drop(leftover)
     return recovered
 
 

@@ -22,7 +22,9 @@ def test_killed_after_any_step_the_stack_serves_again_and_the_next_backup_succee
     settled.propolis.ok("backup")
 
 
-@pytest.mark.parametrize(("title", "delay"), [("stop the database", 0.5), ("clone", 0.02), ("store what", 0.03)])
+@pytest.mark.parametrize(
+    ("title", "delay"), [("check", 0.4), ("stop the database", 0.5), ("clone", 0.02), ("store what", 0.03)]
+)
 def test_killed_within_a_step_it_is_put_right_too(settled: Scene, title: str, delay: float) -> None:
     settled.lab.seed(1, 20, seed=int(delay * 1000))
     settled.propolis.killed(settled.propolis.step("backup", title), f"during:{delay}", "backup")

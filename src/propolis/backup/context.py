@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from propolis.clone.base import CloneReport
+from propolis.clone.base import CloneReport, Method
 from propolis.command.context import Context
 from propolis.config.schema import Config
 from propolis.repository import BackupId, BackupSummary, Facts, Limits, ObjectSource, Repository, Stats, Writer
@@ -27,6 +27,8 @@ class BackupContext(Context):
         self.repository: Repository | None = None
         self.parent: BackupId | None = None
         self.writer: Writer | None = None
+        self.methods: dict[str, Method] = {}
+        """How each tree is cloned, found out while services still run."""
         self.clones: dict[str, CloneReport] = {}
         self.buckets: dict[str, ObjectSource] = {}
         self.summary: BackupSummary | None = None

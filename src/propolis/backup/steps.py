@@ -53,7 +53,7 @@ class CheckStack(Step[BackupContext], frozen=True, kw_only=True, tag="check-stac
         if "thehive" in self.running:
             context.services["thehive"] = thehive.facts(config.thehive).version
         context.facts.setdefault("cluster_name", config.database.cluster_name)
-        methods = {tree.name: _check_room(tree) for tree in trees(config) if tree.path is not None}
+        context.methods = methods = {tree.name: _check_room(tree) for tree in trees(config) if tree.path is not None}
         context.facts["clone"] = methods
         for tree in trees(config):
             if tree.path is not None:
@@ -131,7 +131,7 @@ class CloneTrees(Step[BackupContext], frozen=True, kw_only=True, tag="clone-tree
         folders = [tree for tree in trees(context.config) if tree.name in self.places]
         context.facts["point_in_time"] = utc_now()
         with ThreadPoolExecutor(max_workers=len(folders)) as pool:
-            reports = list(pool.map(self._clone, folders))
+            reports = list(pool.map(lambda tree: self._clone(context, tree), folders))
         context.clones = {tree.name: report for tree, report in zip(folders, reports, strict=True)}
         told = {
             name: {
@@ -150,9 +150,9 @@ class CloneTrees(Step[BackupContext], frozen=True, kw_only=True, tag="clone-tree
         """Drop what was cloned."""
         drop_all(self.places)
 
-    def _clone(self, tree: Tree) -> clone.CloneReport:
+    def _clone(self, context: BackupContext, tree: Tree) -> clone.CloneReport:
         assert tree.path is not None
-        return clone.clone(tree.path, Path(self.places[tree.name]), tree.immutable)
+        return clone.clone(tree.path, Path(self.places[tree.name]), tree.immutable, context.methods.get(tree.name))
 
 
 class ListBucket(Step[BackupContext], frozen=True, kw_only=True, tag="list-bucket"):
@@ -268,7 +268,7 @@ def bucket_name(bucket: S3Files) -> str:
     return f"s3://{bucket.bucket}/{bucket.prefix}".rstrip("/")
 
 
-def _check_room(tree: Tree) -> str:
+def _check_room(tree: Tree) -> clone.Method:
     assert tree.path is not None
     survey = clone.survey(tree.path, tree.immutable)
     if survey.bytes_copied and survey.bytes_copied + SPARE_BYTES > survey.free:
