@@ -24,10 +24,10 @@ from unit.repository.repository_tools import TREE, Vault
 
 RULES = st.builds(
     RetentionConfig,
-    keep=st.builds(KeepConfig, last=st.integers(0, 3), daily=st.integers(0, 2)),
-    min_verified=st.integers(0, 2),
+    keep=st.builds(KeepConfig, last=st.sampled_from([1, 2, 1, 3, 0]), daily=st.integers(0, 1)),
+    min_verified=st.sampled_from([0, 0, 1, 2]),
     min_fill=st.sampled_from([0, 50, 100]),
-    grace_hours=st.sampled_from([0, 24]),
+    grace_hours=st.sampled_from([0, 0, 24]),
 )
 PICK = st.integers(0, 9)
 ALL_STAY = RetentionConfig(min_fill=100, grace_hours=0)
@@ -51,9 +51,10 @@ class Interleaved(RuleBasedStateMachine):
         self.held: set[str] = set()
         self.writer: Any = None
         self.writes = ""
-        self.change()
+        for _ in range(3):
+            self.backup()
+        age(self.vault.folder)
 
-    @rule()
     def change(self) -> None:
         for _ in range(3):
             name = str(self.chance.randrange(6))
@@ -64,12 +65,14 @@ class Interleaved(RuleBasedStateMachine):
     def backup(self) -> None:
         if self.in_use("exclusive"):
             return
+        self.change()
         self.contents[self.vault.backup(self.source).id] = restores(self.source)
 
     @rule()
     def begin_backup(self) -> None:
         if self.in_use("exclusive") or self.writer is not None:
             return
+        self.change()
         self.writes = restores(self.source)
         # A run of its own: what it put and finds gone before a flush is lost to it for good, and to nobody else.
         run = Repository.open(self.vault.location, [self.vault.host_key])
@@ -96,6 +99,7 @@ class Interleaved(RuleBasedStateMachine):
     def killed_backup(self, after: int) -> None:
         if self.in_use("exclusive"):
             return
+        self.change()
         content = restores(self.source)
         with contextlib.suppress(Killed, PropolisError):
             host = Repository(Dying(self.vault.folder, after), [self.vault.host_key])
@@ -105,8 +109,23 @@ class Interleaved(RuleBasedStateMachine):
         for id in remaining(self.vault):
             self.contents.setdefault(id, content)  # killed when its manifest was written already
 
-    @rule(rules=RULES, with_key=st.booleans(), after=st.one_of(st.none(), st.integers(1, 25)))
-    def prune(self, rules: RetentionConfig, with_key: bool, after: int | None) -> None:
+    @rule(rules=RULES, with_key=st.booleans())
+    def prune(self, rules: RetentionConfig, with_key: bool) -> None:
+        self.try_prune(rules, with_key, None)
+
+    @rule(rules=RULES, with_key=st.booleans(), after=st.integers(1, 14))
+    def killed_prune(self, rules: RetentionConfig, with_key: bool, after: int) -> None:
+        self.leases_expire()  # those of killed runs, and of a sleeping one, would keep most prunes from their work
+        self.try_prune(rules, with_key, after)
+
+    @rule(rules=RULES, with_key=st.booleans(), commit=st.booleans())
+    def sleep_while_a_prune_goes_by(self, rules: RetentionConfig, with_key: bool, commit: bool) -> None:
+        self.begin_backup()
+        self.leases_expire()
+        self.try_prune(rules, with_key, None)
+        self.end_backup(commit)
+
+    def try_prune(self, rules: RetentionConfig, with_key: bool, after: int | None) -> None:
         busy = self.in_use("exclusive") or self.in_use("shared")
         key = self.vault.recovery_key if with_key else self.vault.host_key
         repository = Repository(Dying(self.vault.folder, after or 1 << 30), [key])
