@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from propolis.errors import IntegrityError, RepositoryError
+from propolis.repository import direct
 from propolis.repository.storage import MissingObjectError, ObjectExistsError, Stored, checked_name
 
 _TEMPORARY = "tmp"
@@ -76,11 +77,7 @@ class FolderStorage:
                 if size > limit:
                     raise IntegrityError(f"{name} has {size} bytes where at most {limit} belong")
                 target = into if into is not None and len(into) >= size else memoryview(bytearray(size))
-                target = target[:size]
-                count = _read_into(file, target)
-                if size >= 1 << 20:
-                    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
-                return target[:count]
+                return target[: direct.read(file, target, size)]
         except OSError as error:
             raise self._failed("be read", error, name) from None
 
@@ -89,7 +86,7 @@ class FolderStorage:
         try:
             with self._opened(name) as file:
                 target = memoryview(bytearray(min(count, os.fstat(file).st_size)))
-                return target[: _read_into(file, target)]
+                return target[: direct.read(file, target, len(target))]
         except OSError as error:
             raise self._failed("be read", error, name) from None
 
@@ -209,14 +206,9 @@ class FolderStorage:
     def _write(self, path: Path, data: bytes | bytearray | memoryview, *, sync: bool) -> None:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(file, view) :]
+            direct.write(file, memoryview(data))
             if sync:
                 os.fsync(file)
-            elif len(data) >= 1 << 20:
-                # Begins the writing back, and keeps the backup out of the page cache.
-                os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
             os.close(file)
 
@@ -249,17 +241,6 @@ class FolderStorage:
         }
         reason = error.strerror or str(error)
         return RepositoryError(f"{where} can't {what}: {reason}", next=advice.get(error.errno or 0, ""))
-
-
-def _read_into(file: int, target: memoryview) -> int:
-    """Fill `target` from the file's beginning; fewer bytes than it has room for mean the file ended."""
-    done = 0
-    while done < len(target):
-        count = os.preadv(file, [target[done:]], done)
-        if count == 0:
-            break
-        done += count
-    return done
 
 
 def _sync(path: Path) -> None:

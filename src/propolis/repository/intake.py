@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from propolis.errors import PropolisError
+from propolis.repository import direct
+from propolis.repository.direct import buffer
 from propolis.repository.index import Codec, PackedSegments, SegmentTable
 from propolis.repository.keys import Recipient
 from propolis.repository.layout import RepositoryInfo, RepositoryKey
 from propolis.repository.limits import NO_LIMITS, Limits, Pace, rank_last
 from propolis.repository.manifest import object_extra
 from propolis.repository.model import ObjectMeta, ObjectSource, Observer, Stats
-from propolis.repository.packs import Compressibility, PackMaker, buffer
+from propolis.repository.packs import Compressibility, PackMaker
 from propolis.repository.storage import Storage
 from propolis.repository.text import escape
 
@@ -206,17 +208,17 @@ class _Worker:
 
     def take_piece(self, piece: Piece) -> None:
         """Read a part of a file and store it unless it is known."""
-        small = piece.length <= self._small
         gather = self._gathers["plain"]
-        target = gather.buffer[gather.filled :] if small else self._large
-        target = target[: piece.length]
+        # Small ones are read to where they are gathered, but a direct read needs a page's boundary.
+        gathered = piece.length <= self._small and piece.length < direct.LEAST
+        target = gather.buffer[gather.filled :] if gathered else self._large
         problem = _read(piece, target)
         if problem:
             self._shared.unread.append(f"{os.fsdecode(piece.path)} ({problem})")
             piece.pending.finish()
             return
         self._shared.stats.add(read=piece.length)
-        piece.pending.set(piece.number, self._keep(target, small=small))
+        piece.pending.set(piece.number, self._keep(target[: piece.length]))
 
     def take_object(self, job: ObjectPiece) -> None:
         """Read an object and store it unless it is known."""
@@ -230,13 +232,13 @@ class _Worker:
                 if filled + len(chunk) > size:
                     room = size - filled
                     self._large[filled:size] = chunk[:room]
-                    segments.append(self._keep(self._large, small=False))
+                    segments.append(self._keep(self._large))
                     chunk, filled = chunk[room:], 0
                 self._large[filled : filled + len(chunk)] = chunk
                 filled += len(chunk)
             done = filled + size * len(segments)
             if filled:
-                segments.append(self._keep_object_end(self._large[:filled]))
+                segments.append(self._keep(self._large[:filled]))
         except FileNotFoundError:
             return self._lost_object(job, "it vanished while it was read")
         if done != listed.size or meta.size != listed.size or meta.etag != listed.etag:
@@ -258,16 +260,8 @@ class _Worker:
         job.pending.lost = True
         job.pending.finish()
 
-    def _keep_object_end(self, data: memoryview) -> bytes:
-        if len(data) > self._small:
-            return self._keep(data, small=False)
-        gather = self._gathers["plain"]
-        target = gather.buffer[gather.filled : gather.filled + len(data)]
-        target[:] = data
-        return self._keep(target, small=True)
-
-    def _keep(self, data: memoryview, *, small: bool) -> bytes:
-        """Store plain bytes that the repository lacks. Small ones lie at the end of the `plain` gather already."""
+    def _keep(self, data: memoryview) -> bytes:
+        """Store plain bytes that the repository lacks. They may lie at the end of the `plain` gather already."""
         shared = self._shared
         segment = shared.key.segment_id(data)
         if not shared.table.claim(segment):
@@ -275,11 +269,11 @@ class _Worker:
         size = len(data)
         shared.stats.add(new=size)
         codec: Codec = "zstd" if self._judge.worth(data) else "plain"
-        if not small:
+        if size > self._small:
             self._stored(self._maker.store(data, [(segment, 0, size)], codec))
             return segment
         gather = self._gathers[codec]
-        if codec == "zstd":
+        if data.obj is not gather.buffer.obj:
             gather.buffer[gather.filled : gather.filled + size] = data
         gather.segments.append((segment, gather.filled, size))
         gather.filled += size
@@ -308,7 +302,7 @@ def _sliced(chunks: Iterator[Any], size: int) -> Iterator[memoryview]:
 
 
 def _read(piece: Piece, target: memoryview) -> str:
-    """Fill `target` with the piece; a reason when that was not possible."""
+    """Read the piece to the beginning of `target`; a reason when that was not possible."""
     try:
         file = os.open(piece.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
@@ -316,20 +310,11 @@ def _read(piece: Piece, target: memoryview) -> str:
     except OSError as error:
         return f"it can't be read: {error.strerror}"
     try:
-        if piece.length >= 1 << 20:
-            os.posix_fadvise(file, piece.offset, piece.length, os.POSIX_FADV_SEQUENTIAL)
-        done = 0
-        while done < piece.length:
-            count = os.preadv(file, [target[done:]], piece.offset + done)
-            if count == 0:
-                return "it changed while it was read"
-            done += count
+        if direct.read(file, target, piece.length, piece.offset) < piece.length:
+            return "it changed while it was read"
         status = os.fstat(file)
         if (status.st_size, status.st_mtime_ns, status.st_ino) != piece.identity:
             return "it changed while it was read"
-        if piece.length >= 1 << 20:
-            # A backup should not push out of memory what the services have in use.
-            os.posix_fadvise(file, piece.offset, piece.length, os.POSIX_FADV_DONTNEED)
     except OSError as error:
         return f"it can't be read: {error.strerror}"
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Callable, Iterator, Sequence
 
 import zstandard
@@ -10,6 +9,7 @@ from blake3 import blake3
 
 from propolis.errors import IntegrityError
 from propolis.repository import age
+from propolis.repository.direct import buffer, whole_pages
 from propolis.repository.index import Codec, Pack, PackedSegments
 from propolis.repository.keys import Identity, Recipient
 from propolis.repository.layout import pack_name
@@ -17,11 +17,6 @@ from propolis.repository.storage import Storage
 
 _LEVEL = 1
 _SAMPLE = 8 << 10
-
-
-def buffer(size: int) -> memoryview:
-    """Room for so many bytes, which takes up memory only where it is written to."""
-    return memoryview(mmap.mmap(-1, max(size, 1)))
 
 
 class Compressibility:
@@ -91,7 +86,7 @@ class PackOpener:
     def fetch(self, pack: Pack) -> memoryview:
         """A pack's stored bytes, of exactly the size that the index says."""
         if len(self._stored) < pack.stored:
-            self._stored = buffer(pack.stored)
+            self._stored = buffer(whole_pages(pack.stored))
         name = pack_name(pack.hash)
         stored = self._storage.get(name, pack.stored, self._stored)
         if len(stored) != pack.stored:

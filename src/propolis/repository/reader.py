@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from propolis.errors import IntegrityError, RepositoryError
+from propolis.repository import direct
 from propolis.repository.fetch import check_segment, label, places, side_by_side
 from propolis.repository.index import Place, SegmentTable
 from propolis.repository.manifest import Manifest, object_meta
@@ -237,6 +238,7 @@ class _Worker:
         self._key = repository.key
         self._table, self._folders, self._lock, self._stats, self._observer = table, folders, lock, stats, observer
         self._opener = PackOpener(repository.storage, repository.identities)
+        self._aligned = direct.Aligned()
 
     def restore(self, item: tuple[int, list[_Part]]) -> None:
         """Fetch a pack and write what is needed of it."""
@@ -263,9 +265,7 @@ class _Worker:
         file = part.file
         whole = len(data) == file.size
         with _Opened(self._folders, file.path, _CREATE if whole else _REOPEN) as descriptor:
-            done = 0
-            while done < len(data):
-                done += os.pwrite(descriptor, data[done:], part.at + done)
+            direct.write(descriptor, self._aligned.lay(data) if part.place.offset else data, part.at)
             if not whole:
                 with self._lock:
                     file.missing -= 1

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from propolis.errors import IntegrityError
+from propolis.repository.direct import buffer
 from propolis.repository.fetch import check_segment
 from propolis.repository.index import Codec, Pack, PackedSegments
 from propolis.repository.layout import MAX_SEGMENT_BYTES, hash_name, pack_name
 from propolis.repository.model import Finding
-from propolis.repository.packs import PackMaker, PackOpener, buffer
+from propolis.repository.packs import PackMaker, PackOpener
 
 if TYPE_CHECKING:
     from propolis.repository.repository import Repository

@@ -16,11 +16,11 @@ from blake3 import blake3
 
 from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository import age
+from propolis.repository.direct import buffer
 from propolis.repository.index import Pack, PackContents, PackedSegments, SegmentTable
 from propolis.repository.layout import MAX_SEGMENT_BYTES, hash_name, pack_name
 from propolis.repository.manifest import Manifest, segment_ids
 from propolis.repository.model import Entry, ObjectSource
-from propolis.repository.packs import buffer
 from propolis.repository.survey import PACK_LIMIT
 from propolis.repository.target import Folders, safe_parts
 

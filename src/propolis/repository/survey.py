@@ -17,6 +17,7 @@ import msgspec
 
 from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository.age import WrongKeyError
+from propolis.repository.direct import buffer
 from propolis.repository.fetch import check_segment, side_by_side
 from propolis.repository.folder import FolderStorage
 from propolis.repository.index import PackContents, SegmentTable, index_lines
@@ -34,7 +35,7 @@ from propolis.repository.layout import (
 from propolis.repository.manifest import Manifest
 from propolis.repository.marks import read_marks
 from propolis.repository.model import BackupId, Observer, Stats
-from propolis.repository.packs import PackOpener, buffer
+from propolis.repository.packs import PackOpener
 
 if TYPE_CHECKING:
     from propolis.repository.repository import Repository
