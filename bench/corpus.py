@@ -1,8 +1,8 @@
 """What the repository's benchmark backs up: the same bytes on every machine, made once and kept.
 
 Of the bytes, 60 % are large files that don't compress, 20 % rows that zstd makes 1.2 to 2 times smaller, as in
-Lucene's and Cassandra's files, and the rest attachments of 1 KB to 1 MB. All sizes are drawn in whole numbers, which no
-machine rounds in its own way; a digest over names and contents proves it.
+Lucene's and Cassandra's files, and the rest attachments of 1 KB to 1 MB. All sizes are drawn in whole numbers, which
+no machine rounds in its own way; a digest over names and contents proves it.
 """
 
 from __future__ import annotations

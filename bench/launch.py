@@ -1,14 +1,17 @@
-"""Runs programs and says what they took. A program of its own, since the kernel counts the memory of whoever starts a
-program as that program's: this one needs so little that it doesn't show.
+"""Runs programs and says what they took.
+
+A program of its own, since the kernel counts the memory of whoever starts a program as that program's: this one needs
+so little that it doesn't show.
 
 Reads a job from stdin and writes what it took to stdout, both JSON. A job's `stages` run one after another; each is
-one command, or several joined by pipes. The peak is the sum over the commands of a pipe, and the largest stage counts.
+one command, or several joined by pipes. The peak is the sum over a pipe's commands, and the largest stage counts.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -41,14 +44,18 @@ def _stage(commands: list[list[str]], job: dict[str, str | None], environment: d
             child.stdout.close()
         started.append(child)
     seconds, peak = 0.0, 0
+    failed: dict[str, str | int] = {}
     for child, command in zip(started, commands, strict=True):
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
         seconds += usage.ru_utime + usage.ru_stime
         peak += usage.ru_maxrss
-        if child.returncode:
-            json.dump({"failed": command[0], "code": child.returncode}, sys.stdout)
-            sys.exit(1)
+        # One that lost its reader died of that, and isn't the culprit.
+        if child.returncode and (not failed or failed["code"] == -signal.SIGPIPE):
+            failed = {"failed": " ".join(command[-4:]), "code": child.returncode}
+    if failed:
+        json.dump(failed, sys.stdout)
+        sys.exit(1)
     os.close(log)
     return seconds, peak
 

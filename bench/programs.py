@@ -51,15 +51,14 @@ def _from_debian(name: str) -> Program:
     with artefacts.being_made(root) as part:
         if part is not None:
             _unpack(part)
-    loader = next(iter(sorted(root.glob("usr/lib*/ld-linux-*.so.*"))), None)
-    libraries = next(iter(sorted(root.glob("usr/lib/*-linux-gnu*"))), None)
+    loader, libraries, python = _runtime(root)
     binary = root / "usr/bin" / name
-    if loader is None or libraries is None or not binary.exists():
+    if not binary.exists():
         raise MissingError(f"{name} is not in {root}", next="Remove that folder: it is then fetched again")
     command = [str(loader), "--library-path", str(libraries)]
     environment: dict[str, str] = {}
     if name == "borg":
-        command += [str(next(iter(sorted(root.glob("usr/bin/python3.[0-9]*")))))]
+        command.append(str(python))
         environment = {"PYTHONHOME": str(root / "usr")}
     command.append(str(binary))
     version = _version([*command, "version" if name == "restic" else "--version"], environment)
@@ -98,6 +97,25 @@ def _unpack(folder: Path) -> None:
     for package in sorted((state / "archives").glob("*.deb")):
         artefacts.run([installed("dpkg", "dpkg"), "-x", str(package), str(folder)], f"Unpacking {package.name}")
     shutil.rmtree(state)
+    _compile(folder)
+
+
+def _compile(folder: Path) -> None:
+    """Compile borg's Python code, as Debian does when it installs it."""
+    loader, libraries, python = _runtime(folder)
+    command = [str(loader), "--library-path", str(libraries), str(python), "-m", "compileall", "-q"]
+    modules = [str(path) for path in sorted(folder.glob("usr/lib/python3*"))]
+    artefacts.run([*command, *modules], "Compiling borg", {"PYTHONHOME": str(folder / "usr")})
+
+
+def _runtime(root: Path) -> tuple[Path, Path, Path]:
+    """The loader, the libraries and the Python among what was unpacked."""
+    patterns = ("usr/lib*/ld-linux-*.so.*", "usr/lib/*-linux-gnu*", "usr/bin/python3.[0-9]*")
+    found = [next(iter(sorted(root.glob(pattern))), None) for pattern in patterns]
+    loader, libraries, python = found
+    if loader is None or libraries is None or python is None:
+        raise MissingError(f"{root} is not whole", next="Remove that folder: it is then fetched again")
+    return loader, libraries, python
 
 
 def _mirror() -> str:
