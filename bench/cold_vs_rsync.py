@@ -26,7 +26,7 @@ from pathlib import Path
 
 from bench import data as bench_data
 from bench.lab_downtime import downtime
-from bench.machine import machine
+from bench.machine import filesystem, machine
 from propolis import __version__
 from propolis.clone import CloneReport, clone, drop, place, probe, settle
 from propolis.clone.base import Immutable
@@ -146,12 +146,6 @@ def _median(seconds: Iterable[float]) -> float:
 
 def _spread(seconds: list[float]) -> str:
     return f"{statistics.median(seconds):.2f} ({min(seconds):.2f}–{max(seconds):.2f})"
-
-
-def filesystem(folder: Path) -> str:
-    """Return the type of the filesystem that a folder lies on."""
-    told = subprocess.run(["df", "--output=fstype", str(folder)], check=True, capture_output=True, text=True)
-    return told.stdout.split()[-1]
 
 
 def main() -> None:

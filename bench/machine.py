@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from pathlib import Path
 
 
@@ -22,3 +23,9 @@ def machine() -> str:
         f"{os.cpu_count()} × {processor}, {memory:.0f} GiB, Linux {platform.release()}, "
         f"Python {platform.python_version()}, load {os.getloadavg()[0]:.1f} at the start"
     )
+
+
+def filesystem(folder: Path) -> str:
+    """Return the type of the filesystem that a folder lies on."""
+    told = subprocess.run(["df", "--output=fstype", str(folder)], check=True, capture_output=True, text=True)
+    return told.stdout.split()[-1]

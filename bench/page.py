@@ -12,9 +12,9 @@ from bench.tools import OPERATIONS
 _PLACES = {"folder": "In a folder", "minio": "In a bucket of MinIO on the same machine"}
 _HOW = """How it was measured: each round, each tool did the same operation in turn, another one first each time, on a
 repository of its own. Seconds run from the start of the process until `sync` returned. CPU seconds are those of the
-client and its children; peak is its largest resident memory (of a pipe's processes together). Tools ran with their own
-defaults and the same priority. Verify and restore came before the change, so that all read the same bytes. Ratios are
-of pairs within a round. Medians over rounds (least–most)."""
+client and its children; peak is its largest resident memory (of a pipe's processes together). Tools ran with their
+own defaults and the same priority. Verify and restore came before the change, so that all read the same bytes. Ratios
+are of pairs within a round. Medians over rounds (least–most)."""
 
 
 def page(about: About, measured: Sequence[Measurement]) -> str:

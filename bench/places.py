@@ -29,7 +29,12 @@ class Place:
 
     def url(self, tool: str) -> str:
         """A tool's repository: an absolute folder, or `s3://bucket/prefix`."""
-        return f"s3://{tool}/repository" if self.server else str(self.root / tool)
+        return f"s3://{self.bucket(tool)}/repository" if self.server else str(self.root / tool)
+
+    @staticmethod
+    def bucket(tool: str) -> str:
+        """A tool's bucket; names shorter than three letters aren't allowed."""
+        return f"bench-{tool}"
 
     def environment(self) -> dict[str, str]:
         """What a client of the server must find in its environment."""
@@ -44,13 +49,13 @@ class Place:
     def prepare(self, tool: str) -> None:
         """Make the tool's bucket."""
         if self.server is not None:
-            self.server.make_bucket(tool)
+            self.server.make_bucket(self.bucket(tool))
 
     def size(self, tool: str) -> int:
         """Bytes of all that a tool stored."""
         if self.server is None:
             return folder_size(self.root / tool)
-        return sum(item["size"] for batch in obstore.list(self.server.store(tool)) for item in batch)
+        return sum(item["size"] for batch in obstore.list(self.server.store(self.bucket(tool))) for item in batch)
 
     def server_seconds(self) -> float:
         """CPU seconds that the server has used so far."""

@@ -9,11 +9,13 @@ import secrets
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 from bench import programs
 from bench.places import Place
+from bench.programs import Program
 from propolis import __version__
 from propolis.repository import Identity
 
@@ -53,7 +55,7 @@ class Job:
 
 
 class Tool(Protocol):
-    """Something that backs up."""
+    """Something that backs up. Its program is looked for when it's first needed: LabError names one that is missing."""
 
     @property
     def name(self) -> str:
@@ -110,9 +112,14 @@ class Restic:
 
     name, places = "restic", ("folder", "minio")
 
-    def __init__(self) -> None:
-        self._program = programs.find("restic")
-        self.version = self._program.version
+    @cached_property
+    def _program(self) -> Program:
+        return programs.find(self.name)
+
+    @property
+    def version(self) -> str:
+        """Its version."""
+        return self._program.version
 
     def job(self, operation: str, setting: Setting) -> Job | None:
         """Return how restic is called."""
@@ -142,9 +149,14 @@ class Borg:
 
     name, places = "borg", ("folder",)
 
-    def __init__(self) -> None:
-        self._program = programs.find("borg")
-        self.version = self._program.version
+    @cached_property
+    def _program(self) -> Program:
+        return programs.find(self.name)
+
+    @property
+    def version(self) -> str:
+        """Its version."""
+        return self._program.version
 
     def job(self, operation: str, setting: Setting) -> Job | None:
         """Return how borg is called."""
@@ -175,9 +187,14 @@ class Rustic:
 
     name, places = "rustic", ("folder", "minio")
 
-    def __init__(self) -> None:
-        self._program = programs.find("rustic")
-        self.version = self._program.version
+    @cached_property
+    def _program(self) -> Program:
+        return programs.find(self.name)
+
+    @property
+    def version(self) -> str:
+        """Its version."""
+        return self._program.version
 
     def job(self, operation: str, setting: Setting) -> Job | None:
         """Return how rustic is called."""
@@ -201,7 +218,7 @@ class Rustic:
             keys = setting.place.server.keys
             environment |= {
                 "RUSTIC_REPOSITORY": "opendal:s3",
-                "RUSTIC_REPO_OPT_BUCKET": self.name,
+                "RUSTIC_REPO_OPT_BUCKET": setting.place.bucket(self.name),
                 "RUSTIC_REPO_OPT_ROOT": "/repository",
                 "RUSTIC_REPO_OPT_ENDPOINT": setting.place.server.endpoint,
                 "RUSTIC_REPO_OPT_REGION": setting.place.server.region,
@@ -217,9 +234,16 @@ class Tar:
     name, places = "tar", ("folder",)
 
     def __init__(self) -> None:
-        self._programs = {name: programs.find(name) for name in ("tar", "zstd", "age")}
-        self.version = ", ".join(f"{name} {found.version}" for name, found in self._programs.items())
         self._recipient = str(Identity.generate().recipient)
+
+    @cached_property
+    def _programs(self) -> dict[str, Program]:
+        return {name: programs.find(name) for name in ("tar", "zstd", "age")}
+
+    @property
+    def version(self) -> str:
+        """Those of the three."""
+        return ", ".join(f"{found.version} ({name})" for name, found in self._programs.items())
 
     def job(self, operation: str, setting: Setting) -> Job | None:
         """Return the pipe."""
@@ -235,9 +259,14 @@ class Copy:
 
     name, places = "cp", ("folder",)
 
-    def __init__(self) -> None:
-        self._program = programs.find("cp")
-        self.version = self._program.version
+    @cached_property
+    def _program(self) -> Program:
+        return programs.find(self.name)
+
+    @property
+    def version(self) -> str:
+        """Its version."""
+        return self._program.version
 
     def job(self, operation: str, setting: Setting) -> Job | None:
         """Return the copying of all the data to where a restore would go."""
@@ -252,13 +281,18 @@ class Mirror:
 
     name, places = "mc", ("minio",)
 
-    def __init__(self) -> None:
-        self._program = programs.find("mc")
-        self.version = self._program.version
+    @cached_property
+    def _program(self) -> Program:
+        return programs.find(self.name)
+
+    @property
+    def version(self) -> str:
+        """Its version."""
+        return self._program.version
 
     def job(self, operation: str, setting: Setting) -> Job | None:
         """Return the copying to the bucket, and back."""
-        bucket = f"bench/{self.name}"
+        bucket = f"bench/{setting.place.bucket(self.name)}"
         copies = {"full": [str(setting.data), bucket], "restore": [bucket, str(setting.target)]}
         server = setting.place.server
         if operation not in copies or server is None:
