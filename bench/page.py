@@ -86,7 +86,8 @@ def _targets(targets: Sequence[Target], measured: Sequence[Measurement]) -> list
         if found is None:
             missing.append(target.text)
         else:
-            lines.append(f"| {target.text} | {_measured(found)} | {'met' if found.met else '**missed**'} |")
+            text = target.text.replace("|", "\\|")
+            lines.append(f"| {text} | {_measured(found)} | {'met' if found.met else '**missed**'} |")
     if missing:
         lines += ["", "Not measured here: " + "; ".join(missing) + "."]
     return lines

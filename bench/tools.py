@@ -55,7 +55,10 @@ class Job:
 
 
 class Tool(Protocol):
-    """Something that backs up. Its program is looked for when it's first needed: LabError names one that is missing."""
+    """Something that backs up.
+
+    Its program is looked for when it's first needed; LabError names one that can't be had.
+    """
 
     @property
     def name(self) -> str:
@@ -243,7 +246,8 @@ class Tar:
     @property
     def version(self) -> str:
         """Those of the three."""
-        return ", ".join(f"{found.version} ({name})" for name, found in self._programs.items())
+        tar, zstd, age = (found.version for found in self._programs.values())
+        return f"{tar} with zstd {zstd} and age {age}"
 
     def job(self, operation: str, setting: Setting) -> Job | None:
         """Return the pipe."""
