@@ -6,6 +6,7 @@ manifests last: whenever the copy stops, what the target lists is whole, and the
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -39,7 +40,10 @@ _LIMITS = {
 }
 """Kinds of objects in the order in which they are copied, and how large one may be. Evidence of verification isn't
 copied: it tells of the source's bytes on the source's disks. Neither are leases and what was put in quarantine."""
+_REFERRING = ("indexes", "manifests")
+"""What must not stay at the target without the packs it names."""
 _SHOWN = 5
+Put = Callable[[Storage, str, memoryview], None]
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ def copy_repository(
 
     Raises `RepositoryError` when another repository is at the target, `BusyError` when prune is at work at either,
     `IntegrityError` when an object of the source is damaged: then all whole packs were copied, and no manifest.
+    A copy that slept for longer than its lease ends with `RepositoryError`: packs may have been pruned meanwhile.
     """
     info, config = read_info(source)
     keyring.read_key_ring(source, info, config)
@@ -98,18 +103,17 @@ class _Copy:
         """Copy what is missing."""
         result = self._result(done=True)
         for kind in ("keys", "spare"):
-            self._transfer(kind, target)
+            self._transfer(kind, target, lease)
         self._stop_at_damage()
         if self._new:
             target.put(CONFIG, self._source.get(CONFIG, SMALL_LIMIT), create=True)
         for kind in ("packs", "indexes", "holds"):
-            self._transfer(kind, target)
+            self._transfer(kind, target, lease)
             target.flush()
         self._stop_at_damage()
         self._require("packs")
         self._require("indexes")
-        lease.check()
-        self._transfer("manifests", target)
+        self._transfer("manifests", target, lease)
         self._stop_at_damage()
         target.flush()
         self._require("manifests")
@@ -152,16 +156,17 @@ class _Copy:
         there = self._list(self._there, kind) if self._there is not None else {}
         return sorted(name for name, size in self._listed[kind].items() if there.get(name) != size)
 
-    def _transfer(self, kind: str, target: Storage) -> None:
+    def _transfer(self, kind: str, target: Storage, lease: Lease) -> None:
         limit = _LIMITS[kind]
+        put = functools.partial(_put_leased, lease) if kind in _REFERRING else _put
 
         def make() -> Callable[[str], None]:
-            return lambda name: self._one(name, limit, target)
+            return lambda name: self._one(name, limit, target, put)
 
         # Manifests one by one, oldest first: they may be large, and are listed in this order.
         side_by_side(self._missing[kind], make, 1 if kind == "manifests" else None)
 
-    def _one(self, name: str, limit: int, target: Storage) -> None:
+    def _one(self, name: str, limit: int, target: Storage, put: Put) -> None:
         try:
             data = self._source.get(name, limit)
             check_name(name, data)
@@ -171,7 +176,7 @@ class _Copy:
             with self._lock:
                 self._damaged.append(name)
             return
-        target.put(name, data)
+        put(target, name, data)
         self._stats.add(stored=len(data), packs=1)
         if self._observer is not None:
             self._observer(self._stats)
@@ -204,6 +209,26 @@ class _Copy:
             tuple(_ids(self._missing["manifests"])),
             done,
         )
+
+
+def _put(target: Storage, name: str, data: memoryview) -> None:
+    target.put(name, data)
+
+
+def _put_leased(lease: Lease, target: Storage, name: str, data: memoryview) -> None:
+    """Store what refers to packs; only while the lease is held, since a prune may have removed them otherwise.
+
+    What is taken back, another copy may have counted upon in the meantime: the next copy mends that.
+    """
+    lease.check()
+    if target.size(name) == len(data):
+        return  # another copy brought it: it isn't this one's to take back
+    target.put(name, data)
+    try:
+        lease.check()
+    except RepositoryError:
+        target.delete(name)
+        raise
 
 
 def _ids(names: Iterable[str]) -> list[BackupId]:

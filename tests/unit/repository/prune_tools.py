@@ -1,17 +1,26 @@
 """Helpers: a storage that dies, time that passes, and what must hold of a repository afterwards."""
 
+import contextlib
+import datetime
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from propolis.repository import Repository, locks
 from propolis.repository.folder import FolderStorage
-from propolis.repository.layout import pack_name
+from propolis.repository.layout import pack_name, utc_now
+from propolis.repository.model import BackupId
 from propolis.repository.reader import restore_folder
-from propolis.repository.storage import Stored
+from propolis.repository.storage import Storage, Stored
 from propolis.repository.usage import Indexes, Usage
+from unit.repository.memory_storage import MemoryStorage
 from unit.repository.repository_tools import TREE, Vault, snapshot
 
 DAY = 86_400
@@ -57,6 +66,111 @@ class Dying(FolderStorage):
         super().flush()
 
 
+class Dated(MemoryStorage):
+    """A storage in memory that knows when its objects were written, for which time passes at a word."""
+
+    def __init__(self, objects: dict[str, bytes] | None = None, dates: dict[str, int] | None = None) -> None:
+        super().__init__(objects)
+        self.dates = dict(dates or {})
+
+    def put(self, name: str, data: Any, *, create: bool = False) -> None:
+        self.dates[name] = time.time_ns()
+        super().put(name, data, create=create)
+
+    def list(self, prefix: str) -> Iterator[Stored]:
+        for stored in super().list(prefix):
+            yield Stored(stored.name, stored.size, self.dates[stored.name])
+
+    def clone(self) -> "Dated":
+        return Dated(self.objects, self.dates)
+
+    def names(self, *kinds: str) -> set[str]:
+        return {name for name in self.objects if name.partition("/")[0] in kinds}
+
+    def age(self) -> None:
+        """Make all objects two days older."""
+        self.dates = {name: date - 2 * DAY * 10**9 for name, date in self.dates.items()}
+
+    def expire_leases(self) -> None:
+        """Let the time of all leases pass."""
+        for name in self.names("locks"):
+            kind, _, token = name.split("-")
+            self.objects[f"{kind}-20200101T000000Z-{token}"] = self.objects.pop(name)
+            self.dates[f"{kind}-20200101T000000Z-{token}"] = self.dates[name]
+
+
+class Process:
+    """One process. Right before the n-th thing it does, or the n-th change, something happens to it.
+
+    It has all of its threads wait meanwhile; if it is `dead` then, it never does anything again.
+    """
+
+    def __init__(self, at: int = 0, event: Callable[[], None] | None = None, *, changes_only: bool = False) -> None:
+        self._at, self._event, self._changes_only = at, event, changes_only
+        self._lock = threading.RLock()
+        self.done = 0
+        self.dead = False
+
+    def step(self, *, change: bool) -> None:
+        with self._lock:
+            if change or not self._changes_only:
+                self.done += 1
+                if self.done == self._at and not self.dead:
+                    if self._event is None:
+                        self.dead = True
+                    else:
+                        self._event()
+            if self.dead:
+                raise Killed
+
+
+class View:
+    """A storage as a process uses it."""
+
+    def __init__(self, storage: Storage, process: Process) -> None:
+        self._storage, self._process = storage, process
+        self.place = storage.place
+
+    def prepare(self) -> None:
+        self._storage.prepare()
+
+    def put(self, name: str, data: Any, *, create: bool = False) -> None:
+        self._process.step(change=True)
+        self._storage.put(name, data, create=create)
+
+    def delete(self, name: str) -> None:
+        self._process.step(change=True)
+        self._storage.delete(name)
+
+    def get(self, name: str, limit: int, into: memoryview | None = None) -> memoryview:
+        self._process.step(change=False)
+        return self._storage.get(name, limit, into)
+
+    def head(self, name: str, count: int) -> memoryview:
+        self._process.step(change=False)
+        return self._storage.head(name, count)
+
+    def size(self, name: str) -> int | None:
+        self._process.step(change=False)
+        return self._storage.size(name)
+
+    def list(self, prefix: str) -> Iterator[Stored]:
+        self._process.step(change=False)
+        return self._storage.list(prefix)
+
+    def flush(self) -> None:
+        self._process.step(change=False)
+        self._storage.flush()
+
+
+@contextlib.contextmanager
+def clocks_ahead(seconds: float) -> Iterator[None]:
+    """What happens in the block happens on hosts whose clocks went on, while ours stood still with its host."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(locks, "utc_now", lambda: utc_now() + datetime.timedelta(seconds=seconds))
+        yield
+
+
 def age(folder: Path) -> None:
     """Make all objects two days older, by the storage's clock."""
     for path in folder.rglob("*"):
@@ -80,19 +194,25 @@ def restores(where: Any, id: str = "") -> str:
     """A fingerprint of a folder, or of what a backup restores."""
     if isinstance(where, Path):
         return hashlib.sha256(repr(sorted(snapshot(where).items())).encode()).hexdigest()
+    full = where if isinstance(where, Repository) else where.full
     with tempfile.TemporaryDirectory() as scratch:
-        restore_folder(where.full, where.full.manifest(id), TREE, Path(scratch) / "out")
+        restore_folder(full, full.manifest(BackupId(id)), TREE, Path(scratch) / "out")
         return restores(Path(scratch) / "out")
 
 
 def no_garbage_is_left(vault: Vault) -> None:
     """Every pack is known, every byte in it is needed, and nothing else lies about."""
-    indexes = Indexes(vault.host)
-    table = indexes.load()
-    usage = Usage(vault.host, table, [id for id, _ in vault.host.names()])
+    no_garbage(vault.host)
+
+
+def no_garbage(repository: Repository) -> None:
+    """The same of a repository that was opened with any key."""
+    table = Indexes(repository).load()
+    usage = Usage(repository, table, [id for id, _ in repository.names()])
+    storage = repository.storage
     assert usage.findings == []
-    assert {path.name for path in vault.objects("packs")} == {pack.hash for pack in table.packs}
-    assert set(usage.stored) == {pack_name(pack.hash) for pack in table.packs}
+    names = [pack_name(pack.hash) for pack in table.packs]
+    assert {stored.name for stored in storage.list("packs")} == set(names) == set(usage.stored)
     assert usage.used == [pack.plain for pack in table.packs]
-    assert vault.objects("tmp") == []
-    assert vault.objects("locks") == []
+    assert list(storage.list("tmp")) == []
+    assert list(storage.list("locks")) == []

@@ -6,12 +6,16 @@ from typing import Any
 import pytest
 
 from propolis.cli import run
+from propolis.config.schema import KeepConfig, RetentionConfig
 from propolis.errors import BusyError, IntegrityError, RepositoryError
 from propolis.repository import Identity, Location, Repository, restore_folder, verify
 from propolis.repository.copy import copy_repository
 from propolis.repository.folder import FolderStorage
 from propolis.repository.keyring import KeyHolder
+from propolis.repository.layout import pack_name
+from propolis.repository.prune import prune
 from propolis.repository.rekey import add_key
+from unit.repository.prune_tools import Dated, Process, View, clocks_ahead
 from unit.repository.repository_tools import TREE, snapshot
 from unit.repository.test_keys_on_the_command_line import CONFIG
 
@@ -140,6 +144,74 @@ def test_a_copy_waits_for_nobody_who_removes(vault: Any, source: Any, target: An
     copy_repository(vault.host.storage, target)
     with Repository(target, [vault.host_key]).lease("exclusive"), pytest.raises(BusyError):
         copy_repository(vault.host.storage, target)
+
+
+def a_sleeping_copy(source: Any, target: Dated, at: int, meanwhile: Any) -> None:
+    """A copy whose host freezes, clock and all, for longer than its lease lasts."""
+
+    def sleep() -> None:
+        with clocks_ahead(1000):
+            meanwhile()
+
+    process = Process(at, sleep)
+    try:
+        copy_repository(View(source, process), View(target, process))
+    except (RepositoryError, IntegrityError):
+        assert process.done >= at
+
+
+def begun(vault: Any, source: Any) -> Dated:
+    """A copy that lacks the last of two backups."""
+    target = Dated()
+    vault.backup(source)
+    copy_repository(vault.host.storage, target)
+    (source / "more").write_bytes(b"more")
+    vault.backup(source)
+    return target
+
+
+def steps(source: Any, target: Dated) -> int:
+    count = Process()
+    copy_repository(View(source, count), View(target, count))
+    return count.done
+
+
+def test_a_copy_that_slept_while_its_target_was_pruned_leaves_nothing_that_lacks_something(
+    vault: Any, source: Any
+) -> None:
+    pristine = begun(vault, source)
+    tight = RetentionConfig(keep=KeepConfig(last=1), min_verified=0, min_fill=100, grace_hours=0)
+    for at in range(1, steps(vault.host.storage, pristine.clone()) + 1):
+        target = pristine.clone()
+
+        def pruned(target: Dated = target) -> None:
+            target.age()
+            prune(Repository(target, [vault.recovery_key]), tight, "hive")
+
+        a_sleeping_copy(vault.host.storage, target, at, pruned)
+        copy = Repository(target, [vault.recovery_key])
+        for id, _ in copy.names():
+            assert verify(copy, id, "full").ok
+        assert {pack_name(pack.hash) for pack in copy.load_table().packs} <= target.objects.keys()
+
+
+def test_a_copy_that_slept_takes_back_at_most_what_it_just_put_and_the_next_one_mends_that(
+    vault: Any, source: Any
+) -> None:
+    pristine = begun(vault, source)
+    for at in range(1, steps(vault.host.storage, pristine.clone()) + 1):
+        target = pristine.clone()
+
+        def others(target: Dated = target) -> None:
+            with Repository(target, [vault.host_key]).lease("exclusive"):
+                pass
+            copy_repository(vault.host.storage, target)
+
+        a_sleeping_copy(vault.host.storage, target, at, others)
+        lacking = contents(vault.folder).keys() - target.objects.keys()
+        assert [name for name in lacking if not name.startswith(("indexes/", "manifests/"))] == []
+        assert copy_repository(vault.host.storage, target).objects == len(lacking) <= 1
+        assert contents(vault.folder).items() <= target.objects.items()
 
 
 def test_the_command_copies_to_all_listed_places_or_to_a_folder(tmp_path: Path, capsys: Any) -> None:
