@@ -157,6 +157,17 @@ class S3Files(Model):
     )
 
 
+class ObjectLockConfig(Model):
+    """How long a bucket holds what is stored, whoever wants it gone."""
+
+    mode: Literal["governance", "compliance"] = Field(
+        description="governance: a right of its own can lift the lock; compliance: nobody can, not even the owner"
+    )
+    days: int = Field(
+        ge=1, le=36_500, description="What a backup needs is locked for so many days from then on, at least"
+    )
+
+
 class PlaceConfig(Model):
     """A place for a repository, and how to reach it."""
 
@@ -173,10 +184,20 @@ class PlaceConfig(Model):
         default=None, description="PEM file of the authority that signed its certificate (https)"
     )
 
+    object_lock: ObjectLockConfig | None = Field(
+        default=None, description="Lock every object in the bucket: mode (governance or compliance) and days"
+    )
+
     @model_validator(mode="after")
     def _keys_are_whole(self) -> Self:
         if (self.access_key is None) != (self.secret_key is None):
             raise ValueError("access_key and secret_key go together: one is set, the other isn't")
+        return self
+
+    @model_validator(mode="after")
+    def _locks_are_of_buckets(self) -> Self:
+        if self.object_lock is not None and not self.url.startswith("s3://"):
+            raise ValueError("object_lock needs a bucket (s3://…): a folder can't lock what is in it")
         return self
 
 

@@ -30,6 +30,7 @@ import msgspec
 from propolis.errors import BusyError, PropolisError, RepositoryError
 from propolis.repository.layout import SMALL_LIMIT, utc_now, utc_text
 from propolis.repository.storage import MissingObjectError, Storage, Stored
+from propolis.repository.versions import PastStorage
 
 LeaseKind = Literal["shared", "exclusive"]
 MOST_SKEW = 30.0
@@ -190,6 +191,33 @@ class Lease:
             # Looked at again afterwards: a holder that woke up meanwhile either finds its lease gone, or is seen.
             for lease in expired:
                 self._storage.delete(lease.name)
+
+
+class _Unleased(Lease):
+    """What stands for a lease where nothing can change: the past."""
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return
+
+    def check(self) -> None:
+        """Nothing: nobody can be in the way."""
+
+    def check_time(self) -> None:
+        """Nothing: nobody can be in the way."""
+
+
+def lease(storage: Storage, kind: LeaseKind) -> Lease:
+    """A lease for a `with` block. None is taken of the past; to change that raises `RepositoryError`."""
+    if not isinstance(storage, PastStorage):
+        return Lease(storage, kind)
+    if kind == "exclusive":
+        storage.prepare()  # refuses
+    return _Unleased(storage, kind)
 
 
 def leases(storage: Storage) -> list[LeaseInfo]:

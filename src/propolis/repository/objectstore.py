@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -65,9 +65,11 @@ def open_bucket(
     secret_key: str | None,
     ca: Path | None = None,
     patience: Patience = PATIENT,
+    put_headers: Mapping[str, str] | None = None,
 ) -> S3Store:
     """An S3 client for the part of a bucket below `prefix`, with time-outs and retries; nothing is contacted yet.
 
+    With `put_headers`, which go with every request, it is for single puts only, and these carry a checksum.
     `ca` is a PEM file of authorities to trust besides the system's; raises `ConfigError` when it can't be used.
     """
     options: dict[str, Any] = {
@@ -81,6 +83,9 @@ def open_bucket(
     if ca is not None:
         options["root_certificate"] = _authorities(ca)
     settings: dict[str, Any] = {"region": region}
+    if put_headers:
+        options["default_headers"] = dict(put_headers)
+        settings["checksum_algorithm"] = "SHA256"  # AWS wants one with what it is to lock
     if endpoint:
         settings["endpoint"] = endpoint
         settings["virtual_hosted_style_request"] = False
@@ -118,35 +123,53 @@ def _authorities(ca: Path) -> bytes:
     raise ConfigError(f"{ca} holds no PEM certificate", next="Name the authority's certificate as ca")
 
 
+@dataclass(frozen=True)
+class Clients:
+    """Clients of one place that differ in patience."""
+
+    patient: S3Store
+    hasty: S3Store
+    once: S3Store
+    """Tries nothing again."""
+
+
 class S3Storage:
     """Objects below a prefix of a bucket; every put is a single request and durable when it returns."""
 
     def __init__(self, location: Location, patience: Patience = PATIENT) -> None:
-        bucket, _, prefix = location.url.removeprefix("s3://").partition("/")
-        if not bucket:
+        self.bucket, _, self.prefix = location.url.removeprefix("s3://").partition("/")
+        if not self.bucket:
             raise ConfigError(f"repository.url: {location.url!r} names no bucket")
         self._place = f"{location.url} at {location.endpoint or 'AWS'}"
+        self._location = location
         self._patience = patience
-
-        def client(patience: Patience) -> S3Store:
-            return open_bucket(
-                bucket,
-                prefix,
-                endpoint=location.endpoint,
-                region=location.region,
-                access_key=location.access_key,
-                secret_key=location.secret_key,
-                ca=location.ca,
-                patience=patience,
-            )
-
-        self._store = client(patience)
         # Who hasn't been reached yet is more likely misnamed than restarting, and who could not be reached for long
         # is down: neither is worth as long a wait again.
         self._brief = replace(patience, retries=min(_FIRST_TRIES, patience.retries))
-        self._hasty = client(self._brief)
         self._reached = False
-        self._once = client(replace(patience, retries=0))
+        self._clients = self._open()
+
+    def _open(self, put_headers: Mapping[str, str] | None = None) -> Clients:
+        place = self._location
+
+        def client(patience: Patience) -> S3Store:
+            return open_bucket(
+                self.bucket,
+                self.prefix,
+                endpoint=place.endpoint,
+                region=place.region,
+                access_key=place.access_key,
+                secret_key=place.secret_key,
+                ca=place.ca,
+                patience=patience,
+                put_headers=put_headers,
+            )
+
+        return Clients(client(self._patience), client(self._brief), client(replace(self._patience, retries=0)))
+
+    def _clients_to_put(self, name: str) -> Clients:
+        """The clients that store an object of this name; for storages that store some otherwise."""
+        return self._clients
 
     @property
     def place(self) -> str:
@@ -159,21 +182,24 @@ class S3Storage:
     def put(self, name: str, data: bytes | bytearray | memoryview, *, create: bool = False) -> None:
         """See `Storage.put`."""
         name = checked_name(name)
+        self._put(name, memoryview(data), self._clients_to_put(name), create=create)
+
+    def _put(self, name: str, data: memoryview, clients: Clients, *, create: bool = False) -> None:
         if create:
-            self._create(name, memoryview(data))
+            self._create(name, data, clients.once)
             return
         try:
-            self._ask(lambda store: obstore.put(store, name, memoryview(data), use_multipart=False))
+            self._ask(lambda store: obstore.put(store, name, data, use_multipart=False), clients)
         except S3_ERRORS as error:
             raise explain(error, f"The repository {self.place}", "be written") from None
 
-    def _create(self, name: str, data: memoryview) -> None:
+    def _create(self, name: str, data: memoryview, once: S3Store) -> None:
         """Create an object. The client must not repeat this by itself: a try that got no answer may have worked."""
         waits = (self._patience if self._reached else self._brief).waits()
         unheard = False
         while True:
             try:
-                obstore.put(self._once, name, data, mode="create", use_multipart=False)
+                obstore.put(once, name, data, mode="create", use_multipart=False)
                 self._reached = True
                 return
             except exceptions.AlreadyExistsError:
@@ -224,7 +250,7 @@ class S3Storage:
     def list(self, prefix: str) -> Iterator[Stored]:
         """See `Storage.list`."""
         try:
-            for batch in obstore.list(self._store if self._reached else self._hasty, prefix or None):
+            for batch in obstore.list(self._now(self._clients), prefix or None):
                 for item in batch:
                     modified = int(item["last_modified"].timestamp() * 1_000_000) * 1000
                     yield Stored(item["path"], item["size"], modified)
@@ -243,10 +269,14 @@ class S3Storage:
     def flush(self) -> None:
         """Nothing: a bucket's objects are durable when stored."""
 
-    def _ask(self, request: Callable[[S3Store], T]) -> T:
+    def _now(self, clients: Clients) -> S3Store:
+        """The client with as much patience as the storage is worth now."""
+        return clients.patient if self._reached else clients.hasty
+
+    def _ask(self, request: Callable[[S3Store], T], clients: Clients | None = None) -> T:
         """Make a request, with more patience if the last one was answered."""
         try:
-            result = request(self._store if self._reached else self._hasty)
+            result = request(self._now(clients or self._clients))
         except S3_ERRORS as error:
             self._reached = told(error).status is not None
             raise

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from propolis.errors import IntegrityError, RepositoryError
-from propolis.repository.index import PackedSegments, write_index
+from propolis.repository.immutability import LockedStorage
+from propolis.repository.index import PackedSegments, SegmentTable, write_index
 from propolis.repository.layout import hash_name, utc_now, utc_text
 from propolis.repository.model import BackupId, BackupSummary, Header, Stats
+from propolis.repository.protection import Protection
 from propolis.repository.text import TextWriter
 
 if TYPE_CHECKING:
@@ -34,9 +36,27 @@ class Publisher:
         self._recipients = repository.ring.recipients()
         self._packed: list[PackedSegments] = []
         self._lock = threading.Lock()
+        self._protection: Protection | None = None
+
+    def begin(self, table: SegmentTable, parent: str | None) -> None:
+        """Before anything is stored: `table` is what is there, `parent` the manifest that files are taken from.
+
+        Raises `ConfigError` when objects are to be locked in a bucket that can't.
+        """
+        storage = self._repository.storage
+        if isinstance(storage, LockedStorage):
+            storage.require_lock()
+            self._protection = Protection(storage, table, parent)
+
+    def refer(self, line: bytes, *, inherited: bool) -> None:
+        """A line of the manifest; `inherited`: the parent has its segments."""
+        if self._protection is not None:
+            self._protection.refer(line, inherited=inherited)
 
     def add(self, packed: PackedSegments) -> None:
         """A pack was stored; safe from any thread."""
+        if self._protection is not None:
+            self._protection.stored(packed.pack.hash)
         with self._lock:
             self._packed.append(packed)
             if len(self._packed) < PACKS_PER_INDEX:
@@ -57,14 +77,18 @@ class Publisher:
             return
 
     def write_manifest(self, header: Header, text: TextWriter) -> BackupSummary:
-        """Write the manifest, ended now; the backup exists when this returns. All packs must be known already."""
+        """Write the manifest, ended now; the backup exists when this returns. All packs must be known already.
+
+        In a bucket with Object Lock, all that it refers to is locked first: no backup is recorded without.
+        """
+        until = self._protection.protect() if self._protection is not None else None
         ended = self._end_time()
         header = msgspec.structs.replace(header, ended=utc_text(ended))
         stored = text.finish(msgspec.json.encode(header), self._recipients)
         digest, stamp = hash_name(stored), ended.strftime(_STAMP)
         storage = self._repository.storage
         name = f"manifests/{stamp}-{digest}"
-        self._put(name, stored)
+        self._put(name, stored, until)
         if storage.size(name) != len(stored):
             raise IntegrityError(f"{name} is not in the repository {storage.place} as it was stored")
         self._stats.add(stored=len(stored))
@@ -81,17 +105,35 @@ class Publisher:
         self._put(f"indexes/{hash_name(stored)}", stored)
         self._stats.add(stored=len(stored))
 
-    def _put(self, name: str, stored: bytearray) -> None:
+    def _put(self, name: str, stored: bytearray, until: datetime.datetime | None = None) -> None:
         """Store what refers to packs; only while the lease is held, since prune may have removed them otherwise."""
         storage = self._repository.storage
         self._check()
-        storage.put(name, stored)
+        if until is not None and isinstance(storage, LockedStorage):
+            storage.put_until(name, stored, until)
+        else:
+            storage.put(name, stored)
         storage.flush()
         try:
             self._check()
-        except RepositoryError:
-            storage.delete(name)
+        except RepositoryError as error:
+            self._take_back(name, error)
             raise
+
+    def _take_back(self, name: str, lost: RepositoryError) -> None:
+        """Delete what was written as the lease was lost; say so when that isn't allowed.
+
+        A host may have no right to delete. Then a prune that went on meanwhile (nothing else can have taken the
+        lease's place) could have removed packs that this names, and only a check can tell.
+        """
+        try:
+            self._repository.storage.delete(name)
+        except RepositoryError as denied:
+            raise RepositoryError(
+                f"{lost.what}, and {name}, written just then, can't be taken back: {denied.what}",
+                left=f"{name} stays; if a prune ran meanwhile, it may name packs that are gone",
+                next="Run propolis repository check, and repair if it finds any, with the credential for care",
+            ) from None
 
     def _end_time(self) -> datetime.datetime:
         """Now; or a moment later when another backup ended in this very second, so that the newest is the latest."""

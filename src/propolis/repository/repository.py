@@ -12,6 +12,7 @@ from propolis.repository.keys import Identity
 from propolis.repository.layout import INDEX_LIMIT, MANIFEST_LIMIT, RepositoryKey, check_name, parse_manifest_name
 from propolis.repository.limits import NO_LIMITS, Limits
 from propolis.repository.locks import Lease, LeaseKind
+from propolis.repository.locks import lease as take_lease
 from propolis.repository.manifest import Manifest, parse_header
 from propolis.repository.model import BackupId, BackupSummary, Finding, Observer
 from propolis.repository.recipients import AnyKey, AnyRecipient
@@ -100,8 +101,8 @@ class Repository:
             )
 
     def lease(self, kind: LeaseKind) -> Lease:
-        """A lease for a `with` block; raises `BusyError` when another's is in the way."""
-        return Lease(self.storage, kind)
+        """A lease for a `with` block, which raises `BusyError` when another's is in the way."""
+        return take_lease(self.storage, kind)
 
     def names(self) -> list[tuple[BackupId, str]]:
         """IDs and object names of all backups, oldest first; needs no key."""

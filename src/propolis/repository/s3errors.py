@@ -3,7 +3,7 @@
 The client (obstore) tells a server's answer as `status code: 403 Forbidden: <Error><Code>…`, and after
 `Debug source:` how a connection failed. Bucket and object names stand in the text too, so only these forms are
 looked at, never the text as a whole. Codes are those of the S3 API's list of error responses, and MinIO's and
-versitygw's own.
+versitygw's own. Another client (`s3api`) tells the same as an `AnswerError`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ S3_ERRORS = (exceptions.BaseError, OSError, ValueError)
 """What obstore raises when a request fails."""
 
 _KEYS = ("the access key or secret key is wrong", "Correct access_key and secret_key")
-_RIGHTS = ("the access key may not do this", "Give it the rights it needs")
+_RIGHTS = (
+    "the access key may not do this",
+    "Give it the rights it needs. Where hosts have a credential that can only write, use the credential for care",
+)
 _BUCKET = ("there is no such bucket", "Create the bucket, or correct its name")
 _CLOCK = (
     "this host's clock and the storage's differ by more than it allows",
@@ -28,7 +31,13 @@ _CLOCK = (
 )
 _FULL = ("the storage is full", "Free some space there, then start again: what was stored is not stored again")
 _BUSY = ("it is overloaded or out of order", "Look at the storage server, then start again")
+_LOCKED = ("the object is locked", "Wait until its retention has passed")
+NOT_LOCKABLE = (
+    "the bucket was made without Object Lock",
+    "Make a bucket with Object Lock (see the user guide on storage), or leave object_lock out",
+)
 _REASONS = {
+    "ObjectLockConfigurationNotFoundError": NOT_LOCKABLE,
     "NoSuchBucket": _BUCKET,
     "InvalidBucketName": _BUCKET,
     "InvalidAccessKeyId": _KEYS,
@@ -49,7 +58,7 @@ _REASONS = {
     "XMinioStorageFull": _FULL,
     "QuotaExceeded": _FULL,
     "XMinioAdminBucketQuotaExceeded": _FULL,
-    "ObjectLocked": ("the object is locked", "Wait until its retention has passed"),
+    "ObjectLocked": _LOCKED,
     "SlowDown": _BUSY,
     "ServiceUnavailable": _BUSY,
     "InternalError": _BUSY,
@@ -110,8 +119,18 @@ class Told:
         return self.status in (408, 409, 429) or 500 <= self.status <= 504
 
 
+class AnswerError(OSError):
+    """A request that failed, and what is known of it."""
+
+    def __init__(self, told: Told) -> None:
+        super().__init__(told.message or told.code or told.details)
+        self.told = told
+
+
 def told(error: Exception) -> Told:
     """Read a client's error."""
+    if isinstance(error, AnswerError):
+        return error.told
     text, _, details = str(error).partition("\n\nDebug source:")
     status = re.search(r" status code: (\d{3})\b[^:]*:?(.*)", text, re.DOTALL)
     code = re.search(r"<Code>(\w+)</Code>", text) or re.search(r" \(code: (\w+)\)", text)
@@ -131,6 +150,9 @@ def told(error: Exception) -> Told:
 
 def is_missing(error: Exception) -> bool:
     """Whether the object isn't there, in a bucket that is; HEAD tells no more than that something isn't."""
+    if isinstance(error, AnswerError):
+        # 405: the newest version marks a deletion.
+        return error.told.code in ("NoSuchKey", "NoSuchVersion", "MethodNotAllowed")
     if not isinstance(error, exceptions.NotFoundError | FileNotFoundError):
         return False
     return told(error).code in ("", "NoSuchKey", "NoSuchVersion")
@@ -139,10 +161,14 @@ def is_missing(error: Exception) -> bool:
 def explain(error: Exception, what: str, failed: str) -> RepositoryError:
     """The error to raise: `what` can't `failed`, for which reason."""
     found = told(error)
-    reason = _REASONS.get(found.code)
+    reason = _LOCKED if "protected by object lock" in found.message else _REASONS.get(found.code)
     if reason is None and found.status is not None:
         if "HTTP request to an HTTPS server" in found.message:
             reason = ("it speaks TLS only", "Use https:// in the endpoint")
+        elif re.search(r"missing Object ?Lock ?Configuration", found.message):
+            reason = NOT_LOCKABLE
+        elif "WORM protected" in found.message:
+            reason = _LOCKED
         elif found.message:
             reason = (f"it answers {found.status}: {found.message}", _STATUSES.get(found.status, ("", ""))[1])
         else:

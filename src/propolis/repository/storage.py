@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from propolis.config.schema import PlaceConfig, SecretRef
+from propolis.config.schema import ObjectLockConfig, PlaceConfig, SecretRef
 from propolis.errors import ConfigError, IntegrityError, RepositoryError
 
 
@@ -96,6 +97,10 @@ class Location:
     secret_key: str | None = field(default=None, repr=False)
     ca: Path | None = None
     """PEM file of authorities to trust besides the system's."""
+    object_lock: ObjectLockConfig | None = None
+    """With it, every object is locked when it is stored."""
+    at: datetime.datetime | None = None
+    """Read it as it was then (with a time zone), and write nothing."""
 
     @classmethod
     def from_config(cls, config: PlaceConfig, base: Path | None = None) -> Location:
@@ -107,7 +112,12 @@ class Location:
             _secret(config.access_key, base),
             _secret(config.secret_key, base),
             config.ca,
+            config.object_lock,
         )
+
+    def as_of(self, moment: datetime.datetime | None) -> Location:
+        """The same place as it was then; None: as it is."""
+        return replace(self, at=moment)
 
     @property
     def is_folder(self) -> bool:
@@ -117,6 +127,11 @@ class Location:
     def storage(self) -> Storage:
         """The storage there; `ConfigError` when the URL is of no known kind. Nothing is contacted yet."""
         if self.is_folder:
+            if self.at is not None:
+                raise ConfigError(
+                    f"The repository {self.url} is a folder, which keeps no former versions",
+                    next="Leave out --at; only a bucket with versions can be read as it was",
+                )
             from propolis.repository.folder import FolderStorage
 
             folder = Path(self.url)
@@ -124,6 +139,14 @@ class Location:
                 raise ConfigError(f"repository.url: the folder {self.url!r} is not an absolute path")
             return FolderStorage(folder)
         if self.url.startswith("s3://"):
+            if self.at is not None:
+                from propolis.repository.versions import PastStorage
+
+                return PastStorage(self, self.at)
+            if self.object_lock is not None:
+                from propolis.repository.immutability import LockedStorage
+
+                return LockedStorage(self, self.object_lock)
             from propolis.repository.objectstore import S3Storage
 
             return S3Storage(self)

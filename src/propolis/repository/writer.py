@@ -97,6 +97,7 @@ class Writer:
         try:
             self._table: SegmentTable = self._repository.load_table()
             self._cursor = ParentCursor(self._parent) if self._parent else None
+            self._publisher.begin(self._table, self._parent.name if self._parent else None)
             ring = self._repository.ring
             self._intake = Intake(
                 self._repository.storage,
@@ -351,8 +352,11 @@ class Writer:
                     self._wait_for(first)
                 if not first.ready:
                     return
-                first = first.line()
-            self._text.add(first)
+                line = first.line()
+            else:
+                line = first
+            self._publisher.refer(line, inherited=line is first)
+            self._text.add(line)
             self._waiting.popleft()
 
     def _wait_for(self, pending: Pending) -> None:

@@ -1,4 +1,4 @@
-"""Every storage keeps the same promises: a folder, MinIO and versitygw, with versioned and lockable buckets too."""
+"""Every storage keeps the same promises: a folder, MinIO and versitygw, with versioned, lockable and locked buckets too."""
 
 import contextlib
 import os
@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 
 from integration.repository import s3_lab
+from propolis.config.schema import ObjectLockConfig
 from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository import (
     Facts,
@@ -32,7 +33,8 @@ from unit.repository.repository_tools import TREE, fill, snapshot
 LARGEST = 17 << 20
 """As large as a pack gets: 16 MiB that didn't shrink, and what encryption adds."""
 LOCK = "locks/shared-20261123T224500Z-00000000000000000000000000000000"
-KINDS = ["folder", *(s3 + kind for s3 in ("minio", "versitygw") for kind in ("", "-versioned", "-lockable"))]
+OF_SERVERS = ("", "-versioned", "-lockable", "-locked")
+KINDS = ["folder", *(s3 + kind for s3 in ("minio", "versitygw") for kind in OF_SERVERS)]
 OF_BUCKETS = KINDS[1:]
 
 MakeLocation = Callable[[], Location]
@@ -55,9 +57,15 @@ def servers() -> Iterator[Callable[[str], S3Server]]:
 
 def in_bucket(server: S3Server, kind: str) -> Location:
     bucket = f"test-{uuid4().hex[:12]}"
-    s3_lab.make_bucket(server, bucket, versioned=kind.endswith("versioned"), lockable=kind.endswith("lockable"))
+    lockable = kind.endswith(("lockable", "locked"))
+    s3_lab.make_bucket(server, bucket, versioned=kind.endswith("versioned"), lockable=lockable)
     return Location(
-        f"s3://{bucket}/some/prefix", server.endpoint, server.region, server.keys.access, server.keys.secret
+        f"s3://{bucket}/some/prefix",
+        server.endpoint,
+        server.region,
+        server.keys.access,
+        server.keys.secret,
+        object_lock=ObjectLockConfig(mode="governance", days=1) if kind.endswith("locked") else None,
     )
 
 
