@@ -13,12 +13,14 @@ from propolis.backup.context import BACKGROUND, BackupContext
 from propolis.cli.options import (
     DEFAULT_CONFIG,
     AsJson,
+    AsOf,
     BackupArgument,
     ConfigFile,
     IdentityFile,
     PlanOnly,
     Quiet,
     config_of,
+    moment_of,
     observer,
 )
 from propolis.cli.targets import target_of
@@ -75,9 +77,9 @@ def backup(
         console.show_backup(report)
 
 
-def list_backups(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+def list_backups(at: AsOf = "", config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """List the backups, newest last."""
-    repository = open_repository(config_of(config))
+    repository = open_repository(config_of(config), at=moment_of(at))
     marks = read_marks(repository)
     backups = [marks.annotate(summary) for summary in repository.list()]
     if as_json:
@@ -86,9 +88,11 @@ def list_backups(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -
         console.show_backups(backups)
 
 
-def show(backup: BackupArgument = "latest", config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+def show(
+    backup: BackupArgument = "latest", at: AsOf = "", config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False
+) -> None:
     """Show what one backup holds."""
-    repository = open_repository(config_of(config))
+    repository = open_repository(config_of(config), at=moment_of(at))
     summary = read_marks(repository).annotate(repository.summary(repository.resolve(backup)))
     if as_json:
         print_json(summary)
@@ -108,6 +112,7 @@ def restore(
             "--to", help="Another stack: its propolis.yaml, or the root folder it lies under", metavar="PATH"
         ),
     ] = None,
+    at: AsOf = "",
     plan: PlanOnly = False,
     config: ConfigFile = DEFAULT_CONFIG,
     as_json: AsJson = False,
@@ -117,9 +122,10 @@ def restore(
     stores = tuple(name.strip() for name in only.split(",") if name.strip())
     if unknown := sorted(set(stores) - set(STORES)):
         raise UsageError(f"--only: there is no store {', '.join(unknown)}; stores are {', '.join(STORES)}")
+    moment = moment_of(at)
     source = config_of(config)
     target, target_file = (source, config) if to is None else target_of(to, source)
-    request = RestoreRequest(source=source, target=target, backup=backup, identity=identity, stores=stores)
+    request = RestoreRequest(source=source, target=target, backup=backup, identity=identity, stores=stores, at=moment)
     if plan:
         with RestoreContext(request, target, SilentObserver(), new_run_id()) as context:
             console.show_plan(restore_plan(context))
@@ -141,13 +147,15 @@ def verify(
     record: Annotated[
         bool, typer.Option("--record/--no-record", help="Keep the result in the repository (or only read it)")
     ] = True,
+    at: AsOf = "",
     config: ConfigFile = DEFAULT_CONFIG,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Check a backup. Without the recovery key, stored bytes are checked; with it, every file's content too."""
+    moment = moment_of(at)
     told = observer(quiet=quiet, as_json=as_json)
-    result = verify_backup(config_of(config), backup, level, identity, told, record=record)
+    result = verify_backup(config_of(config), backup, level, identity, told, record=record, at=moment)
     if as_json:
         print_json(result)
     elif not quiet or not result.ok:

@@ -11,11 +11,13 @@ import typer
 from propolis.cli.options import (
     DEFAULT_CONFIG,
     AsJson,
+    AsOf,
     ConfigFile,
     IdentityFile,
     PlanOnly,
     Quiet,
     config_of,
+    moment_of,
     observer,
 )
 from propolis.command.stores import keys_of, open_bucket, open_repository
@@ -25,7 +27,7 @@ from propolis.report import care
 from propolis.report.json import print_json
 from propolis.repository import Location, ObjectSource, Observer, Stats
 from propolis.repository.check import ReadData, check
-from propolis.repository.locks import Lease
+from propolis.repository.locks import lease as take_lease
 from propolis.repository.repair import repair
 from propolis.repository.salvage import Sources
 from propolis.run import Observer as RunObserver
@@ -48,18 +50,21 @@ def check_repository(
         ),
     ] = "",
     identity: IdentityFile = None,
+    at: AsOf = "",
     config: ConfigFile = DEFAULT_CONFIG,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Check every object of the repository, and say which backups and files each finding hits."""
     amount = ReadData.parse(read_data) if read_data else None
+    moment = moment_of(at)
     settings = config_of(config)
     run_observer = observer(quiet=quiet, as_json=as_json)
-    storage, keys = Location.from_config(settings.repository).storage(), keys_of(settings, identity)
+    storage = Location.from_config(settings.repository).as_of(moment).storage()
+    keys = keys_of(settings, identity)
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(Lease(storage, "shared"))
+            stack.enter_context(take_lease(storage, "shared"))
         except BusyError:
             raise
         except RepositoryError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from propolis.config.load import load
 from propolis.config.schema import Config
+from propolis.errors import UsageError
 from propolis.report.observers import observer_for
 from propolis.run import Observer
 
@@ -34,12 +36,38 @@ IdentityFile = Annotated[
         metavar="FILE",
     ),
 ]
+AsOf = Annotated[
+    str,
+    typer.Option(
+        "--at",
+        help="Read the bucket as it was then, as 2026-11-23T22:45:00Z; it has to keep versions",
+        metavar="TIME",
+    ),
+]
 BackupArgument = Annotated[str, typer.Argument(help="A backup's ID, the beginning of one, or `latest`", metavar="ID")]
 
 
 def config_of(path: Path) -> Config:
     """Load the configuration. Raises ConfigError."""
     return load(path)
+
+
+def moment_of(text: str) -> datetime | None:
+    """The time that `--at` names, None without it; `UsageError` unless it is whole and not ahead."""
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise UsageError(
+            f"--at: {text!r} is no time with an offset",
+            next="Write it as 2026-11-23T22:45:00Z or 2026-11-23T23:45:00+01:00: local times are ambiguous",
+        )
+    if moment > datetime.now(moment.tzinfo):
+        raise UsageError(f"--at: {text} is in the future", next="Leave --at out to see what is there now")
+    return moment
 
 
 def observer(*, quiet: bool, as_json: bool) -> Observer:

@@ -31,8 +31,11 @@ class Known(msgspec.Struct, frozen=True):
     """Sequence of the newest key ring seen."""
 
 
-def check_known(config: Config, repository: Repository) -> None:
-    """Raise `IntegrityError` unless this is the repository remembered for its place, no older than it was."""
+def check_known(config: Config, repository: Repository, *, past: bool = False) -> None:
+    """Raise `IntegrityError` unless this is the repository remembered for its place, no older than it was.
+
+    `past`: it was opened as it was at an earlier time, so it may well be older.
+    """
     file = config.state / _FILE
     known = _read(file).get(_place(config))
     if known is None or not repository.has_key:
@@ -44,7 +47,7 @@ def check_known(config: Config, repository: Repository) -> None:
             left="Nothing was written to it",
             next=f"Find out who did. If it was you, remove {file}",
         )
-    if now.ring < known.ring:
+    if now.ring < known.ring and not past:
         raise IntegrityError(
             f"The repository at {place} was set back: its key ring is number {now.ring}, and was {known.ring} before",
             left="Nothing was written to it",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 from propolis.command.known import check_known
@@ -11,13 +12,14 @@ from propolis.repository import Location, Repository, S3Bucket, read_identities
 from propolis.repository.recipients import AnyKey, read_keys
 
 
-def open_repository(config: Config, identity_file: Path | None = None) -> Repository:
+def open_repository(config: Config, identity_file: Path | None = None, at: datetime | None = None) -> Repository:
     """Open the repository with the host's own key, and with the recovery key where one is given.
 
+    `at`: as it was then, for reading only.
     Raises RepositoryError, and IntegrityError when it isn't the repository that this host knows there.
     """
-    repository = Repository.open(Location.from_config(config.repository), keys_of(config, identity_file))
-    check_known(config, repository)
+    repository = Repository.open(Location.from_config(config.repository).as_of(at), keys_of(config, identity_file))
+    check_known(config, repository, past=at is not None)
     return repository
 
 

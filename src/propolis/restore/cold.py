@@ -45,7 +45,7 @@ def restore_plan(context: RestoreContext) -> Plan[RestoreContext]:
     """Plan the restore that `context.request` asks for. Reads the repository; touches nothing."""
     request = context.request
     assert request is not None
-    context.repository = open_repository(request.source, request.identity)
+    context.repository = open_repository(request.source, request.identity, request.at)
     context.manifest = context.repository.manifest(context.repository.resolve(request.backup))
     targets = _targets(context, request)
     running = context.running()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from propolis.command.context import Context
@@ -16,7 +17,8 @@ class RestoreRequest:
     """What is to be restored, and where.
 
     `source` names the repository; `target` is the stack that receives the data, the same as `source` unless the
-    restore goes elsewhere. `stores` empty: all that fit. `identity` is the file with the recovery key.
+    restore goes elsewhere. `stores` empty: all that fit. `identity` is the file with the recovery key. `at`: from the
+    repository as it was then.
     """
 
     source: Config
@@ -24,6 +26,7 @@ class RestoreRequest:
     backup: str
     identity: Path | None = None
     stores: tuple[str, ...] = ()
+    at: datetime | None = None
 
 
 class RestoreContext(Context):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 from propolis.command.stores import open_repository
@@ -21,19 +22,21 @@ def verify_backup(
     observer: Observer,
     *,
     record: bool = True,
+    at: datetime | None = None,
 ) -> VerifyResult:
     """Verify one backup; without `identity` as far as stored bytes go.
 
     The result is kept in the repository, where `list` shows it and prune heeds it. Without `record`, nothing is
-    written there; then nobody is told to leave the backup alone meanwhile.
+    written there; then nobody is told to leave the backup alone meanwhile. `at`: in the repository as it was then,
+    where nothing can be recorded.
     The result tells what was found wrong. Raises RepositoryError or IntegrityError when it can't even be begun.
     """
-    repository = open_repository(config, identity)
+    repository = open_repository(config, identity, at)
 
     def told(stats: Stats) -> None:
         observer.progress(stats.read, None, "bytes")
 
-    if not record:
+    if not record or at is not None:
         return verify(repository, repository.resolve(backup), level, observer=told)
     with repository.lease("shared") as lease:
         result = verify(repository, repository.resolve(backup), level, observer=told)
