@@ -61,11 +61,17 @@ class S3Server:
         """Create a bucket; it may exist already."""
         # A signed PUT of the empty key is a PUT of the bucket itself.
         url = obstore.sign(self.store(bucket), "PUT", "", expires_in=timedelta(minutes=5))
-        answer = http.request("PUT", url, timeout=30)
-        if answer.status not in (200, 409):
-            raise LabError(
-                f"Bucket {bucket} can't be created at {self.endpoint}: {answer.status} {answer.text[:200]}"
-            )
+
+        def made() -> bool:
+            answer = http.request("PUT", url, timeout=30)
+            # MinIO on a busy machine says 503 for a moment, even after it said that it is ready.
+            if answer.status not in (200, 409, 503):
+                raise LabError(
+                    f"Bucket {bucket} can't be created at {self.endpoint}: {answer.status} {answer.text[:200]}"
+                )
+            return answer.status != 503
+
+        answers.until(made, f"{self.endpoint} (bucket {bucket})", timeout=60)
 
     def empty_bucket(self, bucket: str = "thehive") -> int:
         """Delete every object of a bucket; returns how many there were."""
