@@ -10,8 +10,8 @@ from bench.targets import DEPLOYMENT, MB, OURS, SMALL_FILES, Outcome, Target, ou
 from bench.tools import OPERATIONS
 
 _PLACES = {"folder": "In a folder", "minio": "In a bucket of MinIO on the same machine"}
-_HOW = """How it was measured: each round, each tool did the same operation in turn, another one first each time, on a
-repository of its own. Seconds run from the start of the process until `sync` returned. CPU seconds are those of the
+_HOW = """Each round, each tool did the same operation in turn, another one first each time, on a repository of its
+own. Seconds run from the start of the process until `sync` returned. CPU seconds are those of the
 client and its children; peak is its largest resident memory (of a pipe's processes together). Tools ran with their
 own defaults and the same priority. Verify and restore came before the change, so that all read the same bytes. Ratios
 are of pairs within a round. Medians over rounds (least–most)."""
@@ -24,11 +24,13 @@ def page(about: About, measured: Sequence[Measurement]) -> str:
     caches = "emptied before each operation" if about.caches_dropped else "left as it was"
     rounds = len({line.round for line in measured})
     lines = [
-        "# The repository beside other tools" + (": a million small files, or so" if small else ""),
+        "# The repository beside other tools" + (": very many small files" if small else ""),
         "",
         f"{about.started} UTC, {about.machine}; {about.filesystem}. {versions}.",
         "",
         f"Data: {about.data}. {rounds} of {about.rounds} rounds; the page cache was {caches}.",
+        "",
+        "; ".join(f"*{name}*: {text}" for name, text in OPERATIONS.items()) + ".",
         "",
         _HOW,
         "",
@@ -64,8 +66,6 @@ def _table(measured: Sequence[Measurement]) -> list[str]:
         "",
         f"Meanwhile everything else on the machine, the kernel's writing included, used "
         f"{statistics.median(shares):.2f} processors ({min(shares):.2f}–{max(shares):.2f}).",
-        "",
-        "Operations: " + "; ".join(f"*{name}*: {text}" for name, text in OPERATIONS.items()) + ".",
     ]
     return lines
 

@@ -5,6 +5,7 @@ Passwords are in files or in the environment, never among arguments.
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 from collections.abc import Callable
@@ -106,7 +107,8 @@ class Propolis:
             command.append(str(setting.data))
         elif operation == "restore":
             command.append(str(setting.target))
-        environment = setting.place.environment() | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+        paths = [str(Path(__file__).parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = setting.place.environment() | {"PYTHONPATH": os.pathsep.join(paths)}
         return Job(_single(command), setting.work, environment)
 
 
