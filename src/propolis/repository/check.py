@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from propolis.errors import IntegrityError, UsageError
-from propolis.repository.fetch import label, places
+from propolis.repository.fetch import label, positions
 from propolis.repository.layout import CONFIG, pack_name
 from propolis.repository.manifest import Manifest, object_meta, order, segment_ids
 from propolis.repository.model import BackupId, Entry, Observer, TreeHeader
@@ -220,7 +220,7 @@ def _check_entries(manifest: Manifest, found: Survey, bad: dict[int | None, str]
         if None in known:
             losses.lose(manifest.name, manifest.id, entry)
             continue
-        places(found.table, entry, manifest.name)
+        positions(found.table, entry, manifest.name)
         for name in {bad[place.pack] for place in known if place is not None and place.pack in bad}:
             losses.lose(name, manifest.id, entry)
     for tree in trees.values():

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from propolis.errors import IntegrityError
-from propolis.repository.index import Pack, Place, SegmentTable
+from propolis.repository.index import Pack, SegmentTable
 from propolis.repository.layout import RepositoryKey, pack_name
 from propolis.repository.manifest import segment_ids
 from propolis.repository.model import Entry
@@ -16,21 +16,23 @@ from propolis.repository.model import Entry
 T = TypeVar("T")
 
 
-def places(table: SegmentTable, entry: Entry, name: str) -> list[tuple[bytes, Place]]:
-    """An entry's segments and where they are, in order.
+def positions(table: SegmentTable, entry: Entry, name: str) -> list[int]:
+    """The positions in the table of an entry's segments, in order.
 
     Raises `IntegrityError` when one is unknown, or when together they don't have the entry's size.
     """
     found = []
+    size = 0
     for segment in segment_ids(entry.segments, name):
-        place = table.find(segment)
-        if place is None:
+        position = table.position(segment)
+        if position is None:
             raise IntegrityError(
                 f"{label(entry)} can't be restored: no index knows its segment {segment.hex()}",
                 next="Run propolis repository check, and use another backup",
             )
-        found.append((segment, place))
-    if sum(place.length for _, place in found) != entry.size:
+        found.append(position)
+        size += table.record(position)[1].length
+    if size != entry.size:
         raise IntegrityError(f"{label(entry)} has segments that don't add up to its {entry.size} bytes")
     return found
 

@@ -65,8 +65,9 @@ class SegmentTable:
     def __init__(self) -> None:
         self.packs: list[Pack] = []
         self._numbers: dict[str, int] = {}
-        self._records: list[bytes] = []
-        self._table = b""
+        self._unsorted = [bytearray() for _ in range(256)]
+        """Records by the first byte of their ID: sorting them a few at a time spares memory."""
+        self._table = bytearray()
         self._starts = array.array("I", bytes(4 * 257))
         self._shift = 8
         self._claimed: set[bytes] = set()
@@ -88,7 +89,7 @@ class SegmentTable:
                     segment = bytes.fromhex(fields[1].decode())
                     if number < 0 or len(segment) != _ID or offset < 0 or not 0 < length <= plain - offset:
                         raise ValueError
-                    self._records.append(segment + pack_tail(number, offset, length))
+                    self._unsorted[segment[0]] += segment + pack_tail(number, offset, length)
                 else:
                     pack = parse_pack(fields)
                     plain = pack.plain
@@ -98,9 +99,11 @@ class SegmentTable:
 
     def seal(self) -> None:
         """Make what was added findable."""
-        self._records.sort()
-        self._table = b"".join(self._records)
-        self._records.clear()
+        for records in self._unsorted:
+            self._table += b"".join(
+                sorted([bytes(records[at : at + _RECORD]) for at in range(0, len(records), _RECORD)])
+            )
+            records.clear()
         shift = self._shift = 0 if len(self) > _FEW else 8
         starts = array.array("I", bytes(4 * ((1 << (16 - shift)) + 1)))
         for start in range(0, len(self._table), _RECORD):
@@ -109,24 +112,28 @@ class SegmentTable:
 
     def find(self, segment: bytes) -> Place | None:
         """Where a segment is; None when the repository has no such segment."""
+        found = self.position(segment)
+        return None if found is None else Place(*_TAIL.unpack_from(self._table, found * _RECORD + _ID))
+
+    def position(self, segment: bytes) -> int | None:
+        """A segment's position among the `records`; None when the repository has no such segment."""
         bucket = (segment[0] << 8 | segment[1]) >> self._shift
         start = self._starts[bucket] * _RECORD
         found = self._table.find(segment, start, self._starts[bucket + 1] * _RECORD)
         if found < 0 or (found - start) % _RECORD:
             return None
-        return Place(*_TAIL.unpack_from(self._table, found + _ID))
+        return found // _RECORD
 
     def copies(self, segment: bytes) -> list[tuple[int, Place]]:
         """Everywhere a segment is: position among the `records`, and place."""
-        bucket = (segment[0] << 8 | segment[1]) >> self._shift
-        start = self._starts[bucket] * _RECORD
-        found = self._table.find(segment, start, self._starts[bucket + 1] * _RECORD)
-        if found < 0 or (found - start) % _RECORD:
-            return []
+        first = self.position(segment)
         copies = []
-        while self._table[found : found + _ID] == segment:
-            copies.append((found // _RECORD, Place(*_TAIL.unpack_from(self._table, found + _ID))))
-            found += _RECORD
+        while first is not None and first < len(self):
+            found, place = self.record(first)
+            if found != segment:
+                break
+            copies.append((first, place))
+            first += 1
         return copies
 
     def number(self, digest: str) -> int | None:
@@ -140,7 +147,11 @@ class SegmentTable:
     def record(self, number: int) -> tuple[bytes, Place]:
         """The segment at a position of that order."""
         start = number * _RECORD
-        return self._table[start : start + _ID], Place(*_TAIL.unpack_from(self._table, start + _ID))
+        return bytes(self._table[start : start + _ID]), Place(*_TAIL.unpack_from(self._table, start + _ID))
+
+    def pack_of(self, number: int) -> int:
+        """The number of the pack that holds the segment at a position."""
+        return int.from_bytes(self._table[number * _RECORD + _ID : number * _RECORD + _ID + 4], "big")
 
     def claim(self, segment: bytes) -> bool:
         """Whether the caller has to store this segment: nobody stored or claimed it before."""
@@ -164,25 +175,39 @@ class SegmentTable:
         return number
 
 
+class ByPack:
+    """Numbers of things, by the pack that each is in. It takes 4 bytes a thing and 8 a pack."""
+
+    def __init__(self, packs: array.array[int], count: int) -> None:
+        """`packs` has each thing's pack; `count` is how many packs there are."""
+        self._starts = starts = array.array("Q", bytes(8 * (count + 2)))
+        for pack in packs:
+            starts[pack + 2] += 1
+        self.needed = [number - 2 for number in range(2, len(starts)) if starts[number]]
+        """The packs that anything is in."""
+        for number in range(2, len(starts)):
+            starts[number] += starts[number - 1]
+        self._order = array.array("I", bytes(4 * len(packs)))
+        for thing, pack in enumerate(packs):
+            self._order[starts[pack + 1]] = thing
+            starts[pack + 1] += 1
+
+    def of(self, pack: int) -> array.array[int]:
+        """The things in a pack."""
+        return self._order[self._starts[pack] : self._starts[pack + 1]]
+
+
 class PackContents:
-    """A sealed table's segments by pack. It takes 4 bytes a segment and 8 a pack."""
+    """A sealed table's segments by pack."""
 
     def __init__(self, table: SegmentTable) -> None:
         self._table = table
-        self._starts = array.array("Q", bytes(8 * (len(table.packs) + 2)))
-        for _, place in table.records():
-            self._starts[place.pack + 2] += 1
-        for number in range(2, len(self._starts)):
-            self._starts[number] += self._starts[number - 1]
-        self._order = array.array("I", bytes(4 * len(table)))
-        for record, (_, place) in enumerate(table.records()):
-            self._order[self._starts[place.pack + 1]] = record
-            self._starts[place.pack + 1] += 1
+        self._records = ByPack(array.array("I", map(table.pack_of, range(len(table)))), len(table.packs))
 
-    def of(self, number: int) -> list[tuple[bytes, int, int]]:
-        """(ID, offset, length) of the segments in a pack, by offset."""
-        records = self._order[self._starts[number] : self._starts[number + 1]]
-        found = (self._table.record(record) for record in records)
+    def of(self, number: int, wanted: bytearray | None = None) -> list[tuple[bytes, int, int]]:
+        """(ID, offset, length) of a pack's segments by offset: all, or those whose position isn't 0 in `wanted`."""
+        records = self._records.of(number)
+        found = (self._table.record(record) for record in records if wanted is None or wanted[record])
         return sorted(((id, place.offset, place.length) for id, place in found), key=lambda item: item[1])
 
 

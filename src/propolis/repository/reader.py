@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository import direct
-from propolis.repository.fetch import check_segment, label, places, side_by_side
+from propolis.repository.fetch import check_segment, label, positions, side_by_side
 from propolis.repository.index import Place, SegmentTable
+from propolis.repository.ledger import Files, Objects, Part, Parts
 from propolis.repository.manifest import Manifest, object_meta
 from propolis.repository.model import (
     Entry,
-    ObjectMeta,
     ObjectSink,
     Observer,
     RestoreResult,
@@ -38,35 +37,16 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _REOPEN = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class _File:
-    """A file to write."""
-
-    __slots__ = ("missing", "path", "size", "times")
-
-    def __init__(self, path: bytes, size: int, times: Times, pieces: int) -> None:
-        self.path, self.size, self.times, self.missing = path, size, times, pieces
-
-
-@dataclass(slots=True)
-class _Part:
-    """A segment of a pack and where in a file its bytes go."""
-
-    segment: bytes
-    place: Place
-    file: _File
-    at: int
-
-
 class _Plan:
     """A tree's entries, checked, sorted by what is to be done."""
 
-    def __init__(self) -> None:
+    def __init__(self, table: SegmentTable) -> None:
         self.folders: dict[bytes, Times] = {}
         self.links: list[tuple[bytes, bytes, Times]] = []
-        self.empty: list[_File] = []
-        self.large: list[_File] = []
-        self.packs: dict[int, list[_Part]] = {}
-        self.files = 0
+        self.files = Files()
+        self.empty: list[int] = []
+        self.large: list[int] = []
+        self.parts = Parts(table)
         self.bytes = 0
 
 
@@ -102,7 +82,7 @@ def restore_folder(
         raise unwritable(target, error) from None
     finally:
         os.close(root)
-    return RestoreResult(tree, plan.files, len(plan.folders), len(plan.links), plan.bytes, stats.packs)
+    return RestoreResult(tree, len(plan.files.sizes), len(plan.folders), len(plan.links), plan.bytes, stats.packs)
 
 
 def tree_of(manifest: Manifest, tree: str, kind: TreeKind) -> TreeHeader:
@@ -121,7 +101,7 @@ def _recorded_owner(entry: Entry) -> tuple[int, int] | None:
 def _plan(
     manifest: Manifest, header: TreeHeader, table: SegmentTable, owner: Owner, paths: PathFilter | None
 ) -> _Plan:
-    plan = _Plan()
+    plan = _Plan(table)
     folders: dict[bytes, Times] = {}
     seen_bytes = seen_files = seen = 0
     for entry in manifest.entries(header.name):
@@ -158,18 +138,17 @@ def _plan(
 
 
 def _plan_file(plan: _Plan, table: SegmentTable, entry: Entry, path: bytes, times: Times, name: str) -> None:
-    found = places(table, entry, name)
-    file = _File(path, entry.size, times, len(found))
-    plan.files += 1
+    found = positions(table, entry, name)
+    file = plan.files.add(path, entry.size, times, len(found))
     plan.bytes += entry.size
     if not found:
         plan.empty.append(file)
     elif len(found) > 1:
         plan.large.append(file)
     at = 0
-    for segment, place in found:
-        plan.packs.setdefault(place.pack, []).append(_Part(segment, place, file, at))
-        at += place.length
+    for position in found:
+        plan.parts.add(position, file, at)
+        at += table.record(position)[1].length
 
 
 def _write(
@@ -184,20 +163,20 @@ def _write(
                 parent, name = folders.of(path)
                 os.mkdir(name, 0o700, dir_fd=parent)
         for file in plan.empty:
-            with _Opened(folders, file.path, _CREATE) as descriptor:
-                file.times.give(descriptor)
+            with _Opened(folders, plan.files.paths[file], _CREATE) as descriptor:
+                plan.files.times(file).give(descriptor)
         for file in plan.large:
-            with _Opened(folders, file.path, _CREATE) as descriptor:
-                os.posix_fallocate(descriptor, 0, file.size)
+            with _Opened(folders, plan.files.paths[file], _CREATE) as descriptor:
+                os.posix_fallocate(descriptor, 0, plan.files.sizes[file])
 
-        def make() -> Callable[[tuple[int, list[_Part]]], None]:
+        def make() -> Callable[[int], None]:
             own = Folders(root)
             with lock:
                 workers.append(own)
-            worker = _Worker(repository, table, own, lock, stats, observer)
+            worker = _Worker(repository, table, plan, own, lock, stats, observer)
             return worker.restore
 
-        side_by_side(plan.packs.items(), make)
+        side_by_side(plan.parts.seal(), make)
         for path, content, times in plan.links:
             parent, name = folders.of(path)
             os.symlink(content, name, dir_fd=parent)
@@ -230,25 +209,26 @@ class _Worker:
         self,
         repository: Repository,
         table: SegmentTable,
+        plan: _Plan,
         folders: Folders,
         lock: threading.Lock,
         stats: Stats,
         observer: Observer | None,
     ) -> None:
         self._key = repository.key
-        self._table, self._folders, self._lock, self._stats, self._observer = table, folders, lock, stats, observer
+        self._table, self._files, self._parts = table, plan.files, plan.parts
+        self._folders, self._lock, self._stats, self._observer = folders, lock, stats, observer
         self._opener = PackOpener(repository.storage, repository.identities)
         self._aligned = direct.Aligned()
 
-    def restore(self, item: tuple[int, list[_Part]]) -> None:
+    def restore(self, number: int) -> None:
         """Fetch a pack and write what is needed of it."""
-        number, parts = item
         pack = self._table.packs[number]
         stored = self._opener.fetch(pack)
         plain = self._opener.open(pack, stored)
         files = size = 0
         checked = b""
-        for part in sorted(parts, key=lambda part: part.place.offset):
+        for part in self._parts.of(number):
             place = part.place
             data = plain[place.offset : place.offset + place.length]
             if part.segment != checked:
@@ -260,18 +240,18 @@ class _Worker:
         if self._observer is not None:
             self._observer(self._stats)
 
-    def _write(self, part: _Part, data: memoryview) -> int:
+    def _write(self, part: Part, data: memoryview) -> int:
         """Write one part; 1 when its file is complete."""
-        file = part.file
-        whole = len(data) == file.size
-        with _Opened(self._folders, file.path, _CREATE if whole else _REOPEN) as descriptor:
+        files, file = self._files, part.file
+        whole = len(data) == files.sizes[file]
+        with _Opened(self._folders, files.paths[file], _CREATE if whole else _REOPEN) as descriptor:
             direct.write(descriptor, self._aligned.lay(data) if part.place.offset else data, part.at)
             if not whole:
                 with self._lock:
-                    file.missing -= 1
-                    if file.missing:
+                    files.missing[file] -= 1
+                    if files.missing[file]:
                         return 0
-            file.times.give(descriptor)
+            files.times(file).give(descriptor)
         return 1
 
 
@@ -292,48 +272,47 @@ def restore_bucket(
     repository.require_pack_key()
     header = tree_of(manifest, tree, "bucket")
     table = table or repository.load_table()
-    packs: dict[int, list[tuple[ObjectMeta, list[tuple[bytes, Place]]]]] = {}
-    alone: list[list[tuple[ObjectMeta, list[tuple[bytes, Place]]]]] = []
-    files = size = seen = seen_bytes = 0
+    objects = Objects(table)
+    seen = seen_bytes = 0
     for entry in manifest.entries(tree):
         seen += 1
         seen_bytes += entry.size
         if entry.type != "o":
             raise IntegrityError(f"{label(entry)} is not an object, in a bucket")
-        if paths is not None and not paths(entry.path):
-            continue
-        found = places(table, entry, manifest.name)
-        job = (object_meta(entry, manifest.name), found)
-        if len(found) == 1:
-            packs.setdefault(found[0][1].pack, []).append(job)
-        else:
-            alone.append([job])
-        files += 1
-        size += entry.size
+        if paths is None or paths(entry.path):
+            objects.add(object_meta(entry, manifest.name), positions(table, entry, manifest.name))
     if (seen, seen_bytes) != (header.entries, header.bytes):
         raise IntegrityError(f"{manifest.name} is damaged: tree {tree} has not the entries its header states")
     stats = Stats()
 
-    def make() -> Callable[[list[tuple[ObjectMeta, list[tuple[bytes, Place]]]]], None]:
-        return _BucketWorker(repository, table, sink, stats, observer).restore
+    def make() -> Callable[[int], None]:
+        return _BucketWorker(repository, table, objects, sink, stats, observer).restore
 
-    side_by_side([*packs.values(), *alone], make)
-    return RestoreResult(tree, files, 0, 0, size, stats.packs)
+    side_by_side(objects.seal(), make)
+    return RestoreResult(tree, len(objects), 0, 0, objects.bytes, stats.packs)
 
 
 class _BucketWorker:
     def __init__(
-        self, repository: Repository, table: SegmentTable, sink: ObjectSink, stats: Stats, observer: Observer | None
+        self,
+        repository: Repository,
+        table: SegmentTable,
+        objects: Objects,
+        sink: ObjectSink,
+        stats: Stats,
+        observer: Observer | None,
     ) -> None:
         self._key = repository.key
-        self._table, self._sink, self._stats, self._observer = table, sink, stats, observer
+        self._table, self._objects, self._sink = table, objects, sink
+        self._stats, self._observer = stats, observer
         self._opener = PackOpener(repository.storage, repository.identities)
         self._open = -1
         self._plain = memoryview(b"")
 
-    def restore(self, jobs: list[tuple[ObjectMeta, list[tuple[bytes, Place]]]]) -> None:
-        """Put objects; those of one call share a pack."""
-        for meta, found in jobs:
+    def restore(self, group: int) -> None:
+        """Put objects; those of one group share a pack."""
+        for number in self._objects.of(group):
+            meta, found = self._objects.get(number)
             self._sink.put(meta, self._content(found))
             self._stats.add(files=1, bytes=meta.size)
             if self._observer is not None:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from propolis.errors import IntegrityError
-from propolis.repository.fetch import check_segment, label, places, side_by_side
-from propolis.repository.index import SegmentTable
+from propolis.repository.fetch import check_segment, label, positions, side_by_side
+from propolis.repository.index import PackContents, SegmentTable
 from propolis.repository.layout import hash_name, pack_name
 from propolis.repository.manifest import Manifest, segment_ids
 from propolis.repository.model import BackupId, Finding, Observer, Stats, VerifyLevel, VerifyResult
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 _SHOWN = 20
 _FINDINGS = 1000
-_Wanted = dict[int, list[tuple[int, int, bytes]]]
-"""pack number → (offset, length, segment ID) of what the backup needs of it"""
 
 
 def verify(
@@ -47,7 +45,7 @@ def verify(
     check = _Check(repository, manifest, table, observer)
     check.structure()
     check.presence()
-    chosen = sorted(check.wanted)
+    chosen = sorted(check.packs)
     if level == "manifest":
         chosen = []
     elif level == "sample" and chosen:
@@ -61,7 +59,7 @@ def verify(
         level,
         check.files,
         check.bytes,
-        len(check.wanted),
+        len(check.packs),
         check.stats.packs,
         check.stats.read,
         decrypted,
@@ -77,7 +75,10 @@ class _Check:
         self._lock = threading.Lock()
         self.stats = Stats()
         self.findings: list[Finding] = []
-        self.wanted: _Wanted = {}
+        self.wanted = bytearray(len(table))
+        """By position in the table: not 0 for the segments that the backup has."""
+        self.packs: set[int] = set()
+        """Numbers of the packs that they are in."""
         self.damaged: dict[int, str] = {}
         self.files = 0
         self.bytes = 0
@@ -86,7 +87,6 @@ class _Check:
         """Every entry can be read and every segment is known; trees have what the header states."""
         manifest, name = self._manifest, self._manifest.name
         counts: dict[str, list[int]] = {tree.name: [0, 0, 0] for tree in manifest.header.trees}
-        seen: set[bytes] = set()
         for line in manifest.entries():
             count = counts.get(line.tree)
             if count is None:
@@ -97,14 +97,13 @@ class _Check:
                 count[1] += 1
                 count[2] += line.size
             try:
-                found = places(self._table, line, name)
+                found = positions(self._table, line, name)
             except IntegrityError as error:
                 self._found(str(error), name, (label(line),), 1)
                 continue
-            for segment, place in found:
-                if segment not in seen:
-                    seen.add(segment)
-                    self.wanted.setdefault(place.pack, []).append((place.offset, place.length, segment))
+            for position in found:
+                self.wanted[position] = 1
+                self.packs.add(self._table.pack_of(position))
         for tree in manifest.header.trees:
             if counts[tree.name] != [tree.entries, tree.files, tree.bytes]:
                 self._found(f"The tree {tree.name} has not the entries that the header states", name)
@@ -114,7 +113,7 @@ class _Check:
     def presence(self) -> None:
         """Every pack is there, with the size that the index states."""
         sizes = {stored.name: stored.size for stored in self._repository.storage.list("packs")}
-        for number in self.wanted:
+        for number in self.packs:
             pack = self._table.packs[number]
             size = sizes.get(pack_name(pack.hash))
             if size is None:
@@ -125,9 +124,11 @@ class _Check:
     def read(self, numbers: list[int]) -> None:
         """Read these packs whole and check what can be checked."""
 
+        contents = PackContents(self._table)
+
         def make() -> Callable[[int], None]:
             opener = PackOpener(self._repository.storage, self._repository.identities)
-            return lambda number: self._read(opener, number)
+            return lambda number: self._read(opener, contents, number)
 
         side_by_side(numbers, make)
 
@@ -146,7 +147,7 @@ class _Check:
         for number, what in self.damaged.items():
             self._found(what, pack_name(self._table.packs[number].hash), tuple(hit[number]), counts[number])
 
-    def _read(self, opener: PackOpener, number: int) -> None:
+    def _read(self, opener: PackOpener, contents: PackContents, number: int) -> None:
         pack = self._table.packs[number]
         try:
             stored = opener.fetch(pack)
@@ -156,7 +157,7 @@ class _Check:
                 return
             if self._repository.reads_packs:
                 plain = opener.open(pack, stored)
-                for offset, length, segment in self.wanted[number]:
+                for segment, offset, length in contents.of(number, self.wanted):
                     check_segment(self._repository.key, plain, segment, offset, length, pack)
         except IntegrityError as error:
             self._damage(number, str(error))
