@@ -12,7 +12,8 @@ from propolis.config.schema import Config, S3Files
 from propolis.doctor.model import Check
 from propolis.doctor.services import clock
 from propolis.errors import BusyError
-from propolis.repository import read_identities
+from propolis.repository import Repository, read_identities
+from propolis.repository.immutability import LockedStorage
 
 
 def bucket(config: Config) -> Iterator[Check]:
@@ -58,8 +59,30 @@ def usable(config: Config) -> Iterator[Check]:
                 yield clock("repository clock", datetime.fromtimestamp(newest / 1e9, UTC))
     except BusyError as error:
         yield Check("repository writable", "warn", error.what, error.next)
+    yield from _locks(repository)
     backups = repository.list(config.name)
     if backups:
         yield Check("backups", "ok", f"{len(backups)}; the last is {backups[-1].id}")
     else:
         yield Check("backups", "warn", "there is none of this stack yet", "Make one with: propolis backup")
+
+
+def _locks(repository: Repository) -> Iterator[Check]:
+    """Whether the bucket locks objects, where it is to, and until when the last backup is held."""
+    storage = repository.storage
+    if not isinstance(storage, LockedStorage):
+        return
+    storage.require_lock()
+    newest = next(reversed(repository.names()), None)
+    if newest is None:
+        yield Check("object lock", "ok", "the bucket locks objects")
+        return
+    id, name = newest
+    held = storage.retention(name)
+    if held is None:
+        hint = "The next backup locks all that it needs; this one was made without object_lock"
+        yield Check("object lock", "warn", f"the last backup, {id}, is not locked", hint)
+    else:
+        yield Check(
+            "object lock", "ok", f"the last backup is locked ({held.mode.lower()}) until {held.until:%Y-%m-%d}"
+        )

@@ -15,5 +15,7 @@ def show_copy(result: CopyResult) -> None:
     verb = "Copied" if result.done else "Would copy"
     out.print(escape(f"{verb} {result.source} to {result.target}{', a new repository' if result.new else ''}:"))
     out.print(f"  {result.objects} objects, {human_bytes(result.bytes)}; {result.present} were there already")
+    if result.extended:
+        out.print(f"  {result.extended} of those are locked for longer now")
     backups = ", ".join(result.backups) if result.backups else "none"
     out.print(escape(f"  backups it did not have: {backups}"))

@@ -52,6 +52,12 @@ def show_prune(result: PruneResult) -> None:
         )
     if result.packs_young:
         out.print(f"{result.packs_young} unneeded packs are too young to go (retention.grace_hours)")
+    if result.locked_until:
+        out.print(
+            f"The bucket locks objects: what {'would be' if result.planned else 'was'} removed stays there as former "
+            f"versions, and takes up space, until its lock has ended (by {result.locked_until[:10]}) and a lifecycle "
+            "rule of the bucket removes it"
+        )
     for finding in result.findings:
         out.print(f"[red]{escape(finding.what)}[/] ({escape(finding.object)})")
     if result.planned:

@@ -2,20 +2,25 @@
 
 Every object's name tells its hash, so each is checked on the way. What refers to others comes after them, the
 manifests last: whenever the copy stops, what the target lists is whole, and the next one goes on from there.
+
+A target with Object Lock has all that the source lists locked before the manifests come: what is copied by being
+stored, what was there already anew. Without a key nobody knows what the new manifests need of that, so it is all.
 """
 
 from __future__ import annotations
 
+import datetime
 import functools
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository import keyring
 from propolis.repository.fetch import side_by_side
 from propolis.repository.folder import FolderStorage
+from propolis.repository.immutability import LockedStorage, reach
 from propolis.repository.layout import (
     CONFIG,
     INDEX_LIMIT,
@@ -63,6 +68,8 @@ class CopyResult:
     """Those that the target did not have, oldest first."""
     done: bool
     """False: only planned."""
+    extended: int = 0
+    """Objects that were there already, and are locked for longer now."""
 
 
 def copy_repository(
@@ -94,6 +101,7 @@ class _Copy:
         # Manifests are listed first: whatever a backup stores meanwhile, all that these need is in the later lists.
         self._listed = {kind: self._list(source, kind) for kind in reversed(_LIMITS)}
         self._missing = {kind: self._not_there(kind) for kind in _LIMITS}
+        self._until: datetime.datetime | None = None
 
     def plan(self) -> CopyResult:
         """What would be done."""
@@ -102,6 +110,7 @@ class _Copy:
     def run(self, target: Storage, lease: Lease) -> CopyResult:
         """Copy what is missing."""
         result = self._result(done=True)
+        began = reach(target.lock) if isinstance(target, LockedStorage) else None
         for kind in ("keys", "spare"):
             self._transfer(kind, target, lease)
         self._stop_at_damage()
@@ -113,11 +122,25 @@ class _Copy:
         self._stop_at_damage()
         self._require("packs")
         self._require("indexes")
+        if isinstance(target, LockedStorage):
+            result = replace(result, extended=self._protect(target, began))
         self._transfer("manifests", target, lease)
         self._stop_at_damage()
         target.flush()
         self._require("manifests")
         return result
+
+    def _protect(self, target: LockedStorage, began: datetime.datetime | None) -> int:
+        """Lock all but the manifests, as long as those will be; how many objects weren't."""
+        extended = 0
+        while self._until is None or self._until != reach(target.lock):
+            self._until = reach(target.lock)
+            # What was copied has this date from the start, unless that was in an earlier period (see reach).
+            names = {CONFIG}.union(*(self._listed[kind] for kind in _LIMITS if kind != "manifests"))
+            if began == self._until:
+                names -= set().union(*self._missing.values())
+            extended += target.extend(sorted(names), self._until)
+        return extended
 
     def _is_new(self) -> bool:
         """Whether the target is empty or was begun by a copy; raises `RepositoryError` unless it may be copied to."""
@@ -158,7 +181,8 @@ class _Copy:
 
     def _transfer(self, kind: str, target: Storage, lease: Lease) -> None:
         limit = _LIMITS[kind]
-        put = functools.partial(_put_leased, lease) if kind in _REFERRING else _put
+        until = self._until if kind == "manifests" else None
+        put = functools.partial(_put_leased, lease, until) if kind in _REFERRING else _put
 
         def make() -> Callable[[str], None]:
             return lambda name: self._one(name, limit, target, put)
@@ -215,7 +239,7 @@ def _put(target: Storage, name: str, data: memoryview) -> None:
     target.put(name, data)
 
 
-def _put_leased(lease: Lease, target: Storage, name: str, data: memoryview) -> None:
+def _put_leased(lease: Lease, until: datetime.datetime | None, target: Storage, name: str, data: memoryview) -> None:
     """Store what refers to packs; only while the lease is held, since a prune may have removed them otherwise.
 
     What is taken back, another copy may have counted upon in the meantime: the next copy mends that.
@@ -223,7 +247,10 @@ def _put_leased(lease: Lease, target: Storage, name: str, data: memoryview) -> N
     lease.check()
     if target.size(name) == len(data):
         return  # another copy brought it: it isn't this one's to take back
-    target.put(name, data)
+    if until is not None and isinstance(target, LockedStorage):
+        target.put_until(name, data, until)
+    else:
+        target.put(name, data)
     try:
         lease.check()
     except RepositoryError:

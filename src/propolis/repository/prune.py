@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from propolis.config.schema import RetentionConfig
 from propolis.errors import IntegrityError, RepositoryError
+from propolis.repository.immutability import LockedStorage, reach
 from propolis.repository.index import PackedSegments, write_index
-from propolis.repository.layout import hash_name, pack_name
+from propolis.repository.layout import hash_name, pack_name, utc_text
 from propolis.repository.locks import Lease
 from propolis.repository.marks import Marks, read_marks
 from propolis.repository.model import BackupId, Finding
@@ -61,6 +62,9 @@ class PruneResult:
     indexes_rewritten: int = 0
     others_removed: int = 0
     """Verifications that no longer count, and temporary files."""
+    locked_until: str = ""
+    """Where objects are locked: nothing is gone yet. What was removed can be got back, and takes up space, until the
+    bucket's lifecycle removes it, which no lock prevents after this time (UTC)."""
     findings: list[Finding] = field(default_factory=list)
     """What the backups that stay lack, and damaged packs. Nothing of theirs was removed."""
 
@@ -86,6 +90,8 @@ class _Prune:
         self._old_ns = now - int(rules.grace_hours * 3600e9)
         self._indexes = Indexes(repository)
         self._result = PruneResult(planned=lease is None)
+        if isinstance(self._storage, LockedStorage):
+            self._result.locked_until = utc_text(reach(self._storage.lock))
 
     def run(self) -> PruneResult:
         result = self._result
