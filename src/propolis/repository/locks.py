@@ -8,8 +8,8 @@ Expiries are told by the clocks of different hosts. Each holder compares its own
 every object, and refuses to go on when they differ by more than `MOST_SKEW`; a lease is taken for expired only
 `GRACE` seconds after its expiry. So no two hosts can differ by enough to make a live lease look expired.
 
-A holder that slept through its lease must not go on as if nothing had happened: whoever takes an exclusive lease
-deletes expired ones first, and `Lease.check` looks for its own object.
+A holder that slept through its lease must not go on as if nothing had happened: whoever takes a lease first deletes
+the expired ones that it couldn't have gone together with, and `Lease.check` looks for its own object.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ class Lease:
                 continue  # tried again soon; `check` tells when it was too late
 
     def _make_way(self) -> None:
-        """Fail when somebody is in the way. Before an exclusive lease counts, expired ones are deleted."""
+        """Fail when somebody is in the way. Before the lease counts, expired ones that would be are deleted."""
         if self._problem:
             raise RepositoryError(
                 self._problem, left="Nothing was changed", next="Set the clocks, for instance with chrony"
@@ -185,8 +185,8 @@ class Lease:
                         next="Wait until it is done; a lease whose holder died expires by itself within minutes "
                         "(see propolis repository unlock)",
                     )
-            expired = [lease for lease in others if lease.expired]
-            if self._kind == "shared" or not expired:
+            expired = [lease for lease in others if lease.expired and "exclusive" in (self._kind, lease.kind)]
+            if not expired:
                 return
             # Looked at again afterwards: a holder that woke up meanwhile either finds its lease gone, or is seen.
             for lease in expired:

@@ -71,7 +71,7 @@ class Dated(MemoryStorage):
 
     def __init__(self, objects: dict[str, bytes] | None = None, dates: dict[str, int] | None = None) -> None:
         super().__init__(objects)
-        self.dates = dict(dates or {})
+        self.dates = dict(dates or dict.fromkeys(self.objects, time.time_ns()))
 
     def put(self, name: str, data: Any, *, create: bool = False) -> None:
         self.dates[name] = time.time_ns()
@@ -100,26 +100,32 @@ class Dated(MemoryStorage):
 
 
 class Process:
-    """One process. Right before the n-th thing it does, or the n-th change, something happens to it.
+    """One process. Right before the n-th thing it does, or the n-th change, it is killed, or `event` happens.
 
-    It has all of its threads wait meanwhile; if it is `dead` then, it never does anything again.
+    All of its threads wait meanwhile. Nothing happens between a look at the own lease and the deletion right after
+    it: a storage can't do both at once, so for one request nobody can help that.
     """
 
     def __init__(self, at: int = 0, event: Callable[[], None] | None = None, *, changes_only: bool = False) -> None:
         self._at, self._event, self._changes_only = at, event, changes_only
         self._lock = threading.RLock()
+        self._looked = False
         self.done = 0
         self.dead = False
 
-    def step(self, *, change: bool) -> None:
+    def step(self, what: str, name: str = "") -> None:
+        """Told before everything that it does."""
         with self._lock:
-            if change or not self._changes_only:
+            if what in ("put", "delete") or not self._changes_only:
                 self.done += 1
-                if self.done == self._at and not self.dead:
+                if self.done == self._at:
                     if self._event is None:
                         self.dead = True
+                    elif what == "delete" and self._looked:
+                        self._at += 1
                     else:
                         self._event()
+            self._looked = what == "size" and name.startswith("locks/")
             if self.dead:
                 raise Killed
 
@@ -135,31 +141,31 @@ class View:
         self._storage.prepare()
 
     def put(self, name: str, data: Any, *, create: bool = False) -> None:
-        self._process.step(change=True)
+        self._process.step("put", name)
         self._storage.put(name, data, create=create)
 
     def delete(self, name: str) -> None:
-        self._process.step(change=True)
+        self._process.step("delete", name)
         self._storage.delete(name)
 
     def get(self, name: str, limit: int, into: memoryview | None = None) -> memoryview:
-        self._process.step(change=False)
+        self._process.step("get", name)
         return self._storage.get(name, limit, into)
 
     def head(self, name: str, count: int) -> memoryview:
-        self._process.step(change=False)
+        self._process.step("head", name)
         return self._storage.head(name, count)
 
     def size(self, name: str) -> int | None:
-        self._process.step(change=False)
+        self._process.step("size", name)
         return self._storage.size(name)
 
     def list(self, prefix: str) -> Iterator[Stored]:
-        self._process.step(change=False)
+        self._process.step("list", prefix)
         return self._storage.list(prefix)
 
     def flush(self) -> None:
-        self._process.step(change=False)
+        self._process.step("flush")
         self._storage.flush()
 
 

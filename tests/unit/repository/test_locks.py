@@ -92,6 +92,15 @@ def test_a_lease_counts_until_clocks_that_differ_agree_that_it_expired(storage: 
         assert len(leases(storage)) == 1
 
 
+def test_whoever_takes_a_lease_deletes_the_expired_ones_that_could_not_go_with_it(storage: Any) -> None:
+    prune, backup = foreign(storage, "exclusive", -9999, "1" * 32), foreign(storage, "shared", -9999, "2" * 32)
+    with Lease(storage, "shared") as lease:
+        assert {found.name for found in leases(storage)} == {backup, lease._name}
+    storage.put(prune, b"{}")
+    with Lease(storage, "exclusive") as lease:
+        assert [found.name for found in leases(storage)] == [lease._name]
+
+
 def test_renewing_leaves_one_object_and_the_lease_held(storage: Any) -> None:
     with Lease(storage, "exclusive", seconds=5) as lease:
         first = lease._name

@@ -13,7 +13,19 @@ from propolis.errors import BusyError, IntegrityError, RepositoryError
 from propolis.repository import Facts, Repository, verify
 from propolis.repository.marks import add_hold, read_marks, record_verification, release_holds
 from propolis.repository.prune import prune
-from unit.repository.prune_tools import Dying, Killed, age, expire_leases, no_garbage_is_left, remaining, restores
+from unit.repository.prune_tools import (
+    Dated,
+    Dying,
+    Killed,
+    Process,
+    View,
+    age,
+    clocks_ahead,
+    expire_leases,
+    no_garbage_is_left,
+    remaining,
+    restores,
+)
 from unit.repository.repository_tools import TREE
 
 LAST = RetentionConfig(keep=KeepConfig(last=1), min_verified=0)
@@ -277,6 +289,51 @@ def test_a_backup_that_slept_while_a_prune_went_by_is_refused(vault: Any, source
     age(vault.folder)
     prune(vault.full, TIGHT, "hive")
     no_garbage_is_left(vault)
+
+
+def test_a_prune_that_slept_at_any_operation_while_backups_went_by_costs_them_nothing(
+    vault: Any, tmp_path: Any
+) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    contents: dict[str, str] = {}
+    for number in range(3):
+        (small / f"new {number}").write_bytes(os.urandom(3000))
+        (small / f"new {number - 1}").unlink(missing_ok=True)
+        contents[vault.backup(small).id] = restores(small)
+    # What only the oldest backup has, so what prune is about to remove, is back.
+    shutil.copy(small / "new 2", small / "new 0")
+    vault.restore(vault.full.summary(min(contents)), tmp_path / "oldest")
+    shutil.copy(tmp_path / "oldest" / "new 0", small / "new 0")
+    again = restores(small)
+    age(vault.folder)
+    pristine = Dated({str(path.relative_to(vault.folder)): path.read_bytes() for path in vault.objects("")})
+    pristine.age()
+    count = Process()
+    prune(Repository(View(pristine.clone(), count), [vault.recovery_key]), TIGHT, "hive")
+    assert count.done > 30
+    for at in range(1, count.done + 1):
+        storage = pristine.clone()
+        held = ""
+
+        def others(storage: Dated = storage) -> None:
+            nonlocal held
+            with clocks_ahead(1000):
+                host = Repository(storage, [vault.host_key])
+                with host.writer("hive") as writer:
+                    writer.add_folder("files", TREE, small, Path("/original"))
+                    writer.commit(Facts())
+                held = host.names()[0][0]
+                add_hold(host, host.names()[0][0], "because")
+
+        with contextlib.suppress(RepositoryError):
+            prune(Repository(View(storage, Process(at, others)), [vault.recovery_key]), TIGHT, "hive")
+        full = Repository(storage, [vault.recovery_key])
+        assert held in [id for id, _ in full.names()]
+        assert len(full.names()) in (2, 3, 4)
+        for id, _ in full.names():
+            assert verify(full, id, "full").ok
+            assert restores(full, id) == contents.get(id, again)
 
 
 def test_killed_at_any_operation_prune_loses_nothing_and_the_next_one_finishes(
