@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench lock setup setup-test clean
+.PHONY: help demo test check format bench bench-downtime bench-repository lock setup setup-test clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 demo: setup ## The main job on real servers: backup, disaster, restore, proof (ARGS="--files s3 --index opensearch")
 	$(RUN) -m propolis_lab demo $(ARGS)
@@ -30,9 +30,15 @@ format: $(VENV)/.installed ## Rewrite the code as the checks want it
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup-test ## Side-by-side benchmarks; results go to bench/results/
+bench: bench-downtime bench-repository ## All side-by-side benchmarks; results go to bench/results/
+
+bench-downtime: setup-test ## A cold backup's downtime beside rsync's
 	mkdir -p /var/tmp/propolis-bench
 	$(RUN) -m bench.cold_vs_rsync --folder /var/tmp/propolis-bench --lab $(ARGS)
+
+bench-repository: setup-test ## The repository beside restic, borg, tar | zstd | age and cp (ARGS="--files 1000000")
+	mkdir -p /var/tmp/propolis-bench/repository
+	$(RUN) -m bench.repository --folder /var/tmp/propolis-bench/repository $(ARGS)
 
 lock: $(VENV)/.installed ## Pin all dependencies anew
 	$(BIN)/pip install -q uv
