@@ -44,17 +44,17 @@ def _stage(commands: list[list[str]], job: dict[str, str | None], environment: d
             child.stdout.close()
         started.append(child)
     seconds, peak = 0.0, 0
-    failed: dict[str, str | int] = {}
-    for child, command in zip(started, commands, strict=True):
+    failed = 0
+    for child in started:
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
         seconds += usage.ru_utime + usage.ru_stime
         peak += usage.ru_maxrss
         # One that lost its reader died of that, and isn't the culprit.
-        if child.returncode and (not failed or failed["code"] == -signal.SIGPIPE):
-            failed = {"failed": " ".join(command[-4:]), "code": child.returncode}
+        if child.returncode and failed in (0, -signal.SIGPIPE):
+            failed = child.returncode
     if failed:
-        json.dump(failed, sys.stdout)
+        json.dump({"failed": failed}, sys.stdout)
         sys.exit(1)
     os.close(log)
     return seconds, peak

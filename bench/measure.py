@@ -126,10 +126,10 @@ class Taken:
     others_cpu: float
 
 
-def run(job: Job, place: Place, scratch: Path, *, drop_caches: bool) -> Taken:
+def run(what: str, job: Job, place: Place, scratch: Path, *, drop_caches: bool) -> Taken:
     """Run a job while everything is on disk and, if wanted, nothing is in the page cache.
 
-    `scratch` is for temporary files and the log. Raises LabError with the end of the log if the job fails.
+    `what` names it in errors; `scratch` is for temporary files and the log. Raises LabError with the end of the log if the job fails.
     """
     log = scratch / "log"
     log.unlink(missing_ok=True)
@@ -151,7 +151,8 @@ def run(job: Job, place: Place, scratch: Path, *, drop_caches: bool) -> Taken:
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-12:] if log.exists() else []
         free = shutil.disk_usage(scratch).free / 1e9
         raise LabError(
-            f"{Path(told.failed).name} ended with {told.code} ({free:.1f} GB are free):\n" + "\n".join(lines)
+            f"{what} failed: it ended with {told.failed}, {free:.1f} GB are free, and the last it said is:\n"
+            + "\n".join(lines)
         )
     others = max(0.0, busy - server - told.cpu)
     return Taken(told.seconds, told.unsynced, told.cpu, told.peak, server, others)
@@ -169,8 +170,8 @@ class _Told(msgspec.Struct, frozen=True):
     unsynced: float = 0.0
     cpu: float = 0.0
     peak: int = 0
-    failed: str = ""
-    code: int = 0
+    failed: int = 0
+    """How the job ended, unless it did well."""
 
 
 def _launch(described: str) -> _Told:
@@ -190,7 +191,7 @@ def _launch(described: str) -> _Told:
         child.wait()
         raise
     if not told:
-        return _Told(failed=_LAUNCHER.name, code=child.returncode)
+        return _Told(failed=child.returncode)
     return msgspec.json.decode(told, type=_Told)
 
 

@@ -87,7 +87,7 @@ class Run:
         setting = Setting(where, self._corpus.folder, self._root / "restored", work)
         job = tool.job("init", setting)
         if job is not None:
-            run(job, where, self._scratch(), drop_caches=False)
+            run(f"{tool.name}, init", job, where, self._scratch(), drop_caches=False)
         return setting
 
     def _operation(self, number: int, operation: str, tools: Sequence[Tool], settings: dict[str, Setting]) -> None:
@@ -97,7 +97,8 @@ class Run:
             if job is None:
                 continue
             where = setting.place
-            taken = run(job, where, self._scratch(), drop_caches=self._wanted.drop_caches)
+            drop = self._wanted.drop_caches
+            taken = run(f"{tool.name}, {operation}", job, where, self._scratch(), drop_caches=drop)
             measurement = Measurement(
                 round=number,
                 place=where.name,
@@ -222,7 +223,10 @@ def measure(
             try:
                 Run(wanted, corpus, tools, record).all()
             except (PropolisError, OSError, KeyboardInterrupt):
-                print(f"\n{record.count} measurements are kept: --report {path} renders them", file=sys.stderr)
+                if record.count:
+                    print(f"\n{record.count} measurements are kept: --report {path} renders them", file=sys.stderr)
+                else:
+                    path.unlink()
                 raise
     return path, write_page(path)
 

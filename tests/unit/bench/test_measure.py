@@ -30,7 +30,7 @@ def place(tmp_path: Path) -> Place:
 
 def test_the_peak_is_the_job_s_and_not_that_of_who_measures(place: Place) -> None:
     ballast = bytearray(b"x") * (300 * MIB)
-    taken = run(Job([[needs(100)]], place.root), place, place.root, drop_caches=False)
+    taken = run("job", Job([[needs(100)]], place.root), place, place.root, drop_caches=False)
     assert len(ballast) == 300 * MIB
     assert 100 * MIB < taken.peak < 140 * MIB
 
@@ -38,7 +38,7 @@ def test_the_peak_is_the_job_s_and_not_that_of_who_measures(place: Place) -> Non
 def test_peaks_of_a_pipe_are_added_and_of_stages_the_largest_counts(place: Place) -> None:
     output = place.root / "output"
     pipe = [needs(50), needs(70)]
-    taken = run(Job([[needs(10)], pipe], place.root, output=output), place, place.root, drop_caches=False)
+    taken = run("job", Job([[needs(10)], pipe], place.root, output=output), place, place.root, drop_caches=False)
     assert 120 * MIB < taken.peak < 200 * MIB
     assert output.read_text() == "70\n"
 
@@ -46,7 +46,7 @@ def test_peaks_of_a_pipe_are_added_and_of_stages_the_largest_counts(place: Place
 def test_seconds_of_the_processor_include_those_of_children(place: Place) -> None:
     burn = "import time\nwhile time.process_time() < 0.5: pass"
     code = f"import subprocess, sys; subprocess.run([sys.executable, '-S', '-c', {burn!r}], check=True)"
-    taken = run(Job([[python(code)]], place.root), place, place.root, drop_caches=False)
+    taken = run("job", Job([[python(code)]], place.root), place, place.root, drop_caches=False)
     assert 0.5 <= taken.cpu < 5
     assert taken.unsynced <= taken.seconds
 
@@ -56,15 +56,15 @@ def test_a_job_sees_only_its_own_environment(place: Place, monkeypatch: pytest.M
     output = place.root / "output"
     code = "import os; print(os.environ.get('RESTIC_REPOSITORY'), os.environ['HOME'], os.environ['MINE'])"
     job = Job([[python(code)]], place.root, {"MINE": "yes"}, output)
-    run(job, place, place.root, drop_caches=False)
+    run("job", job, place, place.root, drop_caches=False)
     assert output.read_text() == f"None {place.root} yes\n"
 
 
 def test_a_failed_job_is_named_with_the_end_of_what_it_said(place: Place) -> None:
     lost = python("import sys; sys.stdout.write('x' * 10_000_000)")
     fails = python("import sys; sys.exit('the disk is full')")
-    with pytest.raises(LabError, match=r"ended with 1 .*GB are free(.|\n)*the disk is full"):
-        run(Job([[lost, fails]], place.root), place, place.root, drop_caches=False)
+    with pytest.raises(LabError, match=r"^job failed: it ended with 1, .*GB are free(.|\n)*the disk is full"):
+        run("job", Job([[lost, fails]], place.root), place, place.root, drop_caches=False)
 
 
 def test_a_record_that_was_cut_short_tells_what_is_whole(tmp_path: Path) -> None:
