@@ -248,6 +248,8 @@ def main() -> int:
         else:
             folder: Path = told.folder.resolve()
             drop = not told.keep_caches and can_drop_caches()
+            if not (drop or told.keep_caches):
+                print("Only root can empty the page cache: it is left as it is", flush=True)
             wanted = Wanted(folder, told.rounds, told.operations, told.places, told.tools, drop)
             if told.files:
                 made = (lambda: bench_corpus.make_small_files(folder, told.files), told.files * 4096, told.files)
