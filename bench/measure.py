@@ -129,8 +129,8 @@ class Taken:
 def run(what: str, job: Job, place: Place, scratch: Path, *, drop_caches: bool) -> Taken:
     """Run a job while everything is on disk and, if wanted, nothing is in the page cache.
 
-    `what` names it in errors; `scratch` is for temporary files and the log. Raises LabError with the end of the log if
-    the job fails.
+    `what` names it in errors; `scratch` is for temporary files and the log. Raises LabError with the end of the log
+    if the job fails.
     """
     log = scratch / "log"
     log.unlink(missing_ok=True)
