@@ -12,7 +12,6 @@ run makes lies below FOLDER and is removed at its end, but for the data, which t
 from __future__ import annotations
 
 import argparse
-import errno
 import fcntl
 import filecmp
 import os
@@ -167,10 +166,11 @@ def _alone(folder: Path) -> Iterator[None]:
     """Raise BusyError when another run works in the folder."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(f"Another run works in {folder}", next="Wait for it, or choose another folder") from None
         yield
-    except BlockingIOError:
-        raise BusyError(f"Another run works in {folder}", next="Wait for it, or choose another folder") from None
     finally:
         os.close(descriptor)
 
@@ -262,8 +262,6 @@ def main() -> int:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO):
-            raise
         print(f"{parser.prog}: {error.filename or told.folder}: {error.strerror}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
