@@ -1,0 +1,91 @@
+"""Repositories in buckets that lock objects: what the tests of Object Lock share."""
+
+import os
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from integration.repository import s3_lab
+from propolis.config.schema import ObjectLockConfig
+from propolis.repository import BackupSummary, Facts, Identity, Location, Repository, Stats
+from propolis.repository.immutability import LockedStorage
+from propolis.repository.layout import CONFIG, pack_name
+from propolis.repository.manifest import segment_ids
+from propolis_lab.minio import S3Server
+from unit.repository.repository_tools import TREE
+
+Mode = Literal["governance", "compliance"]
+
+
+def new_location(server: S3Server, days: int = 1, mode: Mode = "governance", *, lockable: bool = True) -> Location:
+    bucket = f"test-{secrets.token_hex(6)}"
+    s3_lab.make_bucket(server, bucket, lockable=lockable)
+    return Location(
+        f"s3://{bucket}/some/prefix",
+        server.endpoint,
+        server.region,
+        server.keys.access,
+        server.keys.secret,
+        object_lock=ObjectLockConfig(mode=mode, days=days),
+    )
+
+
+@dataclass
+class LockedVault:
+    """A repository in a bucket that locks, used with the host's key."""
+
+    location: Location
+    host: Identity = field(default_factory=Identity.generate)
+    recovery: Identity = field(default_factory=Identity.generate)
+    stats: Stats = field(default_factory=Stats)
+
+    def init(self) -> "LockedVault":
+        Repository.init(self.location, [self.recovery.recipient], self.host, segment_bytes=1 << 20)
+        return self
+
+    def open(self, key: Identity | None = None) -> Repository:
+        return Repository.open(self.location, [key or self.host])
+
+    def backup(self, source: Path, repository: Repository | None = None, **options: Any) -> BackupSummary:
+        with (repository or self.open()).writer("hive", **options) as writer:
+            writer.add_folder("files", TREE, source, Path("/original"))
+            summary = writer.commit(Facts())
+        self.stats = writer.stats
+        return summary
+
+    @property
+    def storage(self) -> LockedStorage:
+        storage = self.location.storage()
+        assert isinstance(storage, LockedStorage)
+        return storage
+
+
+def assert_protected(vault: LockedVault) -> int:
+    """Everything that a recorded backup needs is locked for as long as its manifest; how many packs were looked at."""
+    repository = vault.open()
+    storage = vault.storage
+    table = repository.load_table()
+    looked = 0
+    for id, name in repository.names():
+        held = storage.retention(name)
+        assert held is not None, f"{name} isn't locked"
+        assert held.until.timestamp() % 86_400 == 0
+        needed = {CONFIG, *(stored.name for kind in ("keys", "spare") for stored in storage.list(kind))}
+        for entry in repository.manifest(id).entries():
+            for segment in segment_ids(entry.segments, name):
+                needed |= {pack_name(table.packs[place.pack].hash) for _, place in table.copies(segment)}
+        for other in needed:
+            found = storage.retention(other)
+            assert found is not None, f"{other} isn't locked"
+            assert found.until >= held.until, f"{other}: {found.until}, {name}: {held.until}"
+        looked += len(needed)
+    return looked
+
+
+def files(folder: Path, count: int = 6, size: int = 1 << 20) -> Path:
+    """So many files, each a pack of its own."""
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"{number:03}").write_bytes(os.urandom(size))
+    return folder
