@@ -31,7 +31,7 @@ from bench.measure import About, Measurement, Record, can_drop_caches, read_reco
 from bench.page import page
 from bench.places import Place, PlaceName, end_left_over, place
 from bench.tools import OPERATIONS, TOOLS, Setting, Tool
-from propolis.errors import BusyError, IntegrityError, PreflightError, PropolisError
+from propolis.errors import BusyError, IntegrityError, PreflightError, PropolisError, UsageError
 from propolis_lab import go, interrupts
 
 RESULTS = Path(__file__).parent / "results"
@@ -197,6 +197,9 @@ def measure(
     with _alone(wanted.folder):
         _remove(wanted.folder / "run")
         tools = [tool for tool in (TOOLS[name]() for name in wanted.tools) if set(tool.places) & set(wanted.places)]
+        for name in wanted.places:
+            if not any(name in tool.places for tool in tools):
+                raise UsageError(f"None of --tools {','.join(wanted.tools)} can keep its data in --places {name}")
         require_room(wanted.folder, size, files, len(tools))
         versions = {tool.name: tool.version for tool in tools}
         if "minio" in wanted.places:

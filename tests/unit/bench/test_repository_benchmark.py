@@ -69,6 +69,12 @@ def test_wrong_arguments_are_named(arguments: tuple[str, ...], said: str) -> Non
     assert "Traceback" not in told.stderr
 
 
+def test_a_place_that_no_tool_knows_is_named(tmp_path: Path) -> None:
+    told = benchmark("--folder", tmp_path, "--tools", "tar,cp", "--places", "minio")
+    assert told.returncode == 2
+    assert "None of --tools tar,cp can keep its data in --places minio" in told.stderr
+
+
 @pytest.mark.parametrize("how", ["missing", "short", "other"])
 def test_a_wrong_restore_is_noticed(tmp_path: Path, how: str) -> None:
     corpus = make_small_files(tmp_path, 3)
