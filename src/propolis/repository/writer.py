@@ -71,6 +71,7 @@ class Writer:
         self._repository = repository
         self._stack = stack
         self._parent = parent
+        self._parent_id = parent.id if parent else None
         self._unreadable_parents = unreadable_parents
         self._observer = observer
         self._limits = limits
@@ -90,7 +91,7 @@ class Writer:
     @property
     def parent(self) -> BackupId | None:
         """The backup whose unchanged files are not read again."""
-        return self._parent.id if self._parent else None
+        return self._parent_id
 
     def __enter__(self) -> Writer:
         self._lease.__enter__()
@@ -185,6 +186,8 @@ class Writer:
         self._hand_out()
         self._intake.finish()
         self._drain(wait=True)
+        # No longer needed, and large: room for the manifest's last steps.
+        self._parent = self._cursor = None
         unread = self._unread + self._intake.unread
         if unread:
             more = f" and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
@@ -210,7 +213,7 @@ class Writer:
             started=facts.started or self._started,
             ended="",
             propolis=importlib.metadata.version("propolis"),
-            parent=self._parent.id if self._parent else None,
+            parent=self._parent_id,
             services=dict(facts.services),
             trees=self._trees,
             facts=more,
