@@ -122,8 +122,13 @@ def root(lab_folder: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
 
 
 def start_up(root: Path) -> subprocess.Popen[str]:
+    # Whoever runs the tests in the background of a script has them ignore interrupts, and so would the lab.
     return subprocess.Popen(
-        [sys.executable, "-m", "propolis_lab", "up", "--root", str(root), "--cases", "2"],
+        [
+            "env",
+            "--default-signal=INT",
+            *(sys.executable, "-m", "propolis_lab", "up", "--root", str(root), "--cases", "2"),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -49,7 +49,7 @@ def test_a_changed_document_is_a_difference(lab: Lab) -> None:
 
 def test_one_changed_byte_of_an_attachment_is_a_difference(lab: Lab) -> None:
     before = snapshot(lab)
-    path = next(p for p in sorted(lab.layout.attachments.rglob("*")) if p.is_file())
+    path = next(p for p in sorted(lab.layout.attachments.rglob("*")) if p.is_file() and p.stat().st_size)
     content = path.read_bytes()
     try:
         path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
