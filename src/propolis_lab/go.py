@@ -49,6 +49,14 @@ VERSITYGW = GoProgram(
     "71fb39c40c74ecc4ecb67f9c74cecd2258f9639e66b8e4505f6fbd71109f7899",
     (1, 25),
 )
+MC = GoProgram(
+    "mc",
+    "github.com/minio/mc",
+    "v0.0.0-20250313080218-cf909e1063a9",
+    "ad3e5dffeb593637648695d63d2b34383e678a72580f6bf0a65e2354858b94cb",
+    (1, 23),
+)
+"""MinIO's own client: makes users and policies."""
 TOXIPROXY = GoProgram(
     "toxiproxy",
     "github.com/Shopify/toxiproxy/v2/cmd/server",

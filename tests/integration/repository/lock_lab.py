@@ -62,7 +62,7 @@ class LockedVault:
 
 
 def assert_protected(vault: LockedVault) -> int:
-    """Everything that a recorded backup needs is locked for as long as its manifest; how many packs were looked at."""
+    """All that a recorded backup needs is locked for as long as its manifest; how many objects were looked at."""
     repository = vault.open()
     storage = vault.storage
     table = repository.load_table()

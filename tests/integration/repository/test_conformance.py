@@ -1,4 +1,4 @@
-"""Every storage keeps the same promises: a folder, MinIO and versitygw, with versioned, lockable and locked buckets too."""
+"""Every storage keeps the same promises: a folder, MinIO and versitygw, with versions, lockable and locked too."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Object Lock on real servers: everything is locked when it is stored, and what a backup reuses before it is recorded."""
+"""Object Lock on real servers: all is locked when it is stored, and what a backup reuses before it is recorded."""
 
 import datetime
 import os
