@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from propolis_lab import go, http
+from propolis_lab import answers, go, http
 from propolis_lab.minio import Keys, S3Server
 
 VERSIONED = (
@@ -58,8 +58,13 @@ def signed(server: S3Server, method: str, path: str, query: str, body: bytes, **
 def make_bucket(server: S3Server, bucket: str, *, versioned: bool = False, lockable: bool = False) -> None:
     """A new bucket that keeps former versions of its objects, or not, or whose objects can be locked."""
     if lockable:
-        answer = signed(server, "PUT", f"/{bucket}", "", b"", x_amz_bucket_object_lock_enabled="true")
-        assert answer.status == 200, answer.text
+
+        def made() -> bool:
+            answer = signed(server, "PUT", f"/{bucket}", "", b"", x_amz_bucket_object_lock_enabled="true")
+            assert answer.status in (200, 503), answer.text  # 503: MinIO is not quite ready yet
+            return answer.status == 200
+
+        answers.until(made, f"{server.endpoint} (bucket {bucket})", timeout=60)
         return
     server.make_bucket(bucket)
     if versioned:
