@@ -82,6 +82,7 @@ class LockedStorage(S3Storage):
                 raise explain(error, f"Whether the bucket of {self.place} locks objects", "be told") from None
             enabled = False
         if not enabled:
+            self._present()  # MinIO says the same of a bucket that isn't there
             why, advice = NOT_LOCKABLE
             raise ConfigError(
                 f"repository.object_lock: nothing in {self.place} can be locked: {why}",
@@ -157,6 +158,8 @@ class LockedStorage(S3Storage):
     def _unlocked(self, error: AnswerError, name: str, failed: str) -> RepositoryError | IntegrityError:
         if is_missing(error):
             return gone(self, name)
+        if told(error).status is not None:
+            self._present()  # fails with the reason if the whole bucket is the matter
         return explain(error, f"The lock of {name} in the repository {self.place}", failed)
 
 

@@ -154,7 +154,9 @@ def _failure(error: Exception) -> AnswerError | None:
     if isinstance(error, botocore.exceptions.NoCredentialsError | botocore.exceptions.PartialCredentialsError):
         return AnswerError(Told(None, "InvalidAccessKeyId", str(error), ""))
     if isinstance(error, botocore.exceptions.BotoCoreError):
-        text = f"{type(error).__name__}: {error}"
+        text = f"{type(error).__name__}: {error} {error.kwargs.get('error', '')}"
+        if "HTTP request to an HTTPS server" in text:
+            return AnswerError(Told(400, "", "HTTP request to an HTTPS server", ""))
         details = next((means for pattern, means in _CONNECTION if re.search(pattern, text)), "HttpError")
-        return AnswerError(Told(None, "", text[:300], details))
+        return AnswerError(Told(None, "", str(error)[:300], details))
     return None
