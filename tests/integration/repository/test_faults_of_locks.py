@@ -81,7 +81,9 @@ def test_an_authority_of_its_own_is_trusted_when_it_is_named(tmp_path: Path) -> 
             elsewhere = replace(place, endpoint=server.endpoint.replace("127.0.0.1", "localhost"), ca=made.ca)
             assert "its TLS certificate is for another name" in refused(elsewhere, use)
             plain = replace(place, endpoint=server.endpoint.replace("https", "http"))
-            assert "it speaks TLS only" in refused(plain, use)
+            told = refused(plain, use)
+            # Mostly this server's words are lost with the connection, which it ends before they are read.
+            assert "it speaks TLS only" in told or "the connection broke" in told
             # Reached and understood: this bucket neither locks nor keeps versions.
             told = refused(replace(place, ca=made.ca), use)
             assert "made without Object Lock" in told or "keeps no former versions" in told
