@@ -9,6 +9,7 @@ import array
 import itertools
 import struct
 import threading
+from binascii import unhexlify
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -86,7 +87,7 @@ class SegmentTable:
             try:
                 if fields[0] == b"s":
                     offset, length = int(fields[2]), int(fields[3])
-                    segment = bytes.fromhex(fields[1].decode())
+                    segment = unhexlify(fields[1])
                     if number < 0 or len(segment) != _ID or offset < 0 or not 0 < length <= plain - offset:
                         raise ValueError
                     self._unsorted[segment[0]] += segment + pack_tail(number, offset, length)

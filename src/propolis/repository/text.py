@@ -30,6 +30,8 @@ def escape(data: bytes) -> bytes:
         return b"-"
     if data == b"-":
         return rb"\0055"
+    if _UNSAFE.search(data) is None:
+        return data
     return _UNSAFE.sub(lambda match: rb"\0%03o" % match[0][0], data)
 
 

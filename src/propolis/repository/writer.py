@@ -8,6 +8,7 @@ import importlib.metadata
 import os
 import socket
 import time
+from binascii import unhexlify
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -241,29 +242,31 @@ class Writer:
         self, count: _Count, root: bytes, found: Found, inode_of: Callable[[str], int | None] | None
     ) -> None:
         status = found.status
-        path = root if found.path == b"." else root + b"/" + found.path
         original = None if inode_of is None else inode_of(os.fsdecode(found.path))
         inode = status.st_ino if original is None else original
         count.entries += 1
         size = status.st_size if found.kind == b"f" else 0
-        before = b"%b\t%o\t%d\t%d\t%b\t%b\t%d\t%d\t%d\t%b\t%b\t" % (
+        before = b"%b\t%o\t%b\t%d\t%d\t%d\t%b\t%b\t" % (
             found.kind,
             status.st_mode & 0o7777,
-            status.st_uid,
-            status.st_gid,
-            escape(user_name(status.st_uid).encode("utf-8", "surrogateescape")),
-            escape(group_name(status.st_gid).encode("utf-8", "surrogateescape")),
+            _owner(status.st_uid, status.st_gid),
             status.st_mtime_ns,
             size,
             inode,
             count.mark,
             escape(found.path),
         )
+        path = root if found.path == b"." else root + b"/" + found.path
         if found.kind != b"f":
             target = os.readlink(path) if found.kind == b"l" else b""  # noqa: PTH115 - bytes
             self._line(before + b"-\t" + escape(target))
             return
         self._seen(count, size)
+        same = self._cursor.same(before) if self._cursor else None
+        if same is not None and self._has(same[len(before) :].partition(b"\t")[0]):
+            self.stats.unchanged += 1
+            self._line(same)
+            return
         known = self._unchanged(found.path, b"f", size, status.st_mtime_ns, inode)
         if known is not None:
             self.stats.unchanged += 1
@@ -321,13 +324,19 @@ class Writer:
         known_inode = int(fields[8])
         if inode and known_inode and inode != known_inode:
             return None
-        if size and not all(self._table.find(bytes.fromhex(part.decode())) for part in fields[11].split(b",")):
-            return None
-        return fields
+        return fields if self._has(fields[11]) else None
+
+    def _has(self, segments: bytes) -> bool:
+        """Whether the repository has all segments of an entry's field."""
+        position = self._table.position
+        return segments == b"-" or all(position(unhexlify(part)) is not None for part in segments.split(b","))
 
     # -- lines and jobs --------------------------------------------------------------------------------------
 
     def _line(self, line: bytes) -> None:
+        if not self._waiting:
+            self._text.add(line)
+            return
         self._waiting.append(line)
         if len(self._waiting) >= _AHEAD:
             self._hand_out()
@@ -374,6 +383,13 @@ class _Count:
     def __init__(self, name: str, mark: bytes, store: str, kind: TreeKind, original: str) -> None:
         self.name, self.mark, self.store, self.kind, self.original = name, mark, store, kind, original
         self.entries = self.files = self.bytes = 0
+
+
+@functools.lru_cache(maxsize=4096)
+def _owner(uid: int, gid: int) -> bytes:
+    """An entry's fields for its owner: numbers, and names on this host."""
+    user, group = (escape(name.encode("utf-8", "surrogateescape")) for name in (user_name(uid), group_name(gid)))
+    return b"%d\t%d\t%b\t%b" % (uid, gid, user, group)
 
 
 def _look_up(inodes: Mapping[str, int], path: str) -> int:
