@@ -1,7 +1,10 @@
 """Repositories in buckets that lock objects: what the tests of Object Lock share."""
 
+import json
 import os
 import secrets
+import subprocess
+import urllib.parse
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,9 +15,11 @@ from propolis.repository import BackupSummary, Facts, Identity, Location, Reposi
 from propolis.repository.immutability import LockedStorage
 from propolis.repository.layout import CONFIG, pack_name
 from propolis.repository.manifest import segment_ids
-from propolis_lab.minio import S3Server
+from propolis_lab import go
+from propolis_lab.minio import Keys, S3Server
 from unit.repository.repository_tools import TREE
 
+POLICY = Path(__file__).parents[3] / "docs" / "s3-policy-host.json"
 Mode = Literal["governance", "compliance"]
 
 
@@ -89,3 +94,42 @@ def files(folder: Path, count: int = 6, size: int = 1 << 20) -> Path:
     for number in range(count):
         (folder / f"{number:03}").write_bytes(os.urandom(size))
     return folder
+
+
+@dataclass
+class Mc:
+    """MinIO's client, with an administrator's credential or a user's."""
+
+    server: S3Server
+    folder: Path
+    keys: Keys
+
+    def __call__(self, *arguments: str, secret: str = "") -> subprocess.CompletedProcess[str]:
+        netloc = urllib.parse.urlsplit(self.server.endpoint).netloc
+        return subprocess.run(
+            [go.build(go.MC), "--config-dir", str(self.folder), "--json", *arguments],
+            env={"MC_HOST_lab": f"http://{self.keys.access}:{self.keys.secret}@{netloc}", "HOME": str(self.folder)},
+            input=secret,
+            text=True,
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+
+    def must(self, *arguments: str, secret: str = "") -> None:
+        done = self(*arguments, secret=secret)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def host_credential(server: S3Server, location: Location, folder: Path) -> Keys:
+    """A new user of MinIO's with the policy that the documentation has for hosts."""
+    bucket, _, prefix = location.url.removeprefix("s3://").partition("/")
+    text = POLICY.read_text().replace("BUCKET", bucket).replace("PREFIX", prefix)
+    assert json.loads(text)["Statement"]
+    (folder / "policy.json").write_text(text)
+    keys, name = Keys.new(), f"host-{secrets.token_hex(4)}"
+    admin = Mc(server, folder / "mc", server.keys)
+    admin.must("admin", "policy", "create", "lab", name, str(folder / "policy.json"))
+    admin.must("admin", "user", "add", "lab", keys.access, keys.secret)
+    admin.must("admin", "policy", "attach", "lab", name, "--user", keys.access)
+    return keys

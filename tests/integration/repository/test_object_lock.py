@@ -14,6 +14,7 @@ import pytest
 
 from integration.repository.lock_lab import LockedVault, assert_protected, files, new_location
 from propolis.config.schema import KeepConfig, ObjectLockConfig, PlaceConfig, RetentionConfig
+from propolis.doctor import repository as doctor
 from propolis.errors import ConfigError, IntegrityError, RepositoryError
 from propolis.repository import Facts, Identity, Location, Repository, protection, verify, write_identity
 from propolis.repository.copy import copy_repository
@@ -321,6 +322,21 @@ def test_a_copy_locks_what_it_brings_and_what_was_there(vault: LockedVault, serv
     held = storage.retention("config")
     assert held is not None
     assert held.until == until
+
+
+def test_the_doctor_says_whether_the_bucket_and_the_last_backup_are_locked(vault: LockedVault, source: Path) -> None:
+    def told() -> tuple[str, str]:
+        (check,) = doctor._locks(vault.open())
+        return check.result, check.message
+
+    assert told() == ("ok", "the bucket locks objects")
+    vault.backup(source)
+    until = reach(ObjectLockConfig(mode="governance", days=1))
+    assert told() == ("ok", f"the last backup is locked (governance) until {until:%Y-%m-%d}")
+    bare = replace(vault, location=replace(vault.location, object_lock=None))
+    assert list(doctor._locks(bare.open())) == []
+    summary = bare.backup(source)
+    assert told() == ("warn", f"the last backup, {summary.id}, is not locked")
 
 
 def test_dates_lie_on_a_grid_and_never_fall_short() -> None:

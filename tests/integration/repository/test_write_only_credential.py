@@ -4,9 +4,6 @@ import datetime
 import itertools
 import json
 import os
-import secrets
-import subprocess
-import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from integration.repository.lock_lab import LockedVault, assert_protected, files, new_location
+from integration.repository.lock_lab import LockedVault, Mc, assert_protected, files, host_credential, new_location
 from propolis.config.schema import KeepConfig, ObjectLockConfig, RetentionConfig
 from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository import Facts, Repository, restore_folder, verify
@@ -23,12 +20,10 @@ from propolis.repository.objectstore import Patience
 from propolis.repository.prune import prune
 from propolis.repository.s3api import S3Api
 from propolis.repository.s3errors import AnswerError
-from propolis_lab import go
 from propolis_lab import minio as s3_stores
-from propolis_lab.minio import Keys, S3Server
+from propolis_lab.minio import S3Server
 from unit.repository.repository_tools import TREE, snapshot
 
-POLICY = Path(__file__).parents[3] / "docs" / "s3-policy-host.json"
 RULES = RetentionConfig(keep=KeepConfig(last=1), min_verified=0, grace_hours=0)
 
 
@@ -36,31 +31,6 @@ RULES = RetentionConfig(keep=KeepConfig(last=1), min_verified=0, grace_hours=0)
 def server() -> Iterator[S3Server]:
     with s3_stores.run("minio") as running:
         yield running
-
-
-@dataclass
-class Mc:
-    """MinIO's client, with an administrator's credential or a user's."""
-
-    server: S3Server
-    folder: Path
-    keys: Keys
-
-    def __call__(self, *arguments: str, secret: str = "") -> subprocess.CompletedProcess[str]:
-        netloc = urllib.parse.urlsplit(self.server.endpoint).netloc
-        return subprocess.run(
-            [go.build(go.MC), "--config-dir", str(self.folder), "--json", *arguments],
-            env={"MC_HOST_lab": f"http://{self.keys.access}:{self.keys.secret}@{netloc}", "HOME": str(self.folder)},
-            input=secret,
-            text=True,
-            capture_output=True,
-            check=False,
-            timeout=60,
-        )
-
-    def must(self, *arguments: str, secret: str = "") -> None:
-        done = self(*arguments, secret=secret)
-        assert done.returncode == 0, done.stdout + done.stderr
 
 
 @dataclass
@@ -87,15 +57,7 @@ class Stage:
 def stage(request: Any, server: S3Server, tmp_path: Path) -> Stage:
     lock = ObjectLockConfig(mode=request.param, days=30)
     care = LockedVault(new_location(server, lock.days, lock.mode)).init()
-    bucket, _, prefix = care.location.url.removeprefix("s3://").partition("/")
-    text = POLICY.read_text().replace("BUCKET", bucket).replace("PREFIX", prefix)
-    assert json.loads(text)["Statement"]
-    (tmp_path / "policy.json").write_text(text)
-    keys, name = Keys.new(), f"host-{secrets.token_hex(4)}"
-    admin = Mc(server, tmp_path / "mc", server.keys)
-    admin.must("admin", "policy", "create", "lab", name, str(tmp_path / "policy.json"))
-    admin.must("admin", "user", "add", "lab", keys.access, keys.secret)
-    admin.must("admin", "policy", "attach", "lab", name, "--user", keys.access)
+    keys = host_credential(server, care.location, tmp_path)
     host = replace(care, location=replace(care.location, access_key=keys.access, secret_key=keys.secret))
     return Stage(care, host, Mc(server, tmp_path / "mc-user", keys))
 
