@@ -335,7 +335,7 @@ class Writer:
 
     def _line(self, line: bytes) -> None:
         if not self._waiting:
-            self._text.add(line)
+            self._record(line, inherited=True)
             return
         self._waiting.append(line)
         if len(self._waiting) >= _AHEAD:
@@ -367,9 +367,13 @@ class Writer:
                 line = first.line()
             else:
                 line = first
-            self._publisher.refer(line, inherited=line is first)
-            self._text.add(line)
+            self._record(line, inherited=line is first)
             self._waiting.popleft()
+
+    def _record(self, line: bytes, *, inherited: bool) -> None:
+        """The only way of a line to the manifest: what it refers to is to be locked. `inherited`: from the parent."""
+        self._publisher.refer(line, inherited=inherited)
+        self._text.add(line)
 
     def _wait_for(self, pending: Pending) -> None:
         while not pending.ready:
