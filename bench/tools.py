@@ -213,22 +213,19 @@ class Rustic:
             "restore": ["restore", f"latest:{data}", str(setting.target)],
             "prune": ["forget", "--keep-last", "1", "--prune", "--instant-delete"],
         }[operation]
-        environment = {
+        environment = setting.place.environment() | {
             "RUSTIC_REPOSITORY": setting.place.url(self.name),
             "RUSTIC_PASSWORD_FILE": str(_secret(setting.work / "password")),
             "RUSTIC_CACHE_DIR": str(setting.work / "cache"),
             "RUSTIC_NO_PROGRESS": "true",
         }
         if setting.place.server is not None:
-            keys = setting.place.server.keys
             environment |= {
                 "RUSTIC_REPOSITORY": "opendal:s3",
                 "RUSTIC_REPO_OPT_BUCKET": setting.place.bucket(self.name),
                 "RUSTIC_REPO_OPT_ROOT": "/repository",
                 "RUSTIC_REPO_OPT_ENDPOINT": setting.place.server.endpoint,
                 "RUSTIC_REPO_OPT_REGION": setting.place.server.region,
-                "RUSTIC_REPO_OPT_ACCESS_KEY_ID": keys.access,
-                "RUSTIC_REPO_OPT_SECRET_ACCESS_KEY": keys.secret,
             }
         return Job(_single([*self._program.command, *arguments]), setting.work, environment)
 
