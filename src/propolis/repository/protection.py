@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import datetime
 import threading
-from collections.abc import Iterable
 
 from propolis.errors import IntegrityError
 from propolis.repository.immutability import LockedStorage, gone, reach
@@ -25,6 +24,7 @@ _SURE_NS = 86_400 * 10**9
 is asked for."""
 _READ, _INHERITED = 1, 2
 _SEGMENTS = 11
+_HASH = 64
 
 
 class Protection:
@@ -66,27 +66,37 @@ class Protection:
                 return until
             # A new period began meanwhile.
 
-    def _unsure(self, until: datetime.datetime) -> Iterable[str]:
-        """Names of all objects that may not be locked until then."""
-        packs = {stored.name: stored for stored in self._storage.list("packs")}
+    def _unsure(self, until: datetime.datetime) -> list[str]:
+        """Names of all objects that may not be locked until then, once it is sure that all packs are there."""
         sure_ns = self._covered(until)
-        for number, used in enumerate(self._used):
-            if used:
-                pack = self._table.packs[number]
-                stored = self._present(packs, pack_name(pack.hash), pack.stored)
-                if not used & _INHERITED or stored.modified_ns >= sure_ns:
-                    yield stored.name
-        # What it stored itself has this date from the start, unless the run began in an earlier period.
-        for digest in self._own:
-            stored = self._present(packs, pack_name(digest), None)
-            if self._began != until:
-                yield stored.name
+        unsure = self._packs(sure_ns, until)
         for kind in ("indexes", "keys", "spare"):
             # All of them: whoever opens the repository reads them all.
-            for stored in self._storage.list(kind):
-                if stored.modified_ns >= sure_ns:
-                    yield stored.name
-        yield CONFIG
+            unsure += [stored.name for stored in self._storage.list(kind) if stored.modified_ns >= sure_ns]
+        return [*unsure, CONFIG]
+
+    def _packs(self, sure_ns: int, until: datetime.datetime) -> list[str]:
+        """The packs among them."""
+        unsure = []
+        missing, own = bytearray(self._used), set(self._own)
+        for stored in self._storage.list("packs"):
+            digest = stored.name[-_HASH:]
+            number = self._table.number(digest)
+            if digest in own:
+                own.discard(digest)
+                # It has this date from the start, unless the run began in an earlier period.
+                if self._began != until:
+                    unsure.append(stored.name)
+            elif number is not None and missing[number]:
+                if stored.size != self._table.packs[number].stored:
+                    raise self._cut(stored, self._table.packs[number].stored)
+                missing[number] = 0
+                if not self._used[number] & _INHERITED or stored.modified_ns >= sure_ns:
+                    unsure.append(stored.name)
+        lost = sorted(own) + [self._table.packs[number].hash for number, used in enumerate(missing) if used]
+        if lost:
+            raise gone(self._storage, pack_name(lost[0]))
+        return unsure
 
     def _covered(self, until: datetime.datetime) -> int:
         """What was stored before this moment (ns) and is the parent's is locked until then."""
@@ -99,14 +109,9 @@ class Protection:
             return 0
         return found.modified_ns - _SURE_NS
 
-    def _present(self, packs: dict[str, Stored], name: str, size: int | None) -> Stored:
-        stored = packs.get(name)
-        if stored is None:
-            raise gone(self._storage, name)
-        if size is not None and stored.size != size:
-            raise IntegrityError(
-                f"{name} in the repository {self._storage.place} has {stored.size} bytes instead of {size}",
-                left="No backup was recorded",
-                next="Run propolis repository check, then repair, with the credential for care",
-            )
-        return stored
+    def _cut(self, stored: Stored, size: int) -> IntegrityError:
+        return IntegrityError(
+            f"{stored.name} in the repository {self._storage.place} has {stored.size} bytes instead of {size}",
+            left="No backup was recorded",
+            next="Run propolis repository check, then repair, with the credential for care",
+        )
