@@ -1,11 +1,11 @@
 """Locks anew what a backup reuses, before it is recorded.
 
-The date of a backup's manifest is the proof of it: it is stored last, with the very date that everything it refers to
-was locked until. So the next backup asks for the date of its parent's manifest first. If that is the date it needs
-itself, all packs that it has in common with the parent are locked long enough, and no request is made for them; only
-for what it took from elsewhere. If it isn't, a new period has begun (see `immutability`), and each pack is asked for
-and locked anew. The date stands in the bucket, not in the manifest: a bucket that was copied has none, and nobody can
-move one back.
+A backup's manifest is the proof of it. It is stored last, locked until the very date that everything it refers to was
+locked until, and this date stands in it, too (`locked_until` of its facts). So the next backup looks at its parent's
+first. If both are the date it needs itself, all packs that it has in common with the parent are locked long enough,
+and no request is made for them; only for what it took from elsewhere. Otherwise a new period has begun (see
+`immutability`), and each pack is asked for and locked anew. Both are needed: only who has the repository's key can
+have written what stands in the manifest, and only in this bucket, not in a copy of it, is it locked.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import threading
 from propolis.errors import IntegrityError
 from propolis.repository.immutability import LockedStorage, gone, reach
 from propolis.repository.index import SegmentTable
-from propolis.repository.layout import CONFIG, pack_name
+from propolis.repository.layout import CONFIG, pack_name, utc_text
+from propolis.repository.manifest import Manifest
 from propolis.repository.storage import Stored
 
 _SURE_NS = 86_400 * 10**9
@@ -24,15 +25,22 @@ _SURE_NS = 86_400 * 10**9
 is asked for."""
 _READ, _INHERITED = 1, 2
 _SEGMENTS = 11
+_APART_NS = 60 * 10**9
+"""The clocks of a storage's machines may differ a little."""
+LOCKED_UNTIL = "locked_until"
+"""The key in a manifest's facts."""
 _HASH = 64
 
 
 class Protection:
     """What one backup refers to, and its locking."""
 
-    def __init__(self, storage: LockedStorage, table: SegmentTable, parent: str | None) -> None:
-        """`table` is what the repository held when the backup began; `parent` names its parent's manifest."""
-        self._storage, self._table, self._parent = storage, table, parent
+    def __init__(self, storage: LockedStorage, table: SegmentTable, parent: Manifest | None) -> None:
+        """`table` is what the repository held when the backup began; `parent` is its parent's manifest."""
+        self._storage, self._table = storage, table
+        self._parent = parent.name if parent else None
+        self._parent_until = parent.header.facts.get(LOCKED_UNTIL) if parent else None
+        self._newest_index_ns = max((stored.modified_ns for stored in storage.list("indexes")), default=0)
         self._used = bytearray(len(table.packs))
         self._own: list[str] = []
         self._began = reach(storage.lock)
@@ -81,6 +89,8 @@ class Protection:
         missing, own = bytearray(self._used), set(self._own)
         for stored in self._storage.list("packs"):
             digest = stored.name[-_HASH:]
+            if stored.name != pack_name(digest):
+                continue
             number = self._table.number(digest)
             if digest in own:
                 own.discard(digest)
@@ -89,7 +99,11 @@ class Protection:
                     unsure.append(stored.name)
             elif number is not None and missing[number]:
                 if stored.size != self._table.packs[number].stored:
-                    raise self._cut(stored, self._table.packs[number].stored)
+                    size = self._table.packs[number].stored
+                    raise self._changed(stored, f"has {stored.size} bytes instead of {size}")
+                if stored.modified_ns > self._newest_index_ns + _APART_NS:
+                    # It was stored before the index that describes it: these are other bytes, or somebody tries.
+                    raise self._changed(stored, "was overwritten after the last backup")
                 missing[number] = 0
                 if not self._used[number] & _INHERITED or stored.modified_ns >= sure_ns:
                     unsure.append(stored.name)
@@ -100,7 +114,7 @@ class Protection:
 
     def _covered(self, until: datetime.datetime) -> int:
         """What was stored before this moment (ns) and is the parent's is locked until then."""
-        if self._parent is None:
+        if self._parent is None or self._parent_until != utc_text(until):
             return 0
         found = {stored.name: stored for stored in self._storage.list("manifests")}.get(self._parent)
         retention = self._storage.retention(self._parent) if found else None
@@ -109,9 +123,10 @@ class Protection:
             return 0
         return found.modified_ns - _SURE_NS
 
-    def _cut(self, stored: Stored, size: int) -> IntegrityError:
+    def _changed(self, stored: Stored, how: str) -> IntegrityError:
         return IntegrityError(
-            f"{stored.name} in the repository {self._storage.place} has {stored.size} bytes instead of {size}",
+            f"{stored.name} in the repository {self._storage.place} {how}",
             left="No backup was recorded",
-            next="Run propolis repository check, then repair, with the credential for care",
+            next="Find out who writes there. With the credential for care, run propolis repository check "
+            "--read-data=all, then repair; --at reads what was there before",
         )

@@ -13,8 +13,9 @@ from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository.immutability import LockedStorage
 from propolis.repository.index import PackedSegments, SegmentTable, write_index
 from propolis.repository.layout import hash_name, utc_now, utc_text
+from propolis.repository.manifest import Manifest
 from propolis.repository.model import BackupId, BackupSummary, Header, Stats
-from propolis.repository.protection import Protection
+from propolis.repository.protection import LOCKED_UNTIL, Protection
 from propolis.repository.text import TextWriter
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Publisher:
         self._lock = threading.Lock()
         self._protection: Protection | None = None
 
-    def begin(self, table: SegmentTable, parent: str | None) -> None:
+    def begin(self, table: SegmentTable, parent: Manifest | None) -> None:
         """Before anything is stored: `table` is what is there, `parent` the manifest that files are taken from.
 
         Raises `ConfigError` when objects are to be locked in a bucket that can't.
@@ -81,7 +82,10 @@ class Publisher:
 
         In a bucket with Object Lock, all that it refers to is locked first: no backup is recorded without.
         """
-        until = self._protection.protect() if self._protection is not None else None
+        until = None
+        if self._protection is not None:
+            until = self._protection.protect()
+            header = msgspec.structs.replace(header, facts={**header.facts, LOCKED_UNTIL: utc_text(until)})
         ended = self._end_time()
         header = msgspec.structs.replace(header, ended=utc_text(ended))
         stored = text.finish(msgspec.json.encode(header), self._recipients)

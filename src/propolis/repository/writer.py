@@ -99,7 +99,7 @@ class Writer:
         try:
             self._table: SegmentTable = self._repository.load_table()
             self._cursor = ParentCursor(self._parent) if self._parent else None
-            self._publisher.begin(self._table, self._parent.name if self._parent else None)
+            self._publisher.begin(self._table, self._parent)
             ring = self._repository.ring
             self._intake = Intake(
                 self._repository.storage,

@@ -164,6 +164,42 @@ def test_a_parent_that_was_stored_without_locks_proves_nothing(
     assert_protected(vault)
 
 
+def test_a_parent_whose_lock_somebody_moved_proves_nothing(
+    vault: LockedVault, source: Path, monkeypatch: Any
+) -> None:
+    """Else who owns the bucket could keep a host from locking packs anew, and wait for their locks to end."""
+    monkeypatch.setattr(protection, "_SURE_NS", -(10**12))
+    vault.backup(source)
+    (parent,) = (stored.name for stored in vault.storage.list("manifests"))
+    assert vault.storage.extend([parent], reach(LONG)) == 1
+    longer(vault).backup(source)
+    storage = vault.storage
+    held = {storage.retention(stored.name).until for stored in storage.list("packs")}  # type: ignore[union-attr]
+    assert held == {reach(LONG)}
+
+
+def test_a_pack_that_was_overwritten_since_the_last_backup_is_noticed(
+    vault: LockedVault, source: Path, monkeypatch: Any
+) -> None:
+    vault.backup(source)
+    pack = next(stored for stored in vault.storage.list("packs"))
+    monkeypatch.setattr(protection, "_APART_NS", 0)
+    vault.backup(source)
+    time.sleep(1.1)  # storages date in whole seconds
+    vault.storage.put(pack.name, os.urandom(pack.size))
+    with pytest.raises(IntegrityError, match=f"{pack.name} .* was overwritten after the last backup"):
+        vault.backup(source)
+    assert len(list(vault.storage.list("manifests"))) == 2
+
+
+def test_to_lock_an_object_anew_does_not_date_it_anew(vault: LockedVault, source: Path) -> None:
+    vault.backup(source)
+    before = {stored.name: stored for stored in vault.storage.list("packs")}
+    time.sleep(1.1)
+    assert vault.storage.extend(list(before), reach(LONG)) == 6
+    assert {stored.name: stored for stored in vault.storage.list("packs")} == before
+
+
 def test_a_run_from_one_period_to_the_next_locks_its_own_packs_anew(
     vault: LockedVault, source: Path, monkeypatch: Any
 ) -> None:
