@@ -106,7 +106,7 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-assert propolis.cli.app, "loaded for what loading it takes"
+assert propolis.cli.application("backup"), "loaded for what loading it takes"
 
 if __name__ == "__main__":
     main()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from propolis.cli import copies, keys
+from propolis.cli import care, copies, keys, retention
 from propolis.cli.options import DEFAULT_CONFIG, ConfigFile, config_of
 from propolis.command.known import remember
 from propolis.config.schema import Config
@@ -19,8 +19,11 @@ from propolis.repository import Identity, Location, Repository, write_identity
 from propolis.repository.recipients import AnyRecipient, parse_recipient
 
 app = typer.Typer(name="repository", help="Make and look after the repository.", no_args_is_help=True)
-app.add_typer(keys.app)
-copies.register(app)
+
+
+def register(above: typer.Typer) -> None:
+    """Add this family's commands, below `repository`."""
+    above.add_typer(app)
 
 
 @app.callback()
@@ -89,3 +92,9 @@ def init(
 def _make(settings: Config, recovery: Sequence[AnyRecipient], host: Identity) -> None:
     """Make the repository, and remember it as the one that belongs there."""
     remember(settings, Repository.init(Location.from_config(settings.repository), recovery, host))
+
+
+app.add_typer(keys.app)
+copies.register(app)
+retention.register_repository(app)
+care.register(app)
