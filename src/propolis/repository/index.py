@@ -11,7 +11,6 @@ import struct
 import threading
 from binascii import unhexlify
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
@@ -29,8 +28,7 @@ _FEW = 4096
 """Up to so many segments are found by the first byte of their ID, more by the first two."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pack:
+class Pack(msgspec.Struct, frozen=True, gc=False):
     """One pack as indexes describe it."""
 
     hash: str
@@ -41,8 +39,7 @@ class Pack:
     codec: Codec
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True, gc=False):
     """Where a segment's plain bytes are."""
 
     pack: int
@@ -51,8 +48,7 @@ class Place:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class PackedSegments:
+class PackedSegments(msgspec.Struct, frozen=True):
     """A pack and what it holds: what a writer adds."""
 
     pack: Pack

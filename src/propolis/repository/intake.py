@@ -10,8 +10,9 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from propolis.errors import PropolisError
 from propolis.repository import direct
@@ -65,8 +66,7 @@ class Pending:
         return self.before + (b",".join(part.hex().encode() for part in self.segments) or b"-") + self.after
 
 
-@dataclass(slots=True)
-class Piece:
+class Piece(msgspec.Struct):
     """A part of a file, read as one segment."""
 
     pending: Pending
@@ -78,8 +78,7 @@ class Piece:
     """size, mtime_ns and inode that the file has to have before and after"""
 
 
-@dataclass(slots=True)
-class ObjectPiece:
+class ObjectPiece(msgspec.Struct):
     """A whole object of a bucket."""
 
     pending: Pending

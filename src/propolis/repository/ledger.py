@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -64,8 +63,7 @@ class Files:
         return Times(mode, (uid, gid), self._changed[number])
 
 
-@dataclass(slots=True)
-class Part:
+class Part(msgspec.Struct, gc=False):
     """A segment and where in a file its bytes go."""
 
     segment: bytes

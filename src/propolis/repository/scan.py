@@ -8,14 +8,14 @@ import os
 import pwd
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 Exclude = Callable[[str], bool]
 """Whether to leave out a path relative to the folder, and all below it."""
 
 
-@dataclass(slots=True)
-class Found:
+class Found(msgspec.Struct):
     """One directory, file or link."""
 
     kind: bytes

@@ -129,11 +129,11 @@ def test_a_created_object_is_whole_or_not_there(
         storage.put("locks/one", b"others", create=True)
     assert bytes(storage.get("locks/one", 10)) == b"mine"
 
-    def full(file: int, data: Any) -> int:
+    def full(file: int, data: Any, offset: int) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:
-        patched.setattr(os, "write", full)
+        patched.setattr(os, "pwrite", full)
         with pytest.raises(RepositoryError, match="No space left"):
             storage.put("locks/two", b"x", create=True)
     assert storage.size("locks/two") is None
