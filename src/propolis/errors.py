@@ -24,12 +24,8 @@ class PropolisError(Exception):
         self.next = next
 
     def __str__(self) -> str:
-        sentences = [self.what.rstrip(".")]
-        if self.left:
-            sentences.append(self.left.rstrip("."))
-        if self.next:
-            sentences.append(self.next.rstrip("."))
-        return ". ".join(sentences) + "."
+        sentences = (text for text in (self.what, self.left, self.next) if text)
+        return " ".join(text if text.endswith((".", "?", "!")) else f"{text}." for text in sentences)
 
 
 class UsageError(PropolisError):
