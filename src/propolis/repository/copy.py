@@ -242,7 +242,7 @@ def _put(target: Storage, name: str, data: memoryview) -> None:
 def _put_leased(lease: Lease, until: datetime.datetime | None, target: Storage, name: str, data: memoryview) -> None:
     """Store what refers to packs; only while the lease is held, since a prune may have removed them otherwise.
 
-    What is taken back, another copy may have counted upon in the meantime: the next copy mends that.
+    What comes late is taken back. Should another copy have brought it just then, the next copy mends that.
     """
     lease.check()
     if target.size(name) == len(data):
@@ -252,7 +252,7 @@ def _put_leased(lease: Lease, until: datetime.datetime | None, target: Storage, 
     else:
         target.put(name, data)
     try:
-        lease.check()
+        lease.confirm(name)
     except RepositoryError:
         target.delete(name)
         raise

@@ -120,6 +120,23 @@ class Lease:
             self._lost = True
         self.check_time()
 
+    def confirm(self, name: str) -> None:
+        """`check` after an object was written; raises `RepositoryError` unless it surely was under the lease.
+
+        Then it has to be deleted. But what was written in time must stay, even if the holder slept right after it:
+        whoever took the lease's place has seen it, and may have counted on it.
+        """
+        try:
+            self.check()
+        except RepositoryError:
+            # Nobody took the lease away before this, by the storage's clock, however the hosts' clocks differ.
+            limit = self.storage_time_ns + int((self._seconds - GRACE) * 1e9)
+            dates = [
+                stored.modified_ns for stored in self._storage.list(name.partition("/")[0]) if stored.name == name
+            ]
+            if not dates or dates[0] > limit:
+                raise
+
     def check_time(self) -> None:
         """`check` as far as it goes without asking the storage: for each of many steps.
 

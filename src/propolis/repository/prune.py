@@ -95,7 +95,6 @@ class _Prune:
 
     def run(self) -> PruneResult:
         result = self._result
-        manifests = dict(self._repository.names())
         marks = read_marks(self._repository)
         result.decisions = tuple(self._decide(marks))
         result.findings += [finding for found in marks.damaged.values() for finding in found]
@@ -105,7 +104,7 @@ class _Prune:
         usage = Usage(self._repository, self._indexes.load(), kept)
         result.findings += usage.findings
         result.packs = len(usage.stored)
-        self._remove(manifests[id] for id in result.removed)
+        self._remove(name for id, name in self._repository.names() if id in set(result.removed))
         self._remove_unneeded(usage)
         self._repack(usage)
         names = marks.superseded(kept) + [
@@ -230,23 +229,22 @@ class _Prune:
 
     def _rewrite(self, old: list[str], drop: set[str], added: list[PackedSegments], lease: Lease) -> None:
         storage, indexes = self._storage, self._indexes
-        lease.check()
         storage.flush()
         made: dict[str, int] = {}
         for chunk in _chunks(itertools.chain(self._kept(old, drop), added)):
             stored = write_index(chunk, self._repository.key, self._repository.ring.recipients())
             name = f"indexes/{hash_name(stored)}"
+            lease.check()
             storage.put(name, stored)
+            try:
+                lease.confirm(name)
+            except RepositoryError:
+                storage.delete(name)
+                raise
             made[name] = len(stored)
             indexes.packs[name] = [packed.pack.hash for packed in chunk]
             indexes.sizes[name] = len(stored)
         storage.flush()
-        try:
-            lease.check()
-        except RepositoryError:
-            for name in made:
-                storage.delete(name)
-            raise
         for name, size in made.items():
             if storage.size(name) != size:
                 raise IntegrityError(

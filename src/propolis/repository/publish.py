@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,6 +12,7 @@ from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository.immutability import LockedStorage
 from propolis.repository.index import PackedSegments, SegmentTable, write_index
 from propolis.repository.layout import hash_name, utc_now, utc_text
+from propolis.repository.locks import Lease
 from propolis.repository.manifest import Manifest
 from propolis.repository.model import BackupId, BackupSummary, Header, Stats
 from propolis.repository.protection import LOCKED_UNTIL, Protection
@@ -29,10 +29,10 @@ _STAMP = "%Y%m%dT%H%M%SZ"
 class Publisher:
     """Writes a backup's indexes and manifest, each after what it refers to is durable."""
 
-    def __init__(self, repository: Repository, stats: Stats, check: Callable[[], None]) -> None:
-        """`check` raises `RepositoryError` when the backup's lease is no longer held."""
+    def __init__(self, repository: Repository, stats: Stats, lease: Lease) -> None:
+        """`lease` is the backup's."""
         self._repository = repository
-        self._check = check
+        self._lease = lease
         self._stats = stats
         self._recipients = repository.ring.recipients()
         self._packed: list[PackedSegments] = []
@@ -103,7 +103,7 @@ class Publisher:
             packed, self._packed = self._packed, []
         if not packed:
             return
-        self._check()
+        self._lease.check()
         self._repository.storage.flush()
         stored = write_index(packed, self._repository.key, self._recipients)
         self._put(f"indexes/{hash_name(stored)}", stored)
@@ -112,14 +112,14 @@ class Publisher:
     def _put(self, name: str, stored: bytearray, until: datetime.datetime | None = None) -> None:
         """Store what refers to packs; only while the lease is held, since prune may have removed them otherwise."""
         storage = self._repository.storage
-        self._check()
+        self._lease.check()
         if until is not None and isinstance(storage, LockedStorage):
             storage.put_until(name, stored, until)
         else:
             storage.put(name, stored)
         storage.flush()
         try:
-            self._check()
+            self._lease.confirm(name)
         except RepositoryError as error:
             self._take_back(name, error)
             raise

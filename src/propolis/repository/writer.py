@@ -85,7 +85,7 @@ class Writer:
         self._trees: list[TreeHeader] = []
         self._unread: list[str] = []
         self._lease = Lease(repository.storage, "shared")
-        self._publisher = Publisher(repository, self.stats, self._lease.check)
+        self._publisher = Publisher(repository, self.stats, self._lease)
         self._committed = False
         self._ahead: dict[tuple[str, bytes], tuple[ObjectMeta, Pending]] = {}
 

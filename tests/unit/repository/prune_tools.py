@@ -66,15 +66,64 @@ class Dying(FolderStorage):
         super().flush()
 
 
+class Clocks:
+    """The storages' clock and the one of the host at work, as seconds that they are ahead of ours."""
+
+    def __init__(self) -> None:
+        self.host = self.storages = 0.0
+
+    @contextlib.contextmanager
+    def asleep(self, seconds: float = 1000) -> Iterator[None]:
+        """The host freezes, clock and all, for longer than a lease lasts: the block is what others do meanwhile."""
+        before = self.host
+        self.storages += seconds
+        self.host = self.storages
+        yield
+        self.host = before
+
+    def set(self) -> None:
+        """The host notices what time it is."""
+        self.host = self.storages
+
+    @contextlib.contextmanager
+    def rule(self) -> Iterator[None]:
+        """In the block, leases go by these clocks."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(locks, "utc_now", lambda: utc_now() + datetime.timedelta(seconds=self.host))
+            patch.setattr(locks, "time", _Time(self))
+            yield
+
+
+class _Time:
+    """What `locks` uses of the module `time`. A frozen host's clocks stood still: it doesn't see that it slept."""
+
+    CLOCK_BOOTTIME = time.CLOCK_BOOTTIME
+    clock_gettime = staticmethod(time.clock_gettime)
+
+    def __init__(self, clocks: Clocks) -> None:
+        self._clocks = clocks
+
+    def time(self) -> float:
+        return time.time() + self._clocks.host
+
+
 class Dated(MemoryStorage):
     """A storage in memory that knows when its objects were written, for which time passes at a word."""
 
-    def __init__(self, objects: dict[str, bytes] | None = None, dates: dict[str, int] | None = None) -> None:
+    def __init__(self, objects: dict[str, bytes] | None = None, clocks: Clocks | None = None) -> None:
         super().__init__(objects)
-        self.dates = dict(dates or dict.fromkeys(self.objects, time.time_ns()))
+        self.clocks = clocks or Clocks()
+        self.dates = dict.fromkeys(self.objects, time.time_ns())
+
+    @classmethod
+    def of(cls, vault: Vault, clocks: Clocks) -> "Dated":
+        """What is in a repository, two days old."""
+        found = cls({str(path.relative_to(vault.folder)): path.read_bytes() for path in vault.objects("")}, clocks)
+        found.age()
+        return found
 
     def put(self, name: str, data: Any, *, create: bool = False) -> None:
-        self.dates[name] = time.time_ns()
+        self.dates[name] = time.time_ns() + int(self.clocks.storages * 1e9)
         super().put(name, data, create=create)
 
     def list(self, prefix: str) -> Iterator[Stored]:
@@ -82,7 +131,9 @@ class Dated(MemoryStorage):
             yield Stored(stored.name, stored.size, self.dates[stored.name])
 
     def clone(self) -> "Dated":
-        return Dated(self.objects, self.dates)
+        twin = Dated(self.objects, self.clocks)
+        twin.dates = dict(self.dates)
+        return twin
 
     def names(self, *kinds: str) -> set[str]:
         return {name for name in self.objects if name.partition("/")[0] in kinds}
@@ -167,14 +218,6 @@ class View:
     def flush(self) -> None:
         self._process.step("flush")
         self._storage.flush()
-
-
-@contextlib.contextmanager
-def clocks_ahead(seconds: float) -> Iterator[None]:
-    """What happens in the block happens on hosts whose clocks went on, while ours stood still with its host."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(locks, "utc_now", lambda: utc_now() + datetime.timedelta(seconds=seconds))
-        yield
 
 
 def age(folder: Path) -> None:

@@ -14,13 +14,13 @@ from propolis.repository import Facts, Repository, verify
 from propolis.repository.marks import add_hold, read_marks, record_verification, release_holds
 from propolis.repository.prune import prune
 from unit.repository.prune_tools import (
+    Clocks,
     Dated,
     Dying,
     Killed,
     Process,
     View,
     age,
-    clocks_ahead,
     expire_leases,
     no_garbage_is_left,
     remaining,
@@ -307,33 +307,71 @@ def test_a_prune_that_slept_at_any_operation_while_backups_went_by_costs_them_no
     shutil.copy(tmp_path / "oldest" / "new 0", small / "new 0")
     again = restores(small)
     age(vault.folder)
-    pristine = Dated({str(path.relative_to(vault.folder)): path.read_bytes() for path in vault.objects("")})
-    pristine.age()
-    count = Process()
+    clocks, count = Clocks(), Process()
+    pristine = Dated.of(vault, clocks)
     prune(Repository(View(pristine.clone(), count), [vault.recovery_key]), TIGHT, "hive")
     assert count.done > 30
-    for at in range(1, count.done + 1):
-        storage = pristine.clone()
-        held = ""
+    with clocks.rule():
+        for at in range(1, count.done + 1):
+            storage = pristine.clone()
+            held: list[str] = []
 
-        def others(storage: Dated = storage) -> None:
-            nonlocal held
-            with clocks_ahead(1000):
-                host = Repository(storage, [vault.host_key])
-                with host.writer("hive") as writer:
-                    writer.add_folder("files", TREE, small, Path("/original"))
-                    writer.commit(Facts())
-                held = host.names()[0][0]
-                add_hold(host, host.names()[0][0], "because")
+            def others(storage: Dated = storage, held: list[str] = held) -> None:
+                with clocks.asleep():
+                    host = Repository(storage, [vault.host_key])
+                    with host.writer("hive") as writer:
+                        writer.add_folder("files", TREE, small, Path("/original"))
+                        writer.commit(Facts())
+                    add_hold(host, host.names()[0][0], "because")
+                    held.append(host.names()[0][0])
 
-        with contextlib.suppress(RepositoryError):
-            prune(Repository(View(storage, Process(at, others)), [vault.recovery_key]), TIGHT, "hive")
-        full = Repository(storage, [vault.recovery_key])
-        assert held in [id for id, _ in full.names()]
-        assert len(full.names()) in (2, 3, 4)
-        for id, _ in full.names():
-            assert verify(full, id, "full").ok
-            assert restores(full, id) == contents.get(id, again)
+            with contextlib.suppress(RepositoryError):
+                prune(Repository(View(storage, Process(at, others)), [vault.recovery_key]), TIGHT, "hive")
+            clocks.set()
+            full = Repository(storage, [vault.recovery_key])
+            there = [id for id, _ in full.names()]
+            assert set(held) <= set(there)
+            for id in there:
+                assert verify(full, id, "full").ok
+                assert restores(full, id) == contents.get(id, again)
+
+
+def test_a_backup_that_slept_at_any_operation_while_prunes_went_by_costs_nothing(vault: Any, tmp_path: Any) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    (small / "first").write_bytes(os.urandom(3000))
+    contents = {restores(small)}
+    vault.backup(small)
+    clocks, count = Clocks(), Process()
+    pristine = Dated.of(vault, clocks)
+    (small / "second").write_bytes(os.urandom(3000))
+    contents.add(restores(small))
+
+    def backup(storage: Any) -> None:
+        with Repository(storage, [vault.host_key]).writer("hive", workers=1) as writer:
+            writer.add_folder("files", TREE, small, Path("/original"))
+            writer.commit(Facts())
+
+    backup(View(pristine.clone(), count))
+    with clocks.rule():
+        for at in range(1, count.done + 1):
+            storage = pristine.clone()
+
+            def others(storage: Dated = storage) -> None:
+                with clocks.asleep():
+                    storage.age()
+                    prune(Repository(storage, [vault.recovery_key]), TIGHT, "hive")
+
+            with contextlib.suppress(RepositoryError):
+                backup(View(storage, Process(at, others)))
+            clocks.set()
+            full = Repository(storage, [vault.recovery_key])
+            # When it slept right after its manifest, the prune saw that and kept nothing else.
+            assert full.names()
+            for id, _ in full.names():
+                assert verify(full, id, "full").ok
+                assert restores(full, id) in contents
+            assert {pack.hash for pack in full.load_table().packs} <= {name[-64:] for name in storage.names("packs")}
 
 
 def test_killed_at_any_operation_prune_loses_nothing_and_the_next_one_finishes(
