@@ -12,7 +12,7 @@ import fcntl
 import mmap
 import os
 
-LEAST = 1 << 20
+LEAST = 4 << 20
 """Bytes from which on it pays: below, the cache's reading ahead and gathering of writes are worth more."""
 _PAGE = mmap.PAGESIZE
 
@@ -77,22 +77,6 @@ def write(file: int, data: memoryview, offset: int = 0) -> None:
     if len(data) >= LEAST and cached < done:
         # Begins the writing back.
         os.posix_fadvise(file, offset + cached, done - cached, os.POSIX_FADV_DONTNEED)
-
-
-class Aligned:
-    """A buffer that begins on a page's boundary, for bytes that don't. Not for several threads."""
-
-    def __init__(self) -> None:
-        self._buffer = memoryview(b"")
-
-    def lay(self, data: memoryview) -> memoryview:
-        """These bytes where a direct write can take them, if there are enough of them; valid until the next call."""
-        if len(data) < LEAST:
-            return data
-        if len(self._buffer) < len(data):
-            self._buffer = buffer(len(data))
-        self._buffer[: len(data)] = data
-        return self._buffer[: len(data)]
 
 
 class _Direct:

@@ -208,9 +208,8 @@ class _Worker:
     def take_piece(self, piece: Piece) -> None:
         """Read a part of a file and store it unless it is known."""
         gather = self._gathers["plain"]
-        # Small ones are read to where they are gathered, but a direct read needs a page's boundary.
-        gathered = piece.length <= self._small and piece.length < direct.LEAST
-        target = gather.buffer[gather.filled :] if gathered else self._large
+        # Small ones are read to where they are gathered.
+        target = gather.buffer[gather.filled :] if piece.length <= self._small else self._large
         problem = _read(piece, target)
         if problem:
             self._shared.unread.append(f"{os.fsdecode(piece.path)} ({problem})")

@@ -219,7 +219,6 @@ class _Worker:
         self._table, self._files, self._parts = table, plan.files, plan.parts
         self._folders, self._lock, self._stats, self._observer = folders, lock, stats, observer
         self._opener = PackOpener(repository.storage, repository.identities)
-        self._aligned = direct.Aligned()
 
     def restore(self, number: int) -> None:
         """Fetch a pack and write what is needed of it."""
@@ -245,7 +244,7 @@ class _Worker:
         files, file = self._files, part.file
         whole = len(data) == files.sizes[file]
         with _Opened(self._folders, files.paths[file], _CREATE if whole else _REOPEN) as descriptor:
-            direct.write(descriptor, self._aligned.lay(data) if part.place.offset else data, part.at)
+            direct.write(descriptor, data, part.at)
             if not whole:
                 with self._lock:
                     files.missing[file] -= 1

@@ -102,9 +102,3 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
             direct.write(file, room(direct.LEAST, 0))
     finally:
         os.close(file)
-
-
-@given(size=_SIZES)
-def test_bytes_are_laid_where_a_direct_write_takes_them(size: int) -> None:
-    aligned = direct.Aligned()
-    assert aligned.lay(memoryview(b"x" + content(size))[1:]) == content(size)
