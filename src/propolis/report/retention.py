@@ -52,6 +52,8 @@ def show_prune(result: PruneResult) -> None:
         )
     if result.packs_young:
         out.print(f"{result.packs_young} unneeded packs are too young to go (retention.grace_hours)")
+    if result.quarantine_removed:
+        out.print(f"{result.quarantine_removed} objects that a repair put aside {would}removed (quarantine/)")
     if result.locked_until:
         out.print(
             f"The bucket locks objects: what {'would be' if result.planned else 'was'} removed stays there as former "

@@ -24,6 +24,7 @@ from propolis.repository.marks import Marks, read_marks
 from propolis.repository.model import BackupId, Finding
 from propolis.repository.repack import Repacker
 from propolis.repository.retention import Candidate, Decision, decide
+from propolis.repository.survey import QUARANTINE, QUARANTINE_DAYS
 from propolis.repository.usage import Indexes, Usage
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class PruneResult:
     indexes_rewritten: int = 0
     others_removed: int = 0
     """Verifications that no longer count, and temporary files."""
+    quarantine_removed: int = 0
+    """Objects that a repair put aside long enough ago."""
     locked_until: str = ""
     """Where objects are locked: nothing is gone yet. What was removed can be got back, and takes up space, until the
     bucket's lifecycle removes it, which no lock prevents after this time (UTC)."""
@@ -87,6 +90,7 @@ class _Prune:
         self._repository, self._storage, self._rules, self._stack = repository, repository.storage, rules, stack
         self._lease = lease
         now = lease.storage_time_ns if lease else int(datetime.datetime.now(datetime.UTC).timestamp() * 1e9)
+        self._aside_ns = now - int(QUARANTINE_DAYS * 86_400e9)
         self._old_ns = now - int(rules.grace_hours * 3600e9)
         self._indexes = Indexes(repository)
         self._result = PruneResult(planned=lease is None)
@@ -112,7 +116,16 @@ class _Prune:
         ]
         self._remove(names)
         result.others_removed = len(names)
+        self._empty_quarantine(usage)
         return result
+
+    def _empty_quarantine(self, usage: Usage) -> None:
+        """What a repair put aside goes in the end; not while a backup lacks what may still be in there."""
+        if not usage.findings:
+            listed = self._storage.list(QUARANTINE)
+            names = [stored.name for stored in listed if stored.modified_ns < self._aside_ns]
+            self._remove(names)
+            self._result.quarantine_removed = len(names)
 
     def _decide(self, marks: Marks) -> list[Decision]:
         damaged: list[Finding] = []

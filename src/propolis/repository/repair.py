@@ -19,9 +19,8 @@ from propolis.repository.model import BackupId, Entry, Observer
 from propolis.repository.packs import Compressibility, PackMaker
 from propolis.repository.repository import Repository
 from propolis.repository.salvage import Sources, Wanted, from_damaged_pack, from_stack, from_unknown_pack
-from propolis.repository.survey import Survey, load_manifest, survey
+from propolis.repository.survey import QUARANTINE, Survey, load_manifest, survey
 
-QUARANTINE = "quarantine"
 _INDEXED_AT_ONCE = 4096
 
 

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 
 PACK_LIMIT = MAX_SEGMENT_BYTES + (1 << 20)
 """No pack is larger."""
+QUARANTINE = "quarantine"
+"""Where a repair puts what is damaged; a prune removes it `QUARANTINE_DAYS` later."""
+QUARANTINE_DAYS = 30
 FOREIGN = "It is encrypted to none of the repository's keys"
 _SHOWN = 5
 _NAMES = {
@@ -212,10 +215,14 @@ class _Look:
     def listing(self) -> set[str]:
         """Every object has a name of this format; every pack is there with its size. The hashes of packs there."""
         table, sizes, strange, unknown = self.result.table, dict[str, int](), list[str](), [0, 0]
+        aside = [0, 0]
         for stored in self._repository.storage.list(""):
             kind = stored.name.partition("/")[0]
             if kind in _NAMES and not _NAMES[kind].fullmatch(stored.name):
                 strange.append(stored.name)
+            elif kind == QUARANTINE:
+                aside[0] += 1
+                aside[1] += stored.size
             elif kind == "packs":
                 digest = stored.name[-64:]
                 sizes[digest] = stored.size
@@ -228,6 +235,11 @@ class _Look:
         if unknown[0]:
             self.result.remarks.append(
                 f"{unknown[0]} packs ({unknown[1]} bytes) are in no index, as an interrupted backup leaves them"
+            )
+        if aside[0]:
+            self.result.remarks.append(
+                f"{aside[0]} objects ({aside[1]} bytes) are in {QUARANTINE}/, where a repair put them; "
+                f"a prune removes them {QUARANTINE_DAYS} days after that"
             )
         for pack in table.packs:
             size = sizes.get(pack.hash)

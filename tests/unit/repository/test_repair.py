@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from propolis.config.schema import RetentionConfig
 from propolis.errors import RepositoryError
 from propolis.repository import BackupSummary, Facts, Identity, ObjectMeta, Repository, restore_folder, verify
 from propolis.repository.check import ReadData, check
+from propolis.repository.prune import prune
 from propolis.repository.repair import RepairResult, repair
 from propolis.repository.storage import Location
 from unit.repository.memory_storage import InMemory, MemoryStorage
@@ -33,6 +35,13 @@ def mended(vault: Vault, source: Path | None, *, key: str = "host", plan: bool =
 def whole(vault: Vault, summary: BackupSummary) -> bool:
     repository = Repository.open(vault.location, [vault.recovery_key])
     return verify(repository, summary.id, "full").ok
+
+
+def pass_days(folder: Path, days: int) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            modified = path.stat().st_mtime - days * 86_400
+            os.utime(path, (modified, modified))
 
 
 def test_a_whole_repository_is_left_as_it_is(vault: Any, source: Any) -> None:
@@ -181,6 +190,57 @@ def test_a_link_in_place_of_a_pack_is_replaced_and_left(vault: Any, source: Any)
     assert path.is_symlink()
     assert any(path.name in remark for remark in result.remarks)
     assert whole(vault, summary)
+
+
+def test_what_was_put_aside_is_told_of_and_goes_with_a_prune_after_a_month(vault: Any, source: Any) -> None:
+    summary = vault.backup(source)
+    flip(vault.objects("packs")[0])
+    assert mended(vault, source).ok
+    aside = vault.objects("quarantine")
+    bytes = sum(path.stat().st_size for path in aside)
+    result = check(vault.location.storage(), [vault.host_key])
+    assert result.ok
+    assert [f"{len(aside)} objects ({bytes} bytes)" in remark for remark in result.remarks] == [True]
+    rules = RetentionConfig(grace_hours=0)
+    for days, left in ((0, aside), (29, aside), (2, [])):
+        pass_days(vault.folder, days)
+        planned = prune(vault.host, rules, "hive", plan=True)
+        assert vault.objects("quarantine") == aside
+        done = prune(vault.host, rules, "hive")
+        assert planned.quarantine_removed == done.quarantine_removed == len(aside) - len(left)
+        assert vault.objects("quarantine") == left
+    assert whole(vault, summary)
+
+
+def test_what_was_put_aside_stays_while_a_backup_lacks_something(vault: Any, source: Any) -> None:
+    vault.backup(source)
+    flip(vault.objects("packs")[0])
+    assert not mended(vault, None).ok
+    aside = vault.objects("quarantine")
+    pass_days(vault.folder, 1000)
+    result = prune(vault.host, RetentionConfig(grace_hours=0), "hive")
+    assert result.findings
+    assert vault.objects("quarantine") == aside
+
+
+def test_what_was_put_aside_without_the_recovery_key_can_be_put_back_and_searched_with_it(
+    vault: Any, tmp_path: Any
+) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(40):
+        (folder / f"{number:02}").write_bytes(random.Random(number).randbytes(20_000))
+    vault.backup(folder)
+    for path in vault.objects("packs"):
+        flip(path)
+    [lost_all] = mended(vault, None).losses
+    for path in vault.objects("quarantine"):
+        back = vault.folder / str(path.relative_to(vault.folder / "quarantine"))[:-17]
+        back.parent.mkdir(exist_ok=True)
+        path.rename(back)
+    result = mended(vault, None, key="recovery")
+    assert result.from_packs > 0
+    assert result.losses[0].files < lost_all.files == 40
 
 
 class Failing(MemoryStorage):
