@@ -32,12 +32,19 @@ LAST = RetentionConfig(keep=KeepConfig(last=1), min_verified=0)
 TIGHT = RetentionConfig(keep=KeepConfig(last=1), min_verified=0, min_fill=100, grace_hours=0)
 
 
+def words(size: int) -> bytes:
+    """What can be compressed, so that it is kept in packs of its own."""
+    return os.urandom(size // 2).hex().encode()
+
+
 @pytest.fixture
 def history(vault: Any, source: Any, tmp_path: Any) -> Any:
     """Three backups, each with things of its own; and what each of them should restore."""
     made = []
+    (source / "prose").write_bytes(words(40_000))
     for number in range(3):
         (source / "text").write_bytes(os.urandom(60_000))
+        (source / "words").write_bytes(words(50_000))
         (source / "deep" / "large").write_bytes(os.urandom((1 << 20) + number))
         (source / "deep" / "er" / f"{number:03}").unlink()
         (source / f"new {number}").write_bytes(os.urandom(20_000))
@@ -67,7 +74,10 @@ def test_without_the_recovery_key_sparse_packs_stay_and_with_it_they_are_repacke
     assert first.packs_sparse > 0
     assert first.packs_repacked == 0
     planned = prune(vault.full, TIGHT, "hive", plan=True)
+    before = {pack.hash: pack.codec for pack in vault.full.load_table().packs}
     second = prune(vault.full, TIGHT, "hive")
+    after = {pack.hash for pack in vault.full.load_table().packs}
+    assert {codec for digest, codec in before.items() if digest not in after} == {"plain", "zstd"}
     assert second.packs_repacked == planned.packs_repacked == first.packs_sparse
     assert second.bytes_freed == planned.bytes_freed > 0
     assert restores(vault, history[2][0]) == history[2][1]

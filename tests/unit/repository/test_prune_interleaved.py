@@ -142,6 +142,8 @@ class Interleaved(RuleBasedStateMachine):
         for name in self.chance.sample(range(6), 3):
             (source / str(name)).unlink(missing_ok=True)
             content = self.chance.randbytes(self.chance.choice([10, 2000, 9000, 30_000, 140_000]))
+            if self.chance.random() < 0.5:
+                content = content.hex().encode()  # it can be compressed, and goes to packs of its own
             (source / str(name)).write_bytes(content)
         self.sources[restores(source)] = source
         return source
