@@ -108,14 +108,17 @@ def read_marks(repository: Repository) -> Marks:
 
 
 def add_hold(repository: Repository, backup: BackupId, reason: str) -> Hold:
-    """Keep a backup until it is released. Not while a prune is at work: raises `BusyError`."""
-    with repository.lease("shared"):
+    """Keep a backup until it is released. Not while a prune is at work: raises `BusyError`.
+
+    Raises `RepositoryError` when the host slept meanwhile, for then a prune may have removed the backup.
+    """
+    with repository.lease("shared") as lease:
         if backup not in {id for id, _ in repository.names()}:
             raise RepositoryError(
                 f"The repository {repository.storage.place} has no backup {backup}", next="See propolis list"
             )
         hold = Hold(backup, reason, utc_text(utc_now()), _who())
-        _write(repository, _HOLDS, hold)
+        lease.confirm(_write(repository, _HOLDS, hold))
     return hold
 
 
@@ -138,11 +141,14 @@ def record_verification(repository: Repository, result: VerifyResult) -> Verific
     return mark
 
 
-def _write(repository: Repository, folder: str, mark: Hold | Verification) -> None:
+def _write(repository: Repository, folder: str, mark: Hold | Verification) -> str:
+    """Store it; the object's name."""
     header = {"format": FORMAT, "kind": _KINDS[folder], **msgspec.to_builtins(mark)}
     stored = TextWriter(repository.key).finish(msgspec.json.encode(header), repository.ring.recipients())
-    repository.storage.put(f"{folder}/{mark.backup}-{hash_name(stored)}", stored)
+    name = f"{folder}/{mark.backup}-{hash_name(stored)}"
+    repository.storage.put(name, stored)
     repository.storage.flush()
+    return name
 
 
 def _read_all(

@@ -384,6 +384,25 @@ def test_a_backup_that_slept_at_any_operation_while_prunes_went_by_costs_nothing
             assert {pack.hash for pack in full.load_table().packs} <= {name[-64:] for name in storage.names("packs")}
 
 
+def test_a_hold_that_slept_at_any_operation_says_so_or_holds(vault: Any, history: Any) -> None:
+    oldest, clocks, count = history[0][0], Clocks(), Process()
+    pristine = Dated.of(vault, clocks)
+    add_hold(Repository(View(pristine.clone(), count), [vault.host_key]), oldest, "because")
+    with clocks.rule():
+        for at in range(1, count.done + 1):
+            storage, held = pristine.clone(), False
+
+            def others(storage: Dated = storage) -> None:
+                with clocks.asleep():
+                    prune(Repository(storage, [vault.host_key]), LAST, "hive")
+
+            with contextlib.suppress(RepositoryError):
+                add_hold(Repository(View(storage, Process(at, others)), [vault.host_key]), oldest, "because")
+                held = True
+            clocks.set()
+            assert not held or oldest in [id for id, _ in Repository(storage, []).names()]
+
+
 def test_killed_at_any_operation_prune_loses_nothing_and_the_next_one_finishes(
     vault: Any, source: Any, tmp_path: Any
 ) -> None:
