@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from propolis.errors import UsageError
-from propolis.repository import Limits, idle_disk, parse_rate
+from propolis.repository import Limits, idle_disk, intake, parse_rate
+from propolis.repository.folder import FolderStorage
 from propolis.repository.limits import Pace
 from unit.repository.repository_tools import snapshot
 
@@ -114,6 +115,23 @@ def test_a_failing_backup_under_a_limit_ends_and_is_resumed(vault: Any, source: 
         vault.backup(source, observer=fail, limits=Limits(upload=1024))
     summary = vault.backup(source)
     assert vault.stats.new < summary.bytes
+
+
+def test_a_backup_pays_for_every_pack_before_it_sends_the_next(vault: Any, source: Any, monkeypatch: Any) -> None:
+    rate, time, sent = 256 << 10, Time(), list[tuple[float, int]]()
+    monkeypatch.setattr(intake, "Pace", lambda upload: Pace(upload, time.clock, time.sleep))
+    put = FolderStorage.put
+
+    def noting(storage: FolderStorage, name: str, data: Any, *, create: bool = False) -> None:
+        if name.startswith("packs/"):
+            sent.append((time.now, len(data)))
+        put(storage, name, data, create=create)
+
+    monkeypatch.setattr(FolderStorage, "put", noting)
+    vault.backup(source, workers=1, limits=Limits(upload=rate))
+    assert len(sent) > 4
+    for number, (moment, _) in enumerate(sent):
+        assert moment == pytest.approx(sum(size for _, size in sent[:number]) / rate)
 
 
 def test_a_limited_backup_is_as_good_as_any(vault: Any, source: Any, tmp_path: Path) -> None:
