@@ -1,5 +1,6 @@
 """A repair brings back what the stack or packs still have, puts the rest aside, and harms nothing when killed."""
 
+import contextlib
 import os
 import random
 from collections.abc import Iterator
@@ -8,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from propolis.config.schema import RetentionConfig
-from propolis.errors import RepositoryError
+from propolis.config.schema import KeepConfig, RetentionConfig
+from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository import BackupSummary, Facts, Identity, ObjectMeta, Repository, restore_folder, verify
 from propolis.repository.check import ReadData, check
 from propolis.repository.prune import prune
 from propolis.repository.repair import RepairResult, repair
 from propolis.repository.storage import Location
 from unit.repository.memory_storage import InMemory, MemoryStorage
+from unit.repository.prune_tools import Clocks, Dated, Process, View
 from unit.repository.repository_tools import TREE, Vault, snapshot
 
 
@@ -241,6 +243,58 @@ def test_what_was_put_aside_without_the_recovery_key_can_be_put_back_and_searche
     result = mended(vault, None, key="recovery")
     assert result.from_packs > 0
     assert result.losses[0].files < lost_all.files == 40
+
+
+@pytest.mark.parametrize("by", ["prune", "backup"])
+def test_a_repair_that_slept_at_any_operation_while_others_went_by_costs_them_nothing(
+    vault: Any, tmp_path: Any, by: str
+) -> None:
+    folder = tmp_path / "live"
+    folder.mkdir()
+    clocks, count = Clocks(), Process()
+    made = []
+    for number in range(3):
+        (folder / f"{number}").write_bytes(os.urandom(30_000))
+        made.append(vault.backup(folder).id)
+        damaged = set(vault.objects("packs"))
+    for path in sorted(damaged)[:2]:
+        flip(path)
+    pristine = Dated.of(vault, clocks)
+
+    def repaired(storage: Any) -> RepairResult:
+        repository = Repository(storage, [vault.recovery_key])
+        with repository.lease("exclusive") as lease:
+            return repair(repository, {TREE: folder}, read_data=ReadData(), lease=lease)
+
+    def backed_up(storage: Any) -> None:
+        with Repository(storage, [vault.host_key]).writer("hive", workers=1) as writer:
+            writer.add_folder("files", TREE, folder, folder)
+            writer.commit(Facts())
+
+    repaired(View(pristine.clone(), count))
+    rules = RetentionConfig(keep=KeepConfig(last=1), min_verified=0, min_fill=100, grace_hours=0)
+    with clocks.rule():
+        for at in range(1, count.done + 1):
+            storage = pristine.clone()
+
+            def others(storage: Dated = storage) -> None:
+                with clocks.asleep():
+                    storage.age()
+                    if by == "backup":
+                        backed_up(storage)
+                    else:
+                        prune(Repository(storage, [vault.recovery_key]), rules, "hive")
+
+            with contextlib.suppress(RepositoryError, IntegrityError):
+                repaired(View(storage, Process(at, others)))
+            clocks.set()
+            again = repaired(storage)
+            assert again.ok, again
+            full = Repository(storage, [vault.recovery_key])
+            assert made[-1] in [id for id, _ in full.names()]
+            for id, _ in full.names():
+                assert verify(full, id, "full").ok
+            assert {pack.hash for pack in full.load_table().packs} <= {name[-64:] for name in storage.names("packs")}
 
 
 class Failing(MemoryStorage):
