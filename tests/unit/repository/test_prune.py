@@ -11,8 +11,12 @@ import pytest
 from propolis.config.schema import KeepConfig, RetentionConfig
 from propolis.errors import BusyError, IntegrityError, RepositoryError
 from propolis.repository import Facts, Repository, verify
+from propolis.repository.index import PackContents
+from propolis.repository.layout import pack_name
 from propolis.repository.marks import add_hold, read_marks, record_verification, release_holds
+from propolis.repository.packs import PackMaker, PackOpener
 from propolis.repository.prune import prune
+from propolis.repository.repack import Repacker
 from unit.repository.prune_tools import (
     Clocks,
     Dated,
@@ -265,6 +269,26 @@ def test_a_damaged_pack_is_not_repacked_but_left_and_reported(vault: Any, histor
     assert len(result.findings) == sparse
     assert result.packs_repacked == 0
     assert vault.objects("packs") == before
+
+
+@pytest.mark.parametrize("wrong", ["index", "bytes"])
+def test_what_is_not_as_it_was_stored_is_not_repacked(vault: Any, history: Any, wrong: str) -> None:
+    table = vault.full.load_table()
+    number, pack = max(enumerate(table.packs), key=lambda numbered: numbered[1].plain)
+    segments = PackContents(table).of(number)
+    if wrong == "index":
+        segments = [(bytes(32), offset, length) for _, offset, length in segments]
+    else:  # the same content, stored another time: whole, but not what the name promises
+        opener, elsewhere = PackOpener(vault.full.storage, vault.full.identities), Dated()
+        plain = opener.open(pack, opener.fetch(pack))
+        maker = PackMaker(elsewhere, vault.full.ring.pack_recipients(), pack.plain)
+        twin = maker.store(plain, segments, pack.codec).pack
+        assert twin.stored == pack.stored
+        vault.full.storage.put(pack_name(pack.hash), elsewhere.objects[pack_name(twin.hash)])
+    repacker = Repacker(vault.full)
+    assert not repacker.move(pack, segments)
+    assert [finding.object for finding in repacker.findings] == [pack_name(pack.hash)]
+    assert repacker.finish() == []
 
 
 def test_many_small_indexes_are_merged(vault: Any, source: Any, tmp_path: Any) -> None:
