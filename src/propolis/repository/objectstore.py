@@ -86,6 +86,9 @@ def open_bucket(
     if put_headers:
         options["default_headers"] = dict(put_headers)
         settings["checksum_algorithm"] = "SHA256"  # AWS wants one with what it is to lock
+    elif not (endpoint and endpoint.startswith("http://")):
+        # TLS keeps the bytes as they were sent: a hash of them in the signature would only cost processor time.
+        settings["unsigned_payload"] = True
     if endpoint:
         settings["endpoint"] = endpoint
         settings["virtual_hosted_style_request"] = False
