@@ -54,14 +54,7 @@ class LockedStorage(S3Storage):
     def __init__(self, location: Location, lock: ObjectLockConfig, patience: Patience = PATIENT) -> None:
         super().__init__(location, patience)
         self.lock = lock
-        self._api = S3Api(
-            endpoint=location.endpoint,
-            region=location.region,
-            access_key=location.access_key,
-            secret_key=location.secret_key,
-            ca=location.ca,
-            patience=patience,
-        )
+        self._api = S3Api(location, patience)
         self._locking: tuple[datetime.datetime, Clients] | None = None
         self._making = threading.Lock()
         self._lockable = False

@@ -11,8 +11,9 @@ from propolis.errors import IntegrityError
 from propolis.repository import age
 from propolis.repository.direct import buffer, whole_pages
 from propolis.repository.index import Codec, Pack, PackedSegments
+from propolis.repository.inflate import inflated
 from propolis.repository.keys import Identity, Recipient
-from propolis.repository.layout import pack_name
+from propolis.repository.layout import MAX_SEGMENT_BYTES, pack_name
 from propolis.repository.storage import Storage
 
 _LEVEL = 1
@@ -112,10 +113,9 @@ class PackOpener:
 
     def _inflate(self, stored: memoryview, plain: memoryview, name: str) -> int:
         pieces = age.open_pieces(stored, self._identities, name)
-        decompressor = zstandard.ZstdDecompressor(max_window_size=64 << 20)
         done = 0
         try:
-            with decompressor.stream_reader(_Pieces(pieces), read_across_frames=True) as reader:  # type: ignore[arg-type]
+            with inflated(pieces, MAX_SEGMENT_BYTES) as reader:
                 while done < len(plain):
                     count = reader.readinto(plain[done : done + (1 << 20)])
                     if not count:
@@ -126,11 +126,3 @@ class PackOpener:
         except zstandard.ZstdError:
             raise IntegrityError(f"{name} is damaged: it can't be decompressed") from None
         return done
-
-
-class _Pieces:
-    def __init__(self, pieces: Iterator[memoryview]) -> None:
-        self._pieces = pieces
-
-    def read(self, size: int = -1) -> bytes:
-        return bytes(next(self._pieces, b""))

@@ -20,6 +20,7 @@ from propolis.repository.s3errors import AnswerError, Told
 
 if TYPE_CHECKING:
     from propolis.repository.objectstore import Patience
+    from propolis.repository.storage import Location
 
 CONNECTIONS = 16
 """So many requests go side by side; more don't help, as a processor makes some 700 a second."""
@@ -39,18 +40,10 @@ _CONNECTION = (
 class S3Api:
     """Calls of the S3 API by name, for one endpoint. Safe to use from several threads; nothing is contacted yet."""
 
-    def __init__(
-        self,
-        *,
-        endpoint: str | None,
-        region: str,
-        access_key: str | None,
-        secret_key: str | None,
-        ca: Path | None,
-        patience: Patience,
-    ) -> None:
-        self._endpoint, self._region, self._keys = endpoint, region, (access_key, secret_key)
-        self._ca, self._patience = ca, patience
+    def __init__(self, location: Location, patience: Patience) -> None:
+        self._endpoint, self._region = location.endpoint, location.region
+        self._keys = (location.access_key, location.secret_key)
+        self._ca, self._patience = location.ca, patience
         self._client: Any = None
         self._trusted = -1
         self._lock = threading.Lock()

@@ -18,6 +18,7 @@ from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository import age
 from propolis.repository.direct import buffer
 from propolis.repository.index import Pack, PackContents, PackedSegments, SegmentTable
+from propolis.repository.inflate import inflated
 from propolis.repository.layout import MAX_SEGMENT_BYTES, hash_name, pack_name
 from propolis.repository.manifest import Manifest, segment_ids
 from propolis.repository.model import Entry, ObjectSource
@@ -121,9 +122,8 @@ def from_stack(
 def _inflate(pieces: Iterator[memoryview], out: memoryview) -> int:
     """Decompress into `out` as far as it goes; the number of bytes."""
     done = 0
-    decompressor = zstandard.ZstdDecompressor(max_window_size=64 << 20)
     try:
-        with decompressor.stream_reader(_Pieces(pieces), read_across_frames=True) as reader:  # type: ignore[arg-type]
+        with inflated(pieces, MAX_SEGMENT_BYTES) as reader:
             while done < len(out):
                 count = reader.readinto(out[done : done + (64 << 10)])
                 if not count:
@@ -132,14 +132,6 @@ def _inflate(pieces: Iterator[memoryview], out: memoryview) -> int:
     except (zstandard.ZstdError, IntegrityError):
         return done  # what came before the damage is whole; its segments are compared with their IDs
     return done
-
-
-class _Pieces:
-    def __init__(self, pieces: Iterator[memoryview]) -> None:
-        self._pieces = pieces
-
-    def read(self, size: int = -1) -> bytes:
-        return bytes(next(self._pieces, b""))
 
 
 def _recognised(

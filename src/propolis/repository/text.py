@@ -15,11 +15,13 @@ from blake3 import blake3
 
 from propolis.errors import IntegrityError
 from propolis.repository import age
+from propolis.repository.inflate import inflated
 from propolis.repository.keys import Identity, Recipient
 from propolis.repository.layout import RepositoryKey
 
 LINE_LIMIT = 32 << 20
 _BLOCK = 256 << 10
+_WINDOW = 8 << 20
 _UNSAFE = re.compile(rb"[^\x20-\x5b\x5d-\x7e]")
 _ESCAPED = re.compile(rb"\\0([0-7]{3})")
 
@@ -140,19 +142,8 @@ def read_lines(
         )
 
 
-class _Pieces:
-    """Chunks as the file object that the decompressor reads from."""
-
-    def __init__(self, pieces: Iterator[memoryview]) -> None:
-        self._pieces = pieces
-
-    def read(self, size: int = -1) -> bytes:
-        return bytes(next(self._pieces, b""))
-
-
 def _inflate(pieces: Iterator[memoryview], name: str) -> Iterator[bytes]:
-    decompressor = zstandard.ZstdDecompressor(max_window_size=8 << 20)
-    with decompressor.stream_reader(_Pieces(pieces), read_across_frames=True) as reader:  # type: ignore[arg-type]
+    with inflated(pieces, _WINDOW) as reader:
         while True:
             try:
                 block = reader.read(_BLOCK)

@@ -40,14 +40,7 @@ class PastStorage(S3Storage):
         super().__init__(location, patience)
         self.at = at
         self._place += f" as of {at.astimezone(datetime.UTC).strftime('%Y-%m-%dT%H:%M:%SZ')}"
-        self._api = S3Api(
-            endpoint=location.endpoint,
-            region=location.region,
-            access_key=location.access_key,
-            secret_key=location.secret_key,
-            ca=location.ca,
-            patience=patience,
-        )
+        self._api = S3Api(location, patience)
         self._folders: dict[str, dict[str, _Version]] = {}
         self._listing = threading.Lock()
         self._checked = False
