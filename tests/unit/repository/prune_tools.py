@@ -163,6 +163,8 @@ class Process:
         self._looked = False
         self.done = 0
         self.dead = False
+        self.stored: list[str] = []
+        """Names of all that it put."""
 
     def step(self, what: str, name: str = "") -> None:
         """Told before everything that it does."""
@@ -179,6 +181,8 @@ class Process:
             self._looked = what == "size" and name.startswith("locks/")
             if self.dead:
                 raise Killed
+            if what == "put":
+                self.stored.append(name)
 
 
 class View:

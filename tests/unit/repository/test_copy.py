@@ -9,7 +9,7 @@ import pytest
 from propolis.cli import run
 from propolis.config.schema import KeepConfig, RetentionConfig
 from propolis.errors import BusyError, IntegrityError, RepositoryError
-from propolis.repository import Identity, Location, Repository, restore_folder, verify
+from propolis.repository import Facts, Identity, Location, Repository, restore_folder, verify
 from propolis.repository.copy import copy_repository
 from propolis.repository.folder import FolderStorage
 from propolis.repository.keyring import KeyHolder
@@ -221,6 +221,27 @@ def test_a_copy_that_slept_takes_back_only_what_it_was_about_to_put_and_the_next
         assert copy_repository(origin, target).objects == len(lacking)
         assert contents(vault.folder).items() <= target.objects.items()
     assert lacked == ["indexes", "manifests"]  # when it slept right before it stored them
+
+
+def test_a_backup_made_while_a_copy_runs_is_copied_whole_or_not_at_all(
+    vault: Any, source: Any, clocks: Clocks
+) -> None:
+    pristine, target = begun(vault, source, clocks)
+    (source / "late").write_bytes(b"late")
+    for at in range(1, steps(pristine, target) + 1):
+        origin, copy = pristine.clone(), target.clone()
+
+        def backup(origin: Dated = origin) -> None:
+            with Repository(origin, [vault.host_key]).writer("hive", workers=1) as writer:
+                writer.add_folder("files", TREE, source, Path("/original"))
+                writer.commit(Facts())
+
+        process = Process(at, backup)
+        copy_repository(View(origin, process), View(copy, process))
+        full = Repository(copy, [vault.recovery_key])
+        assert len(full.names()) in (2, 3)
+        for id, _ in full.names():
+            assert verify(full, id, "full").ok
 
 
 def test_the_command_copies_to_all_listed_places_or_to_a_folder(tmp_path: Path, capsys: Any) -> None:

@@ -387,6 +387,7 @@ def test_a_backup_that_slept_at_any_operation_while_prunes_went_by_costs_nothing
             writer.commit(Facts())
 
     backup(View(pristine.clone(), count))
+    taken_back = 0
     with clocks.rule():
         for at in range(1, count.done + 1):
             storage = pristine.clone()
@@ -396,15 +397,43 @@ def test_a_backup_that_slept_at_any_operation_while_prunes_went_by_costs_nothing
                     storage.age()
                     prune(Repository(storage, [vault.recovery_key]), TIGHT, "hive")
 
+            process = Process(at, others)
             with contextlib.suppress(RepositoryError):
-                backup(View(storage, Process(at, others)))
+                backup(View(storage, process))
             clocks.set()
+            taken_back += any(name.startswith("manifests/") for name in set(process.stored) - storage.objects.keys())
             full = Repository(storage, [vault.recovery_key])
             # When it slept right after its manifest, the prune saw that and kept nothing else.
             assert full.names()
             for id, _ in full.names():
                 assert verify(full, id, "full").ok
                 assert restores(full, id) in contents
+            assert {pack.hash for pack in full.load_table().packs} <= {name[-64:] for name in storage.names("packs")}
+    assert taken_back == 1  # only when it slept after the look at its lease, right before it stored the manifest
+
+
+def test_a_prune_that_slept_at_any_operation_while_another_went_by_leaves_no_index_of_what_is_gone(
+    vault: Any, history: Any
+) -> None:
+    two = RetentionConfig(keep=KeepConfig(last=2), min_verified=0, min_fill=100, grace_hours=0)
+    clocks, count = Clocks(), Process()
+    pristine = Dated.of(vault, clocks)
+    prune(Repository(View(pristine.clone(), count), [vault.recovery_key]), two, "hive")
+    with clocks.rule():
+        for at in range(1, count.done + 1):
+            storage = pristine.clone()
+
+            def others(storage: Dated = storage) -> None:
+                with clocks.asleep():
+                    storage.age()
+                    prune(Repository(storage, [vault.recovery_key]), TIGHT, "hive")
+
+            with contextlib.suppress(RepositoryError, IntegrityError):
+                prune(Repository(View(storage, Process(at, others)), [vault.recovery_key]), two, "hive")
+            clocks.set()
+            full = Repository(storage, [vault.recovery_key])
+            assert [id for id, _ in full.names()] == [history[2][0]]
+            assert restores(full, history[2][0]) == history[2][1]
             assert {pack.hash for pack in full.load_table().packs} <= {name[-64:] for name in storage.names("packs")}
 
 
