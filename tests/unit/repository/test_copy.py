@@ -169,7 +169,7 @@ def steps(origin: Dated, target: Dated) -> int:
     return count.done
 
 
-def sleeping_copy(origin: Dated, target: Dated, at: int, meanwhile: Callable[[], object]) -> None:
+def sleeping_copy(origin: Dated, target: Dated, at: int, meanwhile: Callable[[], object]) -> Process:
     def sleep() -> None:
         with target.clocks.asleep():
             meanwhile()
@@ -180,6 +180,7 @@ def sleeping_copy(origin: Dated, target: Dated, at: int, meanwhile: Callable[[],
     except (RepositoryError, IntegrityError):
         assert process.done >= at
     target.clocks.set()
+    return process
 
 
 def test_a_copy_that_slept_while_its_target_was_pruned_leaves_nothing_that_lacks_something(
@@ -187,6 +188,7 @@ def test_a_copy_that_slept_while_its_target_was_pruned_leaves_nothing_that_lacks
 ) -> None:
     tight = RetentionConfig(keep=KeepConfig(last=1), min_verified=0, min_fill=100, grace_hours=0)
     origin, pristine = begun(vault, source, clocks)
+    taken_back = 0
     for at in range(1, steps(origin, pristine) + 1):
         target = pristine.clone()
 
@@ -194,12 +196,14 @@ def test_a_copy_that_slept_while_its_target_was_pruned_leaves_nothing_that_lacks
             target.age()
             prune(Repository(target, [vault.recovery_key]), tight, "hive")
 
-        sleeping_copy(origin, target, at, pruned)
+        stored = set(sleeping_copy(origin, target, at, pruned).stored)
+        taken_back += any(name.startswith("manifests/") for name in stored - target.objects.keys())
         copy = Repository(target, [vault.recovery_key])
         assert copy.names()
         for id, _ in copy.names():
             assert verify(copy, id, "full").ok
         assert {pack_name(pack.hash) for pack in copy.load_table().packs} <= target.objects.keys()
+    assert taken_back == 2  # only when it slept after the look at its lease, and before it stored the manifest
 
 
 def test_a_copy_that_slept_takes_back_only_what_it_was_about_to_put_and_the_next_one_mends_that(
