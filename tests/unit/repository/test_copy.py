@@ -114,6 +114,35 @@ def test_a_damaged_source_adds_no_backup_to_the_copy(vault: Any, source: Any, tm
     assert sum(name.startswith("packs/") for name in copied) == len(vault.objects("packs")) - 1
 
 
+class Forgetful(Dated):
+    """Says that it stored an object, and didn't, or only half of it."""
+
+    forgets = ""
+    keeps = 0
+
+    def put(self, name: str, data: Any, *, create: bool = False) -> None:
+        if not name.startswith(self.forgets):
+            super().put(name, data, create=create)
+        elif self.keeps:
+            super().put(name, bytes(data)[: self.keeps], create=create)
+
+
+@pytest.mark.parametrize("keeps", [0, 100])
+@pytest.mark.parametrize("kind", ["packs/", "indexes/", "manifests/"])
+def test_a_target_that_loses_what_it_took_is_no_success_and_lists_no_backup(
+    vault: Any, source: Any, kind: str, keeps: int
+) -> None:
+    vault.backup(source)
+    target = Forgetful()
+    target.forgets, target.keeps = kind, keeps
+    with pytest.raises(IntegrityError, match="as it was stored"):
+        copy_repository(vault.host.storage, target)
+    assert kind == "manifests/" or not target.names("manifests")
+    target.forgets = "nothing"
+    copy_repository(vault.host.storage, target)
+    assert contents(vault.folder).items() <= target.objects.items()
+
+
 def test_another_repository_is_never_copied_into(vault: Any, source: Any, tmp_path: Any, target: Any) -> None:
     vault.backup(source)
     Repository.init(Location(str(tmp_path / "second")), [vault.recovery_key.recipient], vault.host_key)
