@@ -14,6 +14,7 @@ from propolis.repository.copy import copy_repository
 from propolis.repository.folder import FolderStorage
 from propolis.repository.keyring import KeyHolder
 from propolis.repository.layout import pack_name
+from propolis.repository.marks import add_hold
 from propolis.repository.prune import prune
 from propolis.repository.rekey import add_key
 from unit.repository.prune_tools import Clocks, Dated, Process, View
@@ -141,6 +142,15 @@ def test_a_target_that_loses_what_it_took_is_no_success_and_lists_no_backup(
     target.forgets = "nothing"
     copy_repository(vault.host.storage, target)
     assert contents(vault.folder).items() <= target.objects.items()
+
+
+def test_what_is_held_is_held_in_the_copy(vault: Any, source: Any, target: FolderStorage) -> None:
+    first = vault.backup(source)
+    add_hold(vault.host, first.id, "case 4711")
+    vault.backup(source)
+    copy_repository(vault.host.storage, target)
+    last = RetentionConfig(keep=KeepConfig(last=1), min_verified=0)
+    assert prune(Repository(target, [vault.host_key]), last, "hive").removed == ()
 
 
 def test_another_repository_is_never_copied_into(vault: Any, source: Any, tmp_path: Any, target: Any) -> None:

@@ -97,6 +97,8 @@ def test_what_prune_left_is_used_by_the_next_backup(vault: Any, source: Any, his
 
 
 def test_backups_of_other_stacks_stay_whatever_the_rules(vault: Any, history: Any, source: Any) -> None:
+    (source / "of the other").write_bytes(os.urandom(30_000))
+    content = restores(source)
     with vault.host.writer("other", parent=None) as writer:
         writer.add_folder("files", TREE, source, Path("/original"))
         other = writer.commit(Facts()).id
@@ -105,6 +107,10 @@ def test_backups_of_other_stacks_stay_whatever_the_rules(vault: Any, history: An
     assert remaining(vault) == [history[2][0], other]
     assert "other" in next(d.reasons[0] for d in result.decisions if d.id == other)
     assert prune(vault.host, LAST, "third").removed == ()
+    age(vault.folder)
+    for rules, key in ((LAST, vault.host), (TIGHT, vault.full)):
+        prune(key, rules, "hive")
+        assert restores(vault, other) == content
 
 
 def test_a_held_backup_stays_until_it_is_released(vault: Any, history: Any) -> None:
