@@ -150,6 +150,19 @@ class Dated(MemoryStorage):
             self.dates[f"{kind}-20200101T000000Z-{token}"] = self.dates[name]
 
 
+class Forgetful(Dated):
+    """Says that it stored an object, and didn't, or only half of it."""
+
+    forgets = ""
+    keeps = 0
+
+    def put(self, name: str, data: Any, *, create: bool = False) -> None:
+        if not name.startswith(self.forgets):
+            super().put(name, data, create=create)
+        elif self.keeps:
+            super().put(name, bytes(data)[: self.keeps], create=create)
+
+
 class Process:
     """One process. Right before the n-th thing it does, or the n-th change, it is killed, or `event` happens.
 

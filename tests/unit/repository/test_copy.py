@@ -17,7 +17,7 @@ from propolis.repository.layout import pack_name
 from propolis.repository.marks import add_hold
 from propolis.repository.prune import prune
 from propolis.repository.rekey import add_key
-from unit.repository.prune_tools import Clocks, Dated, Process, View
+from unit.repository.prune_tools import Clocks, Dated, Forgetful, Process, View
 from unit.repository.repository_tools import TREE, snapshot
 from unit.repository.test_keys_on_the_command_line import CONFIG
 
@@ -113,19 +113,6 @@ def test_a_damaged_source_adds_no_backup_to_the_copy(vault: Any, source: Any, tm
     copied = contents(tmp_path / "second")
     assert not any(name.startswith("manifests/") or name.endswith(pack.name) for name in copied)
     assert sum(name.startswith("packs/") for name in copied) == len(vault.objects("packs")) - 1
-
-
-class Forgetful(Dated):
-    """Says that it stored an object, and didn't, or only half of it."""
-
-    forgets = ""
-    keeps = 0
-
-    def put(self, name: str, data: Any, *, create: bool = False) -> None:
-        if not name.startswith(self.forgets):
-            super().put(name, data, create=create)
-        elif self.keeps:
-            super().put(name, bytes(data)[: self.keeps], create=create)
 
 
 @pytest.mark.parametrize("keeps", [0, 100])

@@ -21,6 +21,7 @@ from unit.repository.prune_tools import (
     Clocks,
     Dated,
     Dying,
+    Forgetful,
     Killed,
     Process,
     View,
@@ -295,6 +296,17 @@ def test_what_is_not_as_it_was_stored_is_not_repacked(vault: Any, history: Any, 
     assert not repacker.move(pack, segments)
     assert [finding.object for finding in repacker.findings] == [pack_name(pack.hash)]
     assert repacker.finish() == []
+
+
+@pytest.mark.parametrize("keeps", [0, 100])
+def test_an_index_that_the_storage_loses_costs_no_backup(vault: Any, history: Any, keeps: int) -> None:
+    whole = Dated.of(vault, Clocks())
+    storage = Forgetful(whole.objects)
+    storage.forgets, storage.keeps = "indexes/", keeps
+    storage.age()
+    with pytest.raises(IntegrityError, match="as it was stored"):
+        prune(Repository(storage, [vault.recovery_key]), TIGHT, "hive")
+    assert whole.names("packs", "indexes") <= storage.objects.keys()
 
 
 def test_many_small_indexes_are_merged(vault: Any, source: Any, tmp_path: Any) -> None:
