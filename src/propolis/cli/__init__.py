@@ -52,6 +52,7 @@ def application(command: str | None = None) -> typer.Typer:
     gc.disable()
     for family in chosen or FAMILIES:
         importlib.import_module(f"propolis.cli.{family}").register(app)
+    gc.freeze()
     gc.enable()
     return app
 
@@ -105,4 +106,5 @@ def run(arguments: list[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
+gc.freeze()
 gc.enable()

@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository.keys import Identity, Recipient
+from propolis.repository.stream import Stream
 
 CHUNK = 64 * 1024
 """Plain bytes in one encrypted chunk."""
@@ -94,63 +96,31 @@ def seal_bytes(data: bytes | bytearray | memoryview, recipients: Sequence[Recipi
     return out
 
 
-def open_into(stored: memoryview, identities: Sequence[Identity], out: memoryview, name: str) -> int:
+def open_into(stored: Stream, identities: Sequence[Identity], out: memoryview, name: str) -> int:
     """Decrypt a whole object into `out`; the number of plain bytes.
 
     Raises `IntegrityError` when the object is damaged, cut short or larger than `out`, `WrongKeyError` when no
     identity fits.
     """
-    payload, cipher = _read_header(stored, identities, name)
-    plain = _plain_size(len(stored) - payload, name)
-    if plain > len(out):
-        raise IntegrityError(f"{name} holds {plain} bytes where at most {len(out)} belong")
-    position = written = counter = 0
-    body = stored[payload:]
-    while True:
-        chunk = body[position : position + CHUNK + TAG]
-        position += len(chunk)
-        last = position == len(body)
-        size = len(chunk) - TAG
-        nonce = counter.to_bytes(11, "big") + (b"\x01" if last else b"\x00")
-        try:
-            cipher.decrypt_into(nonce, chunk, None, out[written : written + size])
-        except InvalidTag:
-            raise _damaged(name) from None
-        written += size
-        counter += 1
-        if last:
-            return written
+    end = 0
+    for cipher, nonce, chunk in _chunks(stored, identities, name, most=len(out)):
+        begin, end = end, end + len(chunk) - TAG
+        _decrypt(cipher, nonce, chunk, out[begin:end], name)
+    return end
 
 
 def open_pieces(
-    stored: memoryview, identities: Sequence[Identity], name: str, *, whole: bool = True
+    stored: Stream, identities: Sequence[Identity], name: str, *, whole: bool = True
 ) -> Iterator[memoryview]:
     """Decrypted chunks of an object, each valid until the next is asked for.
 
     With `whole=False`, `stored` is only the beginning of an object: what of it can be decrypted is given.
     """
-    payload, cipher = _read_header(stored, identities, name)
-    if whole:
-        _plain_size(len(stored) - payload, name)
     scratch = memoryview(bytearray(CHUNK))
-    body = stored[payload:]
-    position = counter = 0
-    while True:
-        chunk = body[position : position + CHUNK + TAG]
-        position += len(chunk)
-        last = position == len(body)
-        if last and not whole:
-            return
-        nonce = counter.to_bytes(11, "big") + (b"\x01" if last else b"\x00")
+    for cipher, nonce, chunk in _chunks(stored, identities, name, whole=whole):
         plain = scratch[: len(chunk) - TAG]
-        try:
-            cipher.decrypt_into(nonce, chunk, None, plain)
-        except InvalidTag:
-            raise _damaged(name) from None
+        _decrypt(cipher, nonce, chunk, plain, name)
         yield plain
-        counter += 1
-        if last:
-            return
 
 
 def open_intact(
@@ -181,8 +151,56 @@ def open_bytes(
     """`open_into` for a small object of at most `limit` plain bytes."""
     view = memoryview(stored)
     out = bytearray(min(limit, len(view)))
-    size = open_into(view, identities, memoryview(out), name)
+    size = open_into(Stream.of(view), identities, memoryview(out), name)
     return bytes(memoryview(out)[:size])
+
+
+def _chunks(
+    stored: Stream, identities: Sequence[Identity], name: str, *, whole: bool = True, most: int | None = None
+) -> Iterator[tuple[ChaCha20Poly1305, bytes, memoryview]]:
+    """The cipher, nonce and bytes of each encrypted chunk, valid until the next is asked for.
+
+    Raises `IntegrityError` when the object can't be whole, or holds more than `most` plain bytes. Not `whole`: the
+    last chunk there is, which may be cut short, isn't given.
+    """
+    pieces = iter(stored.pieces)
+    piece = next(pieces, memoryview(b""))
+    begin, cipher = _read_header(piece, identities, name)
+    left = stored.size - begin
+    if whole:
+        plain = _plain_size(left, name)
+        if most is not None and plain > most:
+            raise IntegrityError(f"{name} holds {plain} bytes where at most {most} belong")
+    for counter in itertools.count():
+        size = min(CHUNK + TAG, left)
+        left -= size
+        if not (left or whole):
+            return
+        chunk = piece[begin : begin + size]
+        begin += size
+        if len(chunk) < size:
+            # It goes on in the next piece, which may take this one's place in memory.
+            joined = bytearray(chunk)
+            piece = next(pieces, memoryview(b""))
+            begin = size - len(joined)
+            joined += piece[:begin]
+            chunk = memoryview(joined)
+            if len(chunk) < size:
+                raise _cut_short(name)
+        yield cipher, counter.to_bytes(11, "big") + (b"\x00" if left else b"\x01"), chunk
+        if not left:
+            return
+
+
+def _decrypt(cipher: ChaCha20Poly1305, nonce: bytes, chunk: memoryview, out: memoryview, name: str) -> None:
+    try:
+        cipher.decrypt_into(nonce, chunk, None, out)
+    except InvalidTag:
+        raise _damaged(name) from None
+
+
+def _cut_short(name: str) -> IntegrityError:
+    return IntegrityError(f"{name} is cut short", next="Use another backup or a copy of the repository")
 
 
 def _damaged(name: str) -> IntegrityError:
@@ -196,7 +214,7 @@ def _plain_size(body: int, name: str) -> int:
     """Plain bytes in `body` encrypted ones; refuses sizes that no whole object has."""
     chunks, rest = divmod(body, CHUNK + TAG)
     if body < TAG or 0 < rest < TAG or (rest == TAG and chunks):
-        raise IntegrityError(f"{name} is cut short", next="Use another backup or a copy of the repository")
+        raise _cut_short(name)
     return body - TAG * (chunks + (1 if rest else 0))
 
 

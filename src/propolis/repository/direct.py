@@ -7,6 +7,8 @@ boundary), the same goes through the cache after all, and is then taken out of i
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import errno
 import fcntl
 import mmap
@@ -15,11 +17,20 @@ import os
 LEAST = 4 << 20
 """Bytes from which on it pays: below, the cache's reading ahead and gathering of writes are worth more."""
 _PAGE = mmap.PAGESIZE
+_HUGE = 2 << 20
 
 
 def buffer(size: int) -> memoryview:
-    """Room for so many bytes, which takes up memory only where it is written to. It begins on a page's boundary."""
-    return memoryview(mmap.mmap(-1, max(size, 1)))
+    """Room for so many bytes, which takes up memory only where it is written to, in huge pages if there are any.
+
+    A disk is given one address a page: with pages of 4 KiB, their number rather than the disk may set the pace.
+    """
+    room = (-(-size // _HUGE) + 1) * _HUGE
+    memory = mmap.mmap(-1, room, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with contextlib.suppress(OSError):  # a kernel without huge pages
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    start = -ctypes.addressof(ctypes.c_char.from_buffer(memory)) % _HUGE
+    return memoryview(memory)[start : start + max(size, 1)]
 
 
 def whole_pages(size: int) -> int:
@@ -27,19 +38,20 @@ def whole_pages(size: int) -> int:
     return -(-size // _PAGE) * _PAGE
 
 
-def read(file: int, target: memoryview, size: int, offset: int = 0) -> int:
+def read(file: int, target: memoryview, size: int, offset: int = 0, *, whole: int = 0) -> int:
     """Read `size` bytes at `offset` into `target`; the number read, less when the file ended.
 
     `target` may be longer, then the last page is read directly too: what follows the bytes counted is undefined.
-    Raises `OSError`.
+    `whole` tells of how many bytes these are a part, all of which will be read. Raises `OSError`.
     """
     done = 0
-    if size >= LEAST:
-        whole = min(len(target), whole_pages(size)) // _PAGE * _PAGE
+    pays = max(size, whole) >= LEAST
+    if pays:
+        room = min(len(target), whole_pages(size)) // _PAGE * _PAGE
         with _Direct(file) as direct:
-            while direct.on and done < min(whole, size):
+            while direct.on and done < min(room, size):
                 try:
-                    count = os.preadv(file, [target[done:whole]], offset + done)
+                    count = os.preadv(file, [target[done:room]], offset + done)
                 except OSError as error:
                     if error.errno != errno.EINVAL:
                         raise
@@ -53,7 +65,7 @@ def read(file: int, target: memoryview, size: int, offset: int = 0) -> int:
         if not count:
             break
         done += count
-    if size >= LEAST and cached < done:
+    if pays and cached < done:
         os.posix_fadvise(file, offset + cached, done - cached, os.POSIX_FADV_DONTNEED)
     return done
 

@@ -14,8 +14,8 @@ from propolis.repository.manifest import segment_ids
 from propolis.repository.model import Entry
 
 T = TypeVar("T")
-_MOST_WORKERS = 4
-"""Each takes some 35 MB at most."""
+_MOST_WORKERS = 6
+"""Each takes some 20 MB at most."""
 
 
 def positions(table: SegmentTable, entry: Entry, name: str) -> list[int]:
@@ -80,8 +80,8 @@ def side_by_side(items: Iterable[T], make: Callable[[], Callable[[T], None]], wo
         except BaseException as error:
             failures.append(error)
 
-    # One more than processors: while it waits for the storage, the others have enough to do.
-    count = workers or min(_MOST_WORKERS, (os.cpu_count() or 2) + 1)
+    # More than processors: while some wait for the storage, the others have enough to do.
+    count = workers or min(_MOST_WORKERS, (os.cpu_count() or 2) + 2)
     threads = [threading.Thread(target=run, name=f"fetch-{number}", daemon=True) for number in range(count)]
     for thread in threads:
         thread.start()

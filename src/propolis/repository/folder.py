@@ -18,6 +18,7 @@ from pathlib import Path
 from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository import direct
 from propolis.repository.storage import MissingObjectError, ObjectExistsError, Stored, checked_name
+from propolis.repository.stream import PIECE, Stream
 
 _TEMPORARY = "tmp"
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
@@ -69,15 +70,36 @@ class FolderStorage:
         except OSError as error:
             raise self._failed("be written", error) from None
 
-    def get(self, name: str, limit: int, into: memoryview | None = None) -> memoryview:
+    def get(self, name: str, limit: int) -> memoryview:
         """See `Storage.get`."""
         try:
             with self._opened(name) as file:
-                size = os.fstat(file).st_size
-                if size > limit:
-                    raise IntegrityError(f"{name} has {size} bytes where at most {limit} belong")
-                target = into if into is not None and len(into) >= size else memoryview(bytearray(size))
+                size = _bounded_size(file, limit, name)
+                target = memoryview(bytearray(size))
                 return target[: direct.read(file, target, size)]
+        except OSError as error:
+            raise self._failed("be read", error, name) from None
+
+    @contextlib.contextmanager
+    def stream(self, name: str, limit: int) -> Iterator[Stream]:
+        """See `Storage.stream`."""
+        with contextlib.ExitStack() as stack:
+            try:
+                file = stack.enter_context(self._opened(name))
+                size = _bounded_size(file, limit, name)
+            except OSError as error:
+                raise self._failed("be read", error, name) from None
+            yield Stream(size, self._pieces(file, size, name))
+
+    def _pieces(self, file: int, size: int, name: str) -> Iterator[memoryview]:
+        target = direct.buffer(PIECE)
+        try:
+            for offset in range(0, size, PIECE):
+                wanted = min(PIECE, size - offset)
+                count = direct.read(file, target, wanted, offset, whole=size)
+                yield target[:count]
+                if count < wanted:
+                    return
         except OSError as error:
             raise self._failed("be read", error, name) from None
 
@@ -241,6 +263,13 @@ class FolderStorage:
         }
         reason = error.strerror or str(error)
         return RepositoryError(f"{where} can't {what}: {reason}", next=advice.get(error.errno or 0, ""))
+
+
+def _bounded_size(file: int, limit: int, name: str) -> int:
+    size = os.fstat(file).st_size
+    if size > limit:
+        raise IntegrityError(f"{name} has {size} bytes where at most {limit} belong")
+    return size
 
 
 def _sync(path: Path) -> None:

@@ -90,12 +90,16 @@ def utc_text(moment: datetime.datetime) -> str:
 
 def check_name(name: str, stored: memoryview) -> None:
     """Compare an object's bytes with the hash in its name; raises `IntegrityError`."""
-    expected = PurePosixPath(name).name[-64:]
-    if hash_name(stored) != expected:
-        raise IntegrityError(
-            f"{name} is damaged: its bytes don't match its name",
-            next="Run propolis repository check, and use another backup or a copy of the repository",
-        )
+    if hash_name(stored) != PurePosixPath(name).name[-64:]:
+        raise misnamed(name)
+
+
+def misnamed(name: str) -> IntegrityError:
+    """The error for an object whose bytes haven't the hash in its name."""
+    return IntegrityError(
+        f"{name} is damaged: its bytes don't match its name",
+        next="Run propolis repository check, and use another backup or a copy of the repository",
+    )
 
 
 def read_info(storage: Storage) -> tuple[RepositoryInfo, str]:

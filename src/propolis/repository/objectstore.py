@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import obstore
 from obstore import exceptions
@@ -17,6 +19,10 @@ from obstore.store import S3Store
 from propolis.errors import ConfigError, IntegrityError, PropolisError
 from propolis.repository.s3errors import S3_ERRORS, explain, is_missing, told
 from propolis.repository.storage import Location, MissingObjectError, ObjectExistsError, Stored, checked_name
+from propolis.repository.stream import PIECE, Stream, cut
+
+if TYPE_CHECKING:
+    from propolis.repository.download import Download, Downloads
 
 __all__ = ["S3_ERRORS", "Patience", "S3Storage", "explain", "open_bucket"]
 
@@ -218,12 +224,47 @@ class S3Storage:
                 unheard = True
             time.sleep(wait)
 
-    def get(self, name: str, limit: int, into: memoryview | None = None) -> memoryview:
-        """See `Storage.get`; `into` is not used."""
+    def get(self, name: str, limit: int) -> memoryview:
+        """See `Storage.get`."""
         try:
             result = self._ask(lambda store: obstore.get(store, checked_name(name)))
-            if result.meta["size"] > limit:
-                raise IntegrityError(f"{name} has {result.meta['size']} bytes where at most {limit} belong")
+            _bound(result.meta["size"], limit, name)
+            return memoryview(result.bytes())
+        except S3_ERRORS as error:
+            raise self._unread(error, name) from None
+
+    @cached_property
+    def _downloads(self) -> Downloads:
+        from propolis.repository.download import Downloads  # loaded only by those that read packs
+
+        patience = self._patience
+        return Downloads(
+            self._clients.patient, connect=patience.connect, silence=patience.silence, ca=self._location.ca
+        )
+
+    @contextlib.contextmanager
+    def stream(self, name: str, limit: int) -> Iterator[Stream]:
+        """See `Storage.stream`."""
+        with self._downloads.open(checked_name(name)) as answer:
+            if answer is None:
+                yield Stream.of(self.get(name, limit))
+                return
+            _bound(answer.size, limit, name)
+            yield Stream(answer.size, self._pieces(answer, name))
+
+    def _pieces(self, answer: Download, name: str) -> Iterator[memoryview]:
+        """What arrives. Where it breaks off, the rest is asked for anew."""
+        target = memoryview(bytearray(PIECE))
+        for offset in range(0, answer.size, PIECE):
+            wanted = target[: min(PIECE, answer.size - offset)]
+            if not answer.fill(wanted):
+                yield from cut(self._range(name, offset, answer.size))
+                return
+            yield wanted
+
+    def _range(self, name: str, start: int, end: int) -> memoryview:
+        try:
+            result = self._ask(lambda store: obstore.get(store, name, options={"range": (start, end)}))
             return memoryview(result.bytes())
         except S3_ERRORS as error:
             raise self._unread(error, name) from None
@@ -231,8 +272,8 @@ class S3Storage:
     def head(self, name: str, count: int) -> memoryview:
         """See `Storage.head`."""
         try:
-            reach = {"range": (0, max(count, 1))}
-            result = self._ask(lambda store: obstore.get(store, checked_name(name), options=reach))  # type: ignore[arg-type]
+            reach = (0, max(count, 1))
+            result = self._ask(lambda store: obstore.get(store, checked_name(name), options={"range": reach}))
             return memoryview(result.bytes())[:count]
         except S3_ERRORS as error:
             if told(error).status == _NO_SUCH_RANGE:
@@ -298,3 +339,8 @@ class S3Storage:
                 next="Run propolis repository check, and use another backup or a copy of the repository",
             )
         return explain(error, f"{name} in the repository {self.place}", "be read")
+
+
+def _bound(size: int, limit: int, name: str) -> None:
+    if size > limit:
+        raise IntegrityError(f"{name} has {size} bytes where at most {limit} belong")

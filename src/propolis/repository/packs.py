@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import zstandard
 from blake3 import blake3
 
 from propolis.errors import IntegrityError
 from propolis.repository import age
-from propolis.repository.direct import buffer, whole_pages
+from propolis.repository.direct import buffer
 from propolis.repository.index import Codec, Pack, PackedSegments
 from propolis.repository.inflate import inflated
 from propolis.repository.keys import Identity, Recipient
-from propolis.repository.layout import MAX_SEGMENT_BYTES, pack_name
+from propolis.repository.layout import MAX_SEGMENT_BYTES, misnamed, pack_name
+from propolis.repository.model import Stats
 from propolis.repository.storage import Storage
+from propolis.repository.stream import Stream
 
 _LEVEL = 1
 _SAMPLE = 8 << 10
@@ -75,30 +78,73 @@ class PackMaker:
         yield from chunker.finish()  # type: ignore[no-untyped-call]
 
 
-class PackOpener:
-    """Reads packs. Not for several threads; what it returns is valid until the next call."""
+def check_pack(storage: Storage, digest: str, limit: int, stats: Stats) -> None:
+    """Compare a pack's stored bytes with its name, without any key.
 
-    def __init__(self, storage: Storage, identities: Sequence[Identity]) -> None:
+    Raises `IntegrityError` when they differ, or are more than `limit`.
+    """
+    hasher = blake3()
+    name = pack_name(digest)
+    with storage.stream(name, limit) as stored:
+        for piece in stored.pieces:
+            hasher.update(piece)
+    stats.add(packs=1, read=stored.size)
+    if hasher.hexdigest() != digest:
+        raise misnamed(name)
+
+
+class PackOpener:
+    """Reads packs and counts them. Not for several threads; what it returns is valid until the next call."""
+
+    def __init__(self, storage: Storage, identities: Sequence[Identity], stats: Stats) -> None:
         self._storage = storage
         self._identities = identities
-        self._stored = memoryview(b"")
+        self._stats = stats
         self._plain = memoryview(b"")
 
-    def fetch(self, pack: Pack) -> memoryview:
-        """A pack's stored bytes, of exactly the size that the index says."""
-        if len(self._stored) < pack.stored:
-            self._stored = buffer(whole_pages(pack.stored))
-        name = pack_name(pack.hash)
-        stored = self._storage.get(name, pack.stored, self._stored)
-        if len(stored) != pack.stored:
-            raise IntegrityError(
-                f"{name} is cut short: it has {len(stored)} of {pack.stored} bytes",
-                next="Use another backup or a copy of the repository",
-            )
-        return stored
+    def open(self, pack: Pack) -> memoryview:
+        """Its plain bytes, exactly as many as the index says. Segments are the caller's to check."""
+        with self._stored(pack) as stored:
+            return self._open(pack, stored)
 
-    def open(self, pack: Pack, stored: memoryview) -> memoryview:
-        """Its plain bytes, never more than the index says. Segments are the caller's to check."""
+    def check_and_open(self, pack: Pack) -> memoryview:
+        """The same, after its stored bytes were compared with its name: the first thing that is said of damage."""
+        hasher = blake3()
+
+        def hashed(pieces: Iterable[memoryview]) -> Iterator[memoryview]:
+            for piece in pieces:
+                hasher.update(piece)
+                yield piece
+
+        with self._stored(pack) as stored:
+            pieces = hashed(stored.pieces)
+            failed: IntegrityError | None = None
+            try:
+                plain = self._open(pack, Stream(stored.size, pieces))
+            except IntegrityError as error:
+                failed = error
+            for _ in pieces:
+                pass
+        if hasher.hexdigest() != pack.hash:
+            raise misnamed(pack_name(pack.hash))
+        if failed is not None:
+            raise failed
+        return plain
+
+    @contextlib.contextmanager
+    def _stored(self, pack: Pack) -> Iterator[Stream]:
+        """A pack's stored bytes, of exactly the size that the index says."""
+        name = pack_name(pack.hash)
+        with self._storage.stream(name, pack.stored) as stored:
+            if stored.size != pack.stored:
+                raise IntegrityError(
+                    f"{name} is cut short: it has {stored.size} of {pack.stored} bytes",
+                    next="Use another backup or a copy of the repository",
+                )
+            yield stored
+        self._stats.add(packs=1, read=stored.size)
+
+    def _open(self, pack: Pack, stored: Stream) -> memoryview:
         if len(self._plain) < pack.plain:
             self._plain = buffer(pack.plain)
         name = pack_name(pack.hash)
@@ -111,7 +157,7 @@ class PackOpener:
             raise IntegrityError(f"{name} is damaged: it holds {size} bytes where {pack.plain} belong")
         return plain
 
-    def _inflate(self, stored: memoryview, plain: memoryview, name: str) -> int:
+    def _inflate(self, stored: Stream, plain: memoryview, name: str) -> int:
         pieces = age.open_pieces(stored, self._identities, name)
         done = 0
         try:

@@ -218,13 +218,12 @@ class _Worker:
         self._key = repository.key
         self._table, self._files, self._parts = table, plan.files, plan.parts
         self._folders, self._lock, self._stats, self._observer = folders, lock, stats, observer
-        self._opener = PackOpener(repository.storage, repository.identities)
+        self._opener = PackOpener(repository.storage, repository.identities, stats)
 
     def restore(self, number: int) -> None:
         """Fetch a pack and write what is needed of it."""
         pack = self._table.packs[number]
-        stored = self._opener.fetch(pack)
-        plain = self._opener.open(pack, stored)
+        plain = self._opener.open(pack)
         files = size = 0
         checked = b""
         for part in self._parts.of(number):
@@ -235,7 +234,7 @@ class _Worker:
                 checked = part.segment
             files += self._write(part, data)
             size += len(data)
-        self._stats.add(packs=1, read=len(stored), files=files, bytes=size)
+        self._stats.add(files=files, bytes=size)
         if self._observer is not None:
             self._observer(self._stats)
 
@@ -304,7 +303,7 @@ class _BucketWorker:
         self._key = repository.key
         self._table, self._objects, self._sink = table, objects, sink
         self._stats, self._observer = stats, observer
-        self._opener = PackOpener(repository.storage, repository.identities)
+        self._opener = PackOpener(repository.storage, repository.identities, stats)
         self._open = -1
         self._plain = memoryview(b"")
 
@@ -322,8 +321,6 @@ class _BucketWorker:
             pack = self._table.packs[place.pack]
             if self._open != place.pack:
                 self._open = -1
-                stored = self._opener.fetch(pack)
-                self._plain = self._opener.open(pack, stored)
+                self._plain = self._opener.open(pack)
                 self._open = place.pack
-                self._stats.add(packs=1, read=len(stored))
             yield check_segment(self._key, self._plain, segment, place.offset, place.length, pack)

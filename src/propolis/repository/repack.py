@@ -9,8 +9,8 @@ from propolis.errors import IntegrityError
 from propolis.repository.direct import buffer
 from propolis.repository.fetch import check_segment
 from propolis.repository.index import Codec, Pack, PackedSegments
-from propolis.repository.layout import MAX_SEGMENT_BYTES, hash_name, pack_name
-from propolis.repository.model import Finding
+from propolis.repository.layout import MAX_SEGMENT_BYTES, pack_name
+from propolis.repository.model import Finding, Stats
 from propolis.repository.packs import PackMaker, PackOpener
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Repacker:
         repository.require_pack_key()
         self._key = repository.key
         self._full = repository.info.gather_bytes
-        self._opener = PackOpener(repository.storage, repository.identities)
+        self._opener = PackOpener(repository.storage, repository.identities, Stats())
         self._maker = PackMaker(repository.storage, repository.ring.pack_recipients(), MAX_SEGMENT_BYTES)
         self._gathers: dict[Codec, _Gather] = {"plain": _Gather(2 * self._full), "zstd": _Gather(2 * self._full)}
         self.packed: list[PackedSegments] = []
@@ -38,10 +38,7 @@ class Repacker:
     def move(self, pack: Pack, segments: Segments) -> bool:
         """Take over these segments of a pack; False when the pack is damaged, then none is."""
         try:
-            stored = self._opener.fetch(pack)
-            if hash_name(stored) != pack.hash:
-                raise IntegrityError(f"{pack_name(pack.hash)} is damaged: its bytes don't match its name")
-            plain = self._opener.open(pack, stored)
+            plain = self._opener.check_and_open(pack)
             pieces = [
                 (segment, check_segment(self._key, plain, segment, offset, length, pack))
                 for segment, offset, length in segments

@@ -27,6 +27,7 @@ from propolis.repository.target import Folders, safe_parts
 
 if TYPE_CHECKING:
     from propolis.repository.repository import Repository
+from propolis.repository.stream import Stream
 
 Sources = Mapping[str, Path | ObjectSource]
 """tree → where what it holds may still be: a folder or a bucket of the stack"""
@@ -50,7 +51,7 @@ def from_damaged_pack(
             for _ in age.open_intact(stored, pack.stored, repository.identities, plain, name):
                 pass
         else:
-            _inflate(age.open_pieces(stored, repository.identities, name, whole=False), plain)
+            _inflate(age.open_pieces(Stream.of(stored), repository.identities, name, whole=False), plain)
     except (IntegrityError, RepositoryError):
         return  # nothing in it can be read
     for segment, offset, length in contents.of(number):
@@ -73,7 +74,7 @@ def from_unknown_pack(
         if hash_name(stored) != digest:
             return None
         plain = buffer(len(stored))
-        plain = plain[: age.open_into(stored, repository.identities, plain, name)]
+        plain = plain[: age.open_into(Stream.of(stored), repository.identities, plain, name)]
     except (IntegrityError, RepositoryError):
         return None
     lengths = sorted(set(wanted.values()))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from propolis.config.schema import ObjectLockConfig, PlaceConfig, SecretRef
 from propolis.errors import ConfigError, IntegrityError, RepositoryError
+from propolis.repository.stream import Stream
 
 
 class MissingObjectError(IntegrityError):
@@ -56,8 +58,15 @@ class Storage(Protocol):
         """
         ...
 
-    def get(self, name: str, limit: int, into: memoryview | None = None) -> memoryview:
-        """A whole object; `IntegrityError` if larger than `limit` bytes. `into` may be used for it, or not."""
+    def get(self, name: str, limit: int) -> memoryview:
+        """A whole object; `IntegrityError` if larger than `limit` bytes."""
+        ...
+
+    def stream(self, name: str, limit: int) -> AbstractContextManager[Stream]:
+        """A large object piece by piece, for a `with` block; `IntegrityError` if larger than `limit` bytes.
+
+        Asking for a piece raises what `get` does.
+        """
         ...
 
     def head(self, name: str, count: int) -> memoryview:

@@ -17,7 +17,6 @@ import msgspec
 
 from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository.age import WrongKeyError
-from propolis.repository.direct import buffer
 from propolis.repository.fetch import check_segment, side_by_side
 from propolis.repository.folder import FolderStorage
 from propolis.repository.index import PackContents, SegmentTable, index_lines
@@ -29,13 +28,12 @@ from propolis.repository.layout import (
     MAX_SEGMENT_BYTES,
     SMALL_LIMIT,
     check_name,
-    hash_name,
     pack_name,
 )
 from propolis.repository.manifest import Manifest
 from propolis.repository.marks import read_marks
 from propolis.repository.model import BackupId, Observer, Stats
-from propolis.repository.packs import PackOpener
+from propolis.repository.packs import PackOpener, check_pack
 
 if TYPE_CHECKING:
     from propolis.repository.repository import Repository
@@ -129,9 +127,7 @@ class Guarded:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
         if isinstance(error, IntegrityError):
-            self._found.problems[self._name] = error.what
-        elif isinstance(error, WrongKeyError):
-            self._found.problems[self._name] = FOREIGN
+            self._found.problems[self._name] = _what(error)
         elif isinstance(error, RepositoryError):
             self._repository.storage.get(CONFIG, SMALL_LIMIT)  # fails as well when it isn't just this object
             self._found.unreadable[self._name] = error.what
@@ -299,8 +295,7 @@ class _PackReader:
     ) -> None:
         self._repository, self._found, self._contents = repository, found, contents
         self._lock, self._observer = lock, observer
-        self._opener = PackOpener(repository.storage, repository.identities)
-        self._raw = buffer(0)
+        self._opener = PackOpener(repository.storage, repository.identities, found.stats)
 
     def read(self, digest: str) -> None:
         """Read one; what is wrong goes into the survey."""
@@ -308,10 +303,7 @@ class _PackReader:
             self._check(digest)
         except IntegrityError as error:
             with self._lock:
-                self._found.packs[digest] = error.what
-        except WrongKeyError:
-            with self._lock:
-                self._found.packs[digest] = FOREIGN
+                self._found.packs[digest] = _what(error)
         except RepositoryError as error:
             self._repository.storage.get(CONFIG, SMALL_LIMIT)  # fails as well when it isn't just this object
             with self._lock:
@@ -320,29 +312,21 @@ class _PackReader:
             self._observer(self._found.stats)
 
     def _check(self, digest: str) -> None:
-        number = self._found.table.number(digest)
-        if number is None:
-            self._take(self._repository.storage.get(pack_name(digest), PACK_LIMIT, self._room()), digest)
+        found = self._found
+        number = found.table.number(digest)
+        if number is None or self._contents is None:
+            check_pack(self._repository.storage, digest, PACK_LIMIT, found.stats)
             return
-        pack = self._found.table.packs[number]
-        stored = self._opener.fetch(pack)
-        self._take(stored, digest)
-        if self._contents is not None:
-            plain = self._opener.open(pack, stored)
-            for segment, offset, length in self._contents.of(number):
-                check_segment(self._repository.key, plain, segment, offset, length, pack)
-            with self._lock:
-                self._found.opened += 1
+        pack = found.table.packs[number]
+        plain = self._opener.check_and_open(pack)
+        for segment, offset, length in self._contents.of(number):
+            check_segment(self._repository.key, plain, segment, offset, length, pack)
+        with self._lock:
+            found.opened += 1
 
-    def _room(self) -> memoryview:
-        if not self._raw or len(self._raw) < PACK_LIMIT:
-            self._raw = buffer(PACK_LIMIT)
-        return self._raw
 
-    def _take(self, stored: memoryview, digest: str) -> None:
-        self._found.stats.add(packs=1, read=len(stored))
-        if hash_name(stored) != digest:
-            raise IntegrityError("It is damaged: its bytes don't match its name")
+def _what(error: IntegrityError) -> str:
+    return FOREIGN if isinstance(error, WrongKeyError) else error.what
 
 
 def _adding_up(lines: Iterable[bytes], name: str) -> Iterator[bytes]:

@@ -18,6 +18,7 @@ from propolis.repository import age
 from propolis.repository.inflate import inflated
 from propolis.repository.keys import Identity, Recipient
 from propolis.repository.layout import RepositoryKey
+from propolis.repository.stream import Stream
 
 LINE_LIMIT = 32 << 20
 _BLOCK = 256 << 10
@@ -90,7 +91,7 @@ class TextWriter:
 
 def read_header(beginning: memoryview, identities: Sequence[Identity], name: str, *, whole: bool) -> bytes | None:
     """The first line, from an object's first bytes; None when it needs more of them."""
-    pieces = age.open_pieces(beginning, identities, name, whole=whole)
+    pieces = age.open_pieces(Stream.of(beginning), identities, name, whole=whole)
     found = bytearray()
     for block in _inflate(pieces, name):
         line_end = block.find(b"\n")
@@ -116,7 +117,8 @@ def read_lines(
     count = 0
     rest = b""
     end: bytes | None = None
-    for block in itertools.chain(_inflate(age.open_pieces(stored, identities, name), name), (b"",)):
+    opened = age.open_pieces(Stream.of(stored), identities, name)
+    for block in itertools.chain(_inflate(opened, name), (b"",)):
         if end is not None and block:
             raise IntegrityError(f"{name} is damaged: it continues after its end")
         if len(rest) > LINE_LIMIT:

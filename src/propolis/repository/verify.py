@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from propolis.errors import IntegrityError
 from propolis.repository.fetch import check_segment, label, positions, side_by_side
 from propolis.repository.index import PackContents, SegmentTable
-from propolis.repository.layout import hash_name, pack_name
+from propolis.repository.layout import pack_name
 from propolis.repository.manifest import Manifest, segment_ids
 from propolis.repository.model import BackupId, Finding, Observer, Stats, VerifyLevel, VerifyResult
-from propolis.repository.packs import PackOpener
+from propolis.repository.packs import PackOpener, check_pack
 
 if TYPE_CHECKING:
     from propolis.repository.repository import Repository
@@ -127,7 +127,7 @@ class _Check:
         contents = PackContents(self._table)
 
         def make() -> Callable[[int], None]:
-            opener = PackOpener(self._repository.storage, self._repository.identities)
+            opener = PackOpener(self._repository.storage, self._repository.identities, self.stats)
             return lambda number: self._read(opener, contents, number)
 
         side_by_side(numbers, make)
@@ -150,15 +150,12 @@ class _Check:
     def _read(self, opener: PackOpener, contents: PackContents, number: int) -> None:
         pack = self._table.packs[number]
         try:
-            stored = opener.fetch(pack)
-            self.stats.add(packs=1, read=len(stored))
-            if hash_name(stored) != pack.hash:
-                self._damage(number, f"{pack_name(pack.hash)} is damaged: its bytes don't match its name")
-                return
             if self._repository.reads_packs:
-                plain = opener.open(pack, stored)
+                plain = opener.check_and_open(pack)
                 for segment, offset, length in contents.of(number, self.wanted):
                     check_segment(self._repository.key, plain, segment, offset, length, pack)
+            else:
+                check_pack(self._repository.storage, pack.hash, pack.stored, self.stats)
         except IntegrityError as error:
             self._damage(number, str(error))
         if self._observer is not None:

@@ -6,6 +6,7 @@ Versions are listed once for each folder, then read by their own IDs.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import re
 import threading
@@ -20,6 +21,7 @@ from propolis.repository.objectstore import PATIENT, Patience, S3Storage
 from propolis.repository.s3api import S3Api
 from propolis.repository.s3errors import S3_ERRORS, AnswerError, explain
 from propolis.repository.storage import Location, MissingObjectError, Stored, checked_name
+from propolis.repository.stream import Stream
 
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _ULID_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -57,8 +59,13 @@ class PastStorage(S3Storage):
         """Refuse."""
         self._refuse()
 
-    def get(self, name: str, limit: int, into: memoryview | None = None) -> memoryview:
-        """See `Storage.get`; `into` is not used."""
+    @contextlib.contextmanager
+    def stream(self, name: str, limit: int) -> Iterator[Stream]:
+        """See `Storage.stream`."""
+        yield Stream.of(self.get(name, limit))
+
+    def get(self, name: str, limit: int) -> memoryview:
+        """See `Storage.get`."""
         version = self._version(name)
         if version.size > limit:
             raise IntegrityError(f"{name} has {version.size} bytes where at most {limit} belong")

@@ -63,8 +63,11 @@ class Fault:
     """Answer this; None: end the connection without an answer."""
     reaches_the_store: bool
     """The request is carried out all the same, and its answer is lost."""
+    keeps: int = 0
+    """So many bytes of the true answer's body are not lost; then the connection ends. For requests that reach it."""
 
 
+Headers = list[tuple[str, str]]
 Choose = Callable[[str, str], Fault | None]
 """A method and a path → what goes wrong."""
 
@@ -94,23 +97,30 @@ def relay(store: str) -> Iterator[Relay]:
                 running.faults += fault is not None
             if fault is None or fault.reaches_the_store:
                 status, headers, content = self._ask(body)
+            if fault is not None and fault.keeps:
+                self._answer(status, headers, content[: fault.keeps], len(content))
+                self.close_connection = True
+                return
             if fault is not None:
                 if fault.status is None:
                     self.close_connection = True
                     return
                 status, headers = fault.status, [("Content-Type", "application/xml")]
                 content = b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
+            length = dict(headers).get("Content-Length") if self.command == "HEAD" and fault is None else len(content)
+            self._answer(status, headers, content, length)
+
+        def _answer(self, status: int, headers: Headers, content: bytes, length: object) -> None:
             self.send_response_only(status)
             for name, value in headers:
                 if name.lower() not in ("content-length", "transfer-encoding", "connection"):
                     self.send_header(name, value)
-            length = dict(headers).get("Content-Length") if self.command == "HEAD" and fault is None else len(content)
             self.send_header("Content-Length", str(length))
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(content)
 
-        def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        def _ask(self, body: bytes) -> tuple[int, Headers, bytes]:
             # The signature covers the name of the host that the client knows: it is passed on as it is.
             client = http.client.HTTPConnection(upstream.hostname or "", upstream.port, timeout=60)
             try:

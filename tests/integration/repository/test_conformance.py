@@ -1,6 +1,7 @@
 """Every storage keeps the same promises: a folder, MinIO and versitygw, with versions, lockable and locked too."""
 
 import contextlib
+import functools
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from propolis.repository import (
     verify,
 )
 from propolis.repository.storage import MissingObjectError, ObjectExistsError, Storage
+from propolis.repository.stream import PIECE
 from propolis_lab import minio as s3_stores
 from propolis_lab.minio import S3Server
 from unit.repository.repository_tools import TREE, fill, snapshot
@@ -82,6 +84,11 @@ def storage(location: Location) -> Storage:
     return storage
 
 
+def read(storage: Storage, name: str, limit: int = 1 << 30) -> bytes:
+    with storage.stream(name, limit) as stream:
+        return b"".join(map(bytes, stream.pieces))
+
+
 def names(storage: Storage, prefix: str) -> list[str]:
     return sorted(stored.name for stored in storage.list(prefix))
 
@@ -92,18 +99,53 @@ def test_what_is_put_is_got_back_whole_and_in_parts(storage: Storage) -> None:
         storage.put("packs/ab/one", data)
     storage.flush()
     assert bytes(storage.get("packs/ab/one", len(content))) == content
-    assert bytes(storage.get("packs/ab/one", 1 << 30, memoryview(bytearray(200_000)))) == content
-    assert bytes(storage.get("packs/ab/one", 1 << 30, memoryview(bytearray(10)))) == content
     assert bytes(storage.head("packs/ab/one", 1000)) == content[:1000]
     assert bytes(storage.head("packs/ab/one", 1 << 20)) == content
     assert bytes(storage.head("packs/ab/one", 0)) == b""
     assert storage.size("packs/ab/one") == len(content)
 
 
+@pytest.mark.parametrize("size", [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, 5 * PIECE + 4097])
+def test_a_large_object_comes_in_pieces(storage: Storage, size: int) -> None:
+    content = os.urandom(size)
+    storage.put("packs/ab/one", content)
+    for _ in range(2):
+        with storage.stream("packs/ab/one", size) as stream:
+            assert stream.size == size
+            pieces = [bytes(piece) for piece in stream.pieces]
+        assert b"".join(pieces) == content
+        assert all(len(piece) == PIECE for piece in pieces[:-1])
+
+
+def test_a_reader_that_gives_up_halfway_disturbs_no_other(storage: Storage) -> None:
+    contents = {f"packs/ab/{number}": os.urandom(3 * PIECE) for number in range(3)}
+    for name, content in contents.items():
+        storage.put(name, content)
+    for name, content in contents.items():
+        with pytest.raises(KeyError), storage.stream(name, 1 << 30) as stream:
+            assert bytes(next(iter(stream.pieces))) == content[:PIECE]
+            raise KeyError
+        with storage.stream(name, 1 << 30) as stream:
+            assert bytes(next(iter(stream.pieces))) == content[:PIECE]
+    for name, content in contents.items():
+        assert read(storage, name) == content
+
+
+def test_two_streams_can_be_read_in_turn(storage: Storage) -> None:
+    contents = [os.urandom(3 * PIECE + number) for number in range(2)]
+    for number, content in enumerate(contents):
+        storage.put(f"packs/ab/{number}", content)
+    with storage.stream("packs/ab/0", 1 << 30) as one, storage.stream("packs/ab/1", 1 << 30) as other:
+        found = [(bytes(a), bytes(b)) for a, b in zip(one.pieces, other.pieces, strict=False)]
+    for number, content in enumerate(contents):
+        assert b"".join(pair[number] for pair in found) == content[: len(found) * PIECE]
+
+
 def test_an_object_larger_than_allowed_is_refused(storage: Storage) -> None:
     storage.put("packs/ab/one", b"12345")
-    with pytest.raises(IntegrityError, match="has 5 bytes where at most 4 belong"):
-        storage.get("packs/ab/one", 4)
+    for get in (storage.get, functools.partial(read, storage)):
+        with pytest.raises(IntegrityError, match="has 5 bytes where at most 4 belong"):
+            get("packs/ab/one", 4)
 
 
 def test_an_empty_object_is_an_object(storage: Storage) -> None:
@@ -137,6 +179,8 @@ def test_what_was_never_put_is_missing(storage: Storage) -> None:
             storage.get(missing, 100)
         with pytest.raises(MissingObjectError, match=missing):
             storage.head(missing, 100)
+        with pytest.raises(MissingObjectError, match=missing):
+            read(storage, missing)
     assert names(storage, "packs") == []
     assert names(storage, "keys") == ["keys/there"]
 
@@ -297,6 +341,7 @@ def test_storage_that_has_gone_is_an_error_and_not_an_empty_repository(location:
         lambda: storage.put("config", b"x"),
         lambda: storage.put("config", b"x", create=True),
         lambda: storage.get("config", 10),
+        lambda: read(storage, "config"),
         lambda: storage.head("config", 10),
         lambda: storage.size("config"),
         lambda: list(storage.list("manifests")),

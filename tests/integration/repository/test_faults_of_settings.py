@@ -45,6 +45,7 @@ USES: dict[str, Use] = {
     "put": lambda storage: storage.put("packs/aa/x", b"x"),
     "create": lambda storage: storage.put("config", b"x", create=True),
     "get": lambda storage: storage.get("config", 10),
+    "stream": lambda storage: storage.stream("config", 10).__enter__(),
     "head": lambda storage: storage.head("config", 10),
     "size": lambda storage: storage.size("config"),
     "list": lambda storage: list(storage.list("manifests")),

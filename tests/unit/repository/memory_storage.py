@@ -1,5 +1,6 @@
 """A storage in memory: thousands of damaged copies of a repository in a minute."""
 
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field
 from propolis.errors import IntegrityError
 from propolis.repository import Location
 from propolis.repository.storage import MissingObjectError, ObjectExistsError, Stored
+from propolis.repository.stream import Stream
 
 
 class MemoryStorage:
@@ -28,11 +30,15 @@ class MemoryStorage:
             raise ObjectExistsError(f"{name} exists already")
         self.objects[name] = bytes(data)
 
-    def get(self, name: str, limit: int, into: memoryview | None = None) -> memoryview:
+    def get(self, name: str, limit: int) -> memoryview:
         data = self._find(name)
         if len(data) > limit:
             raise IntegrityError(f"{name} is larger than {limit} bytes")
         return memoryview(data)
+
+    @contextlib.contextmanager
+    def stream(self, name: str, limit: int) -> Iterator[Stream]:
+        yield Stream.of(self.get(name, limit))
 
     def head(self, name: str, count: int) -> memoryview:
         return memoryview(self._find(name)[:count])

@@ -19,6 +19,7 @@ from propolis.repository.layout import pack_name, utc_now
 from propolis.repository.model import BackupId
 from propolis.repository.reader import restore_folder
 from propolis.repository.storage import Storage, Stored
+from propolis.repository.stream import Stream
 from propolis.repository.usage import Indexes, Usage
 from unit.repository.memory_storage import MemoryStorage
 from unit.repository.repository_tools import TREE, Vault, snapshot
@@ -53,9 +54,15 @@ class Dying(FolderStorage):
         self._count(1)
         super().delete(name)
 
-    def get(self, name: str, limit: int, into: memoryview | None = None) -> memoryview:
+    def get(self, name: str, limit: int) -> memoryview:
         self._count(0)
-        return super().get(name, limit, into)
+        return super().get(name, limit)
+
+    @contextlib.contextmanager
+    def stream(self, name: str, limit: int) -> Iterator[Stream]:
+        self._count(0)
+        with super().stream(name, limit) as stream:
+            yield stream
 
     def list(self, prefix: str) -> Iterator[Stored]:
         self._count(0)
@@ -216,9 +223,13 @@ class View:
         self._process.step("delete", name)
         self._storage.delete(name)
 
-    def get(self, name: str, limit: int, into: memoryview | None = None) -> memoryview:
+    def get(self, name: str, limit: int) -> memoryview:
         self._process.step("get", name)
-        return self._storage.get(name, limit, into)
+        return self._storage.get(name, limit)
+
+    def stream(self, name: str, limit: int) -> contextlib.AbstractContextManager[Stream]:
+        self._process.step("get", name)
+        return self._storage.stream(name, limit)
 
     def head(self, name: str, count: int) -> memoryview:
         self._process.step("head", name)

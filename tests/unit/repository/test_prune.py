@@ -14,6 +14,7 @@ from propolis.repository import Facts, Repository, verify
 from propolis.repository.index import PackContents
 from propolis.repository.layout import pack_name
 from propolis.repository.marks import add_hold, read_marks, record_verification, release_holds
+from propolis.repository.model import Stats
 from propolis.repository.packs import PackMaker, PackOpener
 from propolis.repository.prune import prune
 from propolis.repository.repack import Repacker
@@ -286,8 +287,8 @@ def test_what_is_not_as_it_was_stored_is_not_repacked(vault: Any, history: Any, 
     if wrong == "index":
         segments = [(bytes(32), offset, length) for _, offset, length in segments]
     else:  # the same content, stored another time: whole, but not what the name promises
-        opener, elsewhere = PackOpener(vault.full.storage, vault.full.identities), Dated()
-        plain = opener.open(pack, opener.fetch(pack))
+        opener, elsewhere = PackOpener(vault.full.storage, vault.full.identities, Stats()), Dated()
+        plain = opener.open(pack)
         maker = PackMaker(elsewhere, vault.full.ring.pack_recipients(), pack.plain)
         twin = maker.store(plain, segments, pack.codec).pack
         assert twin.stored == pack.stored
@@ -508,7 +509,7 @@ def test_killed_at_any_operation_prune_loses_nothing_and_the_next_one_finishes(
         assert {pack.hash for pack in vault.host.load_table().packs} <= stored
         expire_leases(vault.folder)
         age(vault.folder)
-        prune(vault.full, TIGHT, "hive")
+        prune(Repository.open(vault.location, [vault.recovery_key]), TIGHT, "hive")
         age(vault.folder)
         assert remaining(vault) == [made[2][0]]
         assert restores(vault, made[2][0]) == made[2][1]

@@ -302,10 +302,10 @@ class Failing(MemoryStorage):
 
     bad: tuple[str, ...] = ()
 
-    def get(self, name: str, limit: int, into: memoryview | None = None) -> memoryview:
+    def get(self, name: str, limit: int) -> memoryview:
         if name in self.bad:
             raise RepositoryError(f"{name} can't be read: Input/output error")
-        return super().get(name, limit, into)
+        return super().get(name, limit)
 
 
 @pytest.mark.parametrize("kind", ["packs", "indexes", "manifests"])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository import Identity, age, read_identities, write_identity
+from propolis.repository.stream import Stream
 
 ONE, TWO = Identity.generate(), Identity.generate()
 SIZES = [0, 1, 65_535, 65_536, 65_537, 131_072, 200_000]
@@ -34,7 +35,9 @@ def test_what_pyrage_seals_opens_here(size: Any) -> None:
     recipients = [pyrage.x25519.Recipient.from_str(str(key.recipient)) for key in (ONE, TWO)]
     sealed = pyrage.encrypt(data[:size], recipients)
     assert age.open_bytes(sealed, [TWO], "x", 1 << 20) == data[:size]
-    assert b"".join(bytes(piece) for piece in age.open_pieces(memoryview(sealed), [ONE], "x")) == data[:size]
+    assert (
+        b"".join(bytes(piece) for piece in age.open_pieces(Stream.of(memoryview(sealed)), [ONE], "x")) == data[:size]
+    )
 
 
 @given(st.binary(max_size=300_000))
@@ -51,7 +54,7 @@ def test_a_changed_byte_anywhere_is_refused(position: Any, change: Any) -> None:
     with pytest.raises((IntegrityError, age.WrongKeyError)):
         age.open_bytes(sealed, [ONE], "x", 1 << 20)
     with pytest.raises((IntegrityError, age.WrongKeyError)):
-        list(age.open_pieces(memoryview(sealed), [ONE], "x"))
+        list(age.open_pieces(Stream.of(memoryview(sealed)), [ONE], "x"))
 
 
 @given(st.integers(0, age.sealed_size(150_000, 1) - 1))
@@ -62,7 +65,9 @@ def test_a_beginning_alone_is_refused(size: Any) -> None:
 
 
 def test_a_beginning_gives_its_whole_chunks_when_asked_to() -> None:
-    pieces = b"".join(bytes(p) for p in age.open_pieces(memoryview(SEALED)[:140_000], [ONE], "x", whole=False))
+    pieces = b"".join(
+        bytes(p) for p in age.open_pieces(Stream.of(memoryview(SEALED)[:140_000]), [ONE], "x", whole=False)
+    )
     assert pieces == bytes(131_072)
 
 

@@ -15,7 +15,7 @@ from propolis.errors import IntegrityError, PropolisError, RepositoryError
 from propolis.repository import Entry, Finding, Repository, verify
 from propolis.repository.layout import hash_name
 from propolis.repository.manifest import Manifest, format_entry
-from propolis.repository.model import EntryType
+from propolis.repository.model import EntryType, Stats
 from propolis.repository.target import safe_parts
 from propolis.repository.text import TextWriter
 from unit.repository.repository_tools import TREE, snapshot
@@ -277,9 +277,9 @@ def test_a_pack_that_inflates_beyond_its_stated_size_is_refused(vault: Any, tmp_
     stored = age.seal_bytes(zstandard.compress(bytes(100 << 20)), vault.full.ring.pack_recipients())
     pack = Pack(hash_name(stored), len(stored), 1 << 20, "zstd")
     vault.full.storage.put(pack_name(pack.hash), stored)
-    opener = PackOpener(vault.full.storage, vault.full.identities)
+    opener = PackOpener(vault.full.storage, vault.full.identities, Stats())
     with pytest.raises(IntegrityError, match="more than 1048576 bytes"):
-        opener.open(pack, opener.fetch(pack))
+        opener.open(pack)
 
 
 def test_a_key_ring_with_a_strangers_recipient_is_refused(vault: Any) -> None:
