@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import gc
 
-# Nothing of what is loaded at the start is garbage: looking for some takes a tenth of the start.
+# Nothing of what is loaded at the start is garbage: looking for some, then or later, takes a tenth of the start.
 gc.disable()
 
 import importlib
+import io
 import os
 import sys
 
@@ -74,6 +75,9 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     given = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files needn't be text
     try:
         app = application(given[0] if given else None)
         code = app(args=given, standalone_mode=False)

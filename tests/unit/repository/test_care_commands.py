@@ -1,6 +1,7 @@
 """`repository check` and `repository repair` on the command line."""
 
 import json
+import os
 from typing import Any
 
 import pytest
@@ -88,6 +89,20 @@ def test_what_stays_lost_ends_a_repair_with_3_and_is_named(command: Any, damaged
     assert code == 3
     assert f"backup {damaged.id} loses" in out
     assert "can't be restored whole" in err
+
+
+def test_a_lost_file_whose_name_is_no_text_is_named_all_the_same(command: Any, vault: Any, tmp_path: Any) -> None:
+    (tmp_path / "source").mkdir()
+    with open(os.fsencode(tmp_path / "source") + b"/odd \xff\xfe", "wb") as file:
+        file.write(b"content")
+    vault.backup(tmp_path / "source", TREE)
+    vault.objects("packs")[0].unlink()
+    code, out, _ = command("repair", "--not-from-stack")
+    assert code == 3
+    assert r"files/folder/odd \udcff\udcfe" in out
+    code, out, _ = command("check", "--json")
+    assert code == 14
+    assert json.loads(out)["findings"][0]["hits"][0]["examples"] == [r"files/folder/odd \udcff\udcfe"]
 
 
 def test_a_repair_waits_for_nobody_but_says_who_is_in_the_way(command: Any, vault: Any, damaged: Any) -> None:
