@@ -32,6 +32,8 @@ from propolis.repository import (
 from propolis.repository.marks import record_verification
 from propolis.repository.prune import prune
 
+_COMMANDS = {name: name for name in ("backup", "verify", "restore")}
+"""What is loaded on the command line for what is done here; `repository` for all else."""
 _STACK, _TREE = "bench", "files/data"
 
 
@@ -87,6 +89,7 @@ def _prune(location: Location, keys: Path) -> None:
 def main() -> None:
     """Do one thing."""
     what, url, keys, *folder = sys.argv[1:]
+    propolis.cli.application(_COMMANDS.get(what, "repository"))
     location, key_folder = _location(url), Path(keys)
     try:
         if what == "init":
@@ -105,8 +108,6 @@ def main() -> None:
         show_error(error)
         sys.exit(error.exit_code)
 
-
-assert propolis.cli.application("backup"), "loaded for what loading it takes"
 
 if __name__ == "__main__":
     main()

@@ -5,6 +5,7 @@ Passwords are in files or in the environment, never among arguments.
 
 from __future__ import annotations
 
+import compileall
 import os
 import secrets
 import sys
@@ -14,10 +15,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
+import propolis
 from bench import programs
 from bench.places import Place
 from bench.programs import Program
-from propolis import __version__
 from propolis.repository import Identity
 
 OPERATIONS = {
@@ -96,7 +97,14 @@ def _secret(path: Path) -> Path:
 class Propolis:
     """The repository engine, by its library."""
 
-    name, version, places = "propolis", __version__, ("folder", "minio")
+    name, places = "propolis", ("folder", "minio")
+
+    @cached_property
+    def version(self) -> str:
+        """Its version. Its code is compiled first, as pip does when it installs it."""
+        for folder in (propolis.__file__, __file__):
+            compileall.compile_dir(Path(folder).parent, quiet=1)
+        return propolis.__version__
 
     def job(self, operation: str, setting: Setting) -> Job | None:
         """Return how the engine is called."""

@@ -28,7 +28,9 @@ EPILOG = (
 
 FAMILIES = {
     "setup": ("init", "doctor", "config"),
-    "backups": ("backup", "list", "show", "restore", "verify"),
+    "backup": ("backup",),
+    "backups": ("list", "show"),
+    "restores": ("restore", "verify"),
     "runs": ("recover", "status"),
     "retention": ("hold",),
     "repositories": ("repository",),

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from propolis.backup import BackupReport
-from propolis.doctor import Check
 from propolis.errors import PropolisError
-from propolis.recovery import Recovered
 from propolis.report.units import human_bytes, human_seconds
-from propolis.repository import BackupSummary, VerifyResult
-from propolis.restore import RestoreReport
-from propolis.run import Plan
-from propolis.status import StackStatus
+
+if TYPE_CHECKING:  # a command loads what its own results take
+    from propolis.backup import BackupReport
+    from propolis.doctor import Check
+    from propolis.recovery import Recovered
+    from propolis.repository import BackupSummary, VerifyResult
+    from propolis.restore import RestoreReport
+    from propolis.run import Plan
+    from propolis.status import StackStatus
 
 MARKS = {"ok": "[green]ok[/]  ", "warn": "[yellow]warn[/]", "fail": "[red]FAIL[/]"}
 

@@ -22,8 +22,9 @@ from propolis.repository.text import TextWriter, read_lines
 
 Codec = Literal["zstd", "plain"]
 _TAIL = struct.Struct(">III")
-_ID = 32
-_RECORD = _ID + _TAIL.size
+SEGMENT_ID = 32
+"""Bytes of a segment's ID."""
+_RECORD = SEGMENT_ID + _TAIL.size
 _FEW = 4096
 """Up to so many segments are found by the first byte of their ID, more by the first two."""
 
@@ -84,7 +85,7 @@ class SegmentTable:
                 if fields[0] == b"s":
                     offset, length = int(fields[2]), int(fields[3])
                     segment = unhexlify(fields[1])
-                    if number < 0 or len(segment) != _ID or offset < 0 or not 0 < length <= plain - offset:
+                    if number < 0 or len(segment) != SEGMENT_ID or offset < 0 or not 0 < length <= plain - offset:
                         raise ValueError
                     self._unsorted[segment[0]] += segment + pack_tail(number, offset, length)
                 else:
@@ -110,7 +111,7 @@ class SegmentTable:
     def find(self, segment: bytes) -> Place | None:
         """Where a segment is; None when the repository has no such segment."""
         found = self.position(segment)
-        return None if found is None else Place(*_TAIL.unpack_from(self._table, found * _RECORD + _ID))
+        return None if found is None else Place(*_TAIL.unpack_from(self._table, found * _RECORD + SEGMENT_ID))
 
     def position(self, segment: bytes) -> int | None:
         """A segment's position among the `records`; None when the repository has no such segment."""
@@ -144,11 +145,13 @@ class SegmentTable:
     def record(self, number: int) -> tuple[bytes, Place]:
         """The segment at a position of that order."""
         start = number * _RECORD
-        return bytes(self._table[start : start + _ID]), Place(*_TAIL.unpack_from(self._table, start + _ID))
+        return bytes(self._table[start : start + SEGMENT_ID]), Place(
+            *_TAIL.unpack_from(self._table, start + SEGMENT_ID)
+        )
 
     def pack_of(self, number: int) -> int:
         """The number of the pack that holds the segment at a position."""
-        return int.from_bytes(self._table[number * _RECORD + _ID : number * _RECORD + _ID + 4], "big")
+        return int.from_bytes(self._table[number * _RECORD + SEGMENT_ID : number * _RECORD + SEGMENT_ID + 4], "big")
 
     def claim(self, segment: bytes) -> bool:
         """Whether the caller has to store this segment: nobody stored or claimed it before."""

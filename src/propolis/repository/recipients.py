@@ -9,9 +9,6 @@ from pathlib import Path
 
 import pyrage
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository.keys import Identity, Recipient, parse_identities, read_key_file
@@ -51,6 +48,10 @@ class SshIdentity:
 
     def __init__(self, text: str, where: str = "What was given") -> None:
         """`text` as in the private key's file; raises `RepositoryError` (not showing it) when it can't be used."""
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
         try:
             private = serialization.load_ssh_private_key(text.encode(), None)
             if not isinstance(private, Ed25519PrivateKey | RSAPrivateKey):

@@ -8,6 +8,7 @@ import os
 import pwd
 import stat
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 
 import msgspec
 
@@ -31,28 +32,29 @@ def walk(folder: bytes, exclude: Exclude | None) -> Iterator[Found]:
     Sockets, pipes and devices are passed over: they hold no data. Raises `OSError` for what can't be listed.
     """
     yield Found(b"d", b".", os.lstat(folder))
-    stack = [iter(_children(folder, b""))]
+    stack = [(b"", _children(folder))]
     while stack:
-        item = next(stack[-1], None)
-        if item is None:
+        prefix, entries = stack[-1]
+        for entry in entries:
+            path = prefix + entry.name
+            if exclude is not None and exclude(os.fsdecode(path)):
+                continue
+            status = entry.stat(follow_symlinks=False)
+            if stat.S_ISREG(status.st_mode):
+                yield Found(b"f", path, status)
+            elif stat.S_ISDIR(status.st_mode):
+                yield Found(b"d", path, status)
+                stack.append((path + b"/", _children(entry.path)))
+                break
+            elif stat.S_ISLNK(status.st_mode):
+                yield Found(b"l", path, status)
+        else:
             stack.pop()
-            continue
-        path, entry = item
-        if exclude is not None and exclude(os.fsdecode(path)):
-            continue
-        status = entry.stat(follow_symlinks=False)
-        if stat.S_ISREG(status.st_mode):
-            yield Found(b"f", path, status)
-        elif stat.S_ISDIR(status.st_mode):
-            yield Found(b"d", path, status)
-            stack.append(iter(_children(entry.path, path + b"/")))
-        elif stat.S_ISLNK(status.st_mode):
-            yield Found(b"l", path, status)
 
 
-def _children(folder: bytes, prefix: bytes) -> list[tuple[bytes, os.DirEntry[bytes]]]:
+def _children(folder: bytes) -> Iterator[os.DirEntry[bytes]]:
     with os.scandir(folder) as entries:
-        return sorted(((prefix + entry.name, entry) for entry in entries), key=lambda item: item[0])
+        return iter(sorted(entries, key=attrgetter("name")))
 
 
 @functools.lru_cache(maxsize=4096)

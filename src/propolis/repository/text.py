@@ -23,6 +23,9 @@ from propolis.repository.stream import Stream
 LINE_LIMIT = 32 << 20
 _BLOCK = 256 << 10
 _WINDOW = 8 << 20
+_LEVEL = 1
+"""Most of a text is digests, which higher levels don't make smaller."""
+_SAFE = bytes(set(range(0x20, 0x7F)) - {0x5C})
 _UNSAFE = re.compile(rb"[^\x20-\x5b\x5d-\x7e]")
 _ESCAPED = re.compile(rb"\\0([0-7]{3})")
 
@@ -33,7 +36,7 @@ def escape(data: bytes) -> bytes:
         return b"-"
     if data == b"-":
         return rb"\0055"
-    if _UNSAFE.search(data) is None:
+    if not data.translate(None, _SAFE):  # several times faster than the expression
         return data
     return _UNSAFE.sub(lambda match: rb"\0%03o" % match[0][0], data)
 
@@ -52,7 +55,7 @@ class TextWriter:
 
     def __init__(self, key: RepositoryKey) -> None:
         self._key = key
-        self._compressor = zstandard.ZstdCompressor(level=3).compressobj()
+        self._compressor = zstandard.ZstdCompressor(level=_LEVEL).compressobj()
         self._hasher = blake3()
         self._stored = bytearray()
         self._block: list[bytes] = []
@@ -75,7 +78,7 @@ class TextWriter:
         self._stored += self._compressor.compress(end)
         self._stored += self._compressor.flush()
         # The header is a compressed frame of its own, so that a list of backups reads only the beginning of each.
-        first = zstandard.ZstdCompressor(level=3).compress(header + b"\n")
+        first = zstandard.ZstdCompressor(level=_LEVEL).compress(header + b"\n")
         self._stored[:0] = first
         return age.seal_bytes(self._stored, recipients)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import functools
-import importlib.metadata
 import os
 import socket
 import time
@@ -16,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from propolis import __version__
 from propolis.errors import IncompleteError, RepositoryError
-from propolis.repository.index import SegmentTable
+from propolis.repository.index import SEGMENT_ID, SegmentTable
 from propolis.repository.intake import Intake, ObjectPiece, Pending, Piece
 from propolis.repository.layout import FORMAT, utc_now, utc_text
 from propolis.repository.limits import NO_LIMITS, Limits
@@ -213,7 +213,7 @@ class Writer:
             host=socket.gethostname(),
             started=facts.started or self._started,
             ended="",
-            propolis=importlib.metadata.version("propolis"),
+            propolis=__version__,
             parent=self._parent_id,
             services=dict(facts.services),
             trees=self._trees,
@@ -256,9 +256,8 @@ class Writer:
             count.mark,
             escape(found.path),
         )
-        path = root if found.path == b"." else root + b"/" + found.path
         if found.kind != b"f":
-            target = os.readlink(path) if found.kind == b"l" else b""  # noqa: PTH115 - bytes
+            target = os.readlink(root + b"/" + found.path) if found.kind == b"l" else b""  # noqa: PTH115 - bytes
             self._line(before + b"-\t" + escape(target))
             return
         self._seen(count, size)
@@ -277,6 +276,7 @@ class Writer:
         pieces = -(-size // step)
         pending = Pending(before, b"\t-", pieces)
         self._waiting.append(pending)
+        path = root + b"/" + found.path
         identity = (size, status.st_mtime_ns, status.st_ino)
         for number in range(pieces):
             offset = number * step
@@ -329,6 +329,8 @@ class Writer:
     def _has(self, segments: bytes) -> bool:
         """Whether the repository has all segments of an entry's field."""
         position = self._table.position
+        if len(segments) == 2 * SEGMENT_ID:  # nearly always: one segment
+            return position(unhexlify(segments)) is not None
         return segments == b"-" or all(position(unhexlify(part)) is not None for part in segments.split(b","))
 
     # -- lines and jobs --------------------------------------------------------------------------------------

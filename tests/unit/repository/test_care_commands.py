@@ -93,8 +93,7 @@ def test_what_stays_lost_ends_a_repair_with_3_and_is_named(command: Any, damaged
 
 def test_a_lost_file_whose_name_is_no_text_is_named_all_the_same(command: Any, vault: Any, tmp_path: Any) -> None:
     (tmp_path / "source").mkdir()
-    with open(os.fsencode(tmp_path / "source") + b"/odd \xff\xfe", "wb") as file:
-        file.write(b"content")
+    (tmp_path / "source" / os.fsdecode(b"odd \xff\xfe")).write_bytes(b"content")
     vault.backup(tmp_path / "source", TREE)
     vault.objects("packs")[0].unlink()
     code, out, _ = command("repair", "--not-from-stack")

@@ -1,0 +1,50 @@
+"""`backup`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from propolis.backup.cold import back_up, cold_plan
+from propolis.backup.context import BACKGROUND, BackupContext
+from propolis.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, PlanOnly, Quiet, config_of, observer
+from propolis.recovery import recover_held
+from propolis.report import console
+from propolis.report.json import print_json
+from propolis.repository import parse_rate
+from propolis.run import SilentObserver
+from propolis.run.journal import new_run_id
+
+
+def register(app: typer.Typer) -> None:
+    """Add this family's command."""
+    app.command()(backup)
+
+
+def backup(
+    cold: Annotated[
+        bool, typer.Option("--cold", help="Stop, clone, start: complete and consistent (the default)")
+    ] = True,
+    limit_upload: Annotated[
+        str | None,
+        typer.Option("--limit-upload", help="Send at most so much a second, as 20M (bytes)", metavar="RATE"),
+    ] = None,
+    plan: PlanOnly = False,
+    config: ConfigFile = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Take a backup: seconds of downtime, then TheHive serves while the data is stored."""
+    limits = BACKGROUND if limit_upload is None else replace(BACKGROUND, upload=parse_rate(limit_upload))
+    settings = config_of(config)
+    if plan:
+        with BackupContext(settings, SilentObserver(), new_run_id()) as context:
+            console.show_plan(cold_plan(context))
+        return
+    report = back_up(settings, config, observer(quiet=quiet, as_json=as_json), recover_held, limits)
+    if as_json:
+        print_json(report)
+    elif not quiet:
+        console.show_backup(report)

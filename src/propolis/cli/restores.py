@@ -1,0 +1,110 @@
+"""`restore`, `verify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from propolis.cli.options import (
+    DEFAULT_CONFIG,
+    AsJson,
+    AsOf,
+    BackupArgument,
+    ConfigFile,
+    IdentityFile,
+    PlanOnly,
+    Quiet,
+    config_of,
+    moment_of,
+    observer,
+)
+from propolis.cli.targets import target_of
+from propolis.errors import IntegrityError, UsageError
+from propolis.recovery import recover_held
+from propolis.report import console
+from propolis.report.json import print_json
+from propolis.repository import VerifyLevel
+from propolis.restore import RestoreRequest
+from propolis.restore import restore as run_restore
+from propolis.restore.cold import restore_plan
+from propolis.restore.context import RestoreContext
+from propolis.run import SilentObserver
+from propolis.run.journal import new_run_id
+from propolis.stack.model import STORES
+from propolis.verify import verify_backup
+
+
+def register(app: typer.Typer) -> None:
+    """Add this family's commands."""
+    app.command()(restore)
+    app.command()(verify)
+
+
+def restore(
+    backup: BackupArgument,
+    identity: IdentityFile = None,
+    only: Annotated[
+        str, typer.Option("--only", help=f"Only these stores, by comma: {', '.join(STORES)}", metavar="STORES")
+    ] = "",
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to", help="Another stack: its propolis.yaml, or the root folder it lies under", metavar="PATH"
+        ),
+    ] = None,
+    at: AsOf = "",
+    plan: PlanOnly = False,
+    config: ConfigFile = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Bring a backup back. What it replaces is kept aside until the checks pass; a failed restore is undone."""
+    stores = tuple(name.strip() for name in only.split(",") if name.strip())
+    if unknown := sorted(set(stores) - set(STORES)):
+        raise UsageError(f"--only: there is no store {', '.join(unknown)}; stores are {', '.join(STORES)}")
+    moment = moment_of(at)
+    source = config_of(config)
+    target, target_file = (source, config) if to is None else target_of(to, source)
+    request = RestoreRequest(source=source, target=target, backup=backup, identity=identity, stores=stores, at=moment)
+    if plan:
+        with RestoreContext(request, target, SilentObserver(), new_run_id()) as context:
+            console.show_plan(restore_plan(context))
+        return
+    report = run_restore(request, target_file, observer(quiet=quiet, as_json=as_json), recover_held)
+    if as_json:
+        print_json(report)
+    elif not quiet:
+        console.show_restore(report)
+
+
+def verify(
+    backup: BackupArgument = "latest",
+    level: Annotated[
+        VerifyLevel,
+        typer.Option("--level", help="manifest: all is there; sample: some packs are read too; full: all are read"),
+    ] = "full",
+    identity: IdentityFile = None,
+    record: Annotated[
+        bool, typer.Option("--record/--no-record", help="Keep the result in the repository (or only read it)")
+    ] = True,
+    at: AsOf = "",
+    config: ConfigFile = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check a backup. Without the recovery key, stored bytes are checked; with it, every file's content too."""
+    moment = moment_of(at)
+    told = observer(quiet=quiet, as_json=as_json)
+    result = verify_backup(config_of(config), backup, level, identity, told, record=record, at=moment)
+    if as_json:
+        print_json(result)
+    elif not quiet or not result.ok:
+        console.show_verify(result)
+    if not result.ok:
+        raise IntegrityError(
+            f"Backup {result.id} failed verification: {result.findings[0].what}",
+            left="The repository was left as it is",
+            next="Take a new backup, and keep others until one verifies",
+        )
