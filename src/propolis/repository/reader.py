@@ -24,7 +24,7 @@ from propolis.repository.model import (
     TreeKind,
 )
 from propolis.repository.packs import PackOpener
-from propolis.repository.target import Folders, Times, check_link, new_folder, safe_parts, sync_filesystem, unwritable
+from propolis.repository.target import Folders, Times, WriteBack, check_link, new_folder, safe_parts, unwritable
 
 if TYPE_CHECKING:
     from propolis.repository.repository import Repository
@@ -76,8 +76,9 @@ def restore_folder(
     root = new_folder(target)
     stats = Stats()
     try:
-        _write(repository, table, plan, root, stats, observer)
-        sync_filesystem(root)
+        with WriteBack(root) as cache:
+            _write(repository, table, plan, root, cache, stats, observer)
+            cache.finish()
     except OSError as error:
         raise unwritable(target, error) from None
     finally:
@@ -152,7 +153,13 @@ def _plan_file(plan: _Plan, table: SegmentTable, entry: Entry, path: bytes, time
 
 
 def _write(
-    repository: Repository, table: SegmentTable, plan: _Plan, root: int, stats: Stats, observer: Observer | None
+    repository: Repository,
+    table: SegmentTable,
+    plan: _Plan,
+    root: int,
+    cache: WriteBack,
+    stats: Stats,
+    observer: Observer | None,
 ) -> None:
     folders = Folders(root)
     workers: list[Folders] = []
@@ -173,7 +180,7 @@ def _write(
             own = Folders(root)
             with lock:
                 workers.append(own)
-            worker = _Worker(repository, table, plan, own, lock, stats, observer)
+            worker = _Worker(repository, table, plan, own, cache, lock, stats, observer)
             return worker.restore
 
         side_by_side(plan.parts.seal(), make)
@@ -211,13 +218,15 @@ class _Worker:
         table: SegmentTable,
         plan: _Plan,
         folders: Folders,
+        cache: WriteBack,
         lock: threading.Lock,
         stats: Stats,
         observer: Observer | None,
     ) -> None:
         self._key = repository.key
         self._table, self._files, self._parts = table, plan.files, plan.parts
-        self._folders, self._lock, self._stats, self._observer = folders, lock, stats, observer
+        self._folders, self._cache, self._lock = folders, cache, lock
+        self._stats, self._observer = stats, observer
         self._opener = PackOpener(repository.storage, repository.identities, stats)
 
     def restore(self, number: int) -> None:
@@ -244,6 +253,8 @@ class _Worker:
         whole = len(data) == files.sizes[file]
         with _Opened(self._folders, files.paths[file], _CREATE if whole else _REOPEN) as descriptor:
             direct.write(descriptor, data, part.at)
+            if len(data) < direct.LEAST:
+                self._cache.wrote(len(data))
             if not whole:
                 with self._lock:
                     files.missing[file] -= 1

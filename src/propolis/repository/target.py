@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import collections
 import ctypes
+import mmap
 import os
+import threading
 from pathlib import Path
 
 from propolis.errors import IntegrityError, PropolisError
 
 _OPEN_FOLDERS = 128
+_CACHED = 64 << 20
+"""Bytes in the system's cache that are worth writing back."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -83,6 +87,59 @@ def sync_filesystem(root: int) -> None:
     if _libc.syncfs(root) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+class WriteBack:
+    """Has the system write to the disk what it holds in its cache while more is being written.
+
+    So little is left to wait for at the end. For a `with` block; `wrote` may be called from any thread.
+    """
+
+    def __init__(self, root: int) -> None:
+        """`root` is a descriptor of the file system's."""
+        self._root = root
+        self._lock = threading.Lock()
+        self._cached = 0
+        self._due = threading.Semaphore(0)
+        self._ended = False
+        self._lost: OSError | None = None
+        self._thread = threading.Thread(target=self._run, name="write-back", daemon=True)
+
+    def wrote(self, size: int) -> None:
+        """So many bytes of a file went to the cache; small files take a page at least."""
+        with self._lock:
+            self._cached += max(size, mmap.PAGESIZE)
+            if self._cached < _CACHED:
+                return
+            self._cached = 0
+        self._due.release()
+
+    def finish(self) -> None:
+        """Return once all is on the disk; raises `OSError`, also for what was lost on the way."""
+        self._end()
+        if self._lost is not None:  # the system tells of it once only
+            raise self._lost
+        sync_filesystem(self._root)
+
+    def __enter__(self) -> WriteBack:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        self._ended = True
+        self._due.release()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while self._due.acquire() and not self._ended:
+            try:
+                sync_filesystem(self._root)
+            except OSError as error:
+                self._lost = error
+                return
 
 
 class Folders:

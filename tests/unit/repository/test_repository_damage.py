@@ -1,8 +1,10 @@
 """Damage of any kind is found, and a hostile repository can't reach outside of the target."""
 
+import errno
 import os
 import random
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from propolis.errors import IntegrityError, PropolisError, RepositoryError
-from propolis.repository import Entry, Finding, Repository, verify
+from propolis.repository import Entry, Finding, Repository, target, verify
 from propolis.repository.layout import hash_name
 from propolis.repository.manifest import Manifest, format_entry
 from propolis.repository.model import EntryType, Stats
@@ -300,3 +302,32 @@ def test_a_repository_that_cannot_be_written_says_so(vault: Any, source: Any) ->
     with pytest.raises(RepositoryError, match="can't be written"):
         vault.backup(source)
     assert vault.host.list() == []
+
+
+def test_a_write_that_is_lost_while_others_follow_is_no_success(
+    vault: Any, source: Any, tmp_path: Any, monkeypatch: Any
+) -> None:
+    summary = vault.backup(source)
+    tried = []
+
+    def sync(root: int) -> None:
+        tried.append(root)
+        if len(tried) == 1:
+            raise OSError(errno.EIO, "Input/output error")  # the system tells of it once only
+
+    monkeypatch.setattr(target, "sync_filesystem", sync)
+    monkeypatch.setattr(target, "_CACHED", 1)
+    with pytest.raises(PropolisError, match="Input/output error"):
+        vault.restore(summary, tmp_path / "restored")
+    assert len(tried) == 1
+
+
+def test_what_is_in_the_cache_is_written_back_without_being_asked(monkeypatch: Any) -> None:
+    written = threading.Event()
+    monkeypatch.setattr(target, "sync_filesystem", lambda root: written.set())
+    monkeypatch.setattr(target, "_CACHED", 10_000)
+    with target.WriteBack(-1) as cache:
+        cache.wrote(1)  # takes a page
+        assert not written.is_set()
+        cache.wrote(9_000)
+        assert written.wait(60)
