@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from propolis.config.load import load
 from propolis.config.schema import Config
@@ -72,7 +72,7 @@ def moment_of(text: str) -> datetime | None:
 
 def observer(*, quiet: bool, as_json: bool) -> Observer:
     """Whoever is told how the run gets on: on standard error, so that results stay alone on standard output."""
-    return observer_for(Console(stderr=True), quiet=quiet or as_json)
+    return observer_for(sys.stderr, quiet=quiet or as_json)
 
 
 def is_root() -> bool:

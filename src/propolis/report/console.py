@@ -6,14 +6,13 @@ import datetime
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
 from propolis.errors import PropolisError
 from propolis.report.units import human_bytes, human_seconds
 
-if TYPE_CHECKING:  # a command loads what its own results take
+if TYPE_CHECKING:  # a command loads what its own results take, when it tells them
+    from rich.console import Console
+    from rich.table import Table
+
     from propolis.backup import BackupReport
     from propolis.doctor import Check
     from propolis.recovery import Recovered
@@ -25,14 +24,23 @@ if TYPE_CHECKING:  # a command loads what its own results take
 MARKS = {"ok": "[green]ok[/]  ", "warn": "[yellow]warn[/]", "fail": "[red]FAIL[/]"}
 
 
-def console() -> Console:
-    """Standard output, soft-wrapped where it isn't a terminal."""
-    return Console(highlight=False, soft_wrap=True)
+def console(*, stderr: bool = False, soft_wrap: bool = True, width: int | None = None) -> Console:
+    """Standard output, or standard error; lines aren't wrapped unless they are to be."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, soft_wrap=soft_wrap, width=width)
+
+
+def escape(text: str) -> str:
+    """The text with nothing in it taken for markup."""
+    from rich.markup import escape
+
+    return escape(text)
 
 
 def show_error(error: PropolisError) -> None:
     """One clear message on standard error."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]propolis:[/] {escape(str(error))}")
+    console(stderr=True).print(f"[red]propolis:[/] {escape(str(error))}")
 
 
 def show_plan(plan: Plan[Any]) -> None:
@@ -100,7 +108,7 @@ def show_backups(backups: Sequence[BackupSummary]) -> None:
     if not backups:
         console().print("No backups yet.")
         return
-    table = Table(box=None, pad_edge=False)
+    table = _table()
     for name in ("ID", "kind", "stack", "age", "files", "size", "downtime", "verified", ""):
         table.add_column(
             name, justify="right" if name in ("files", "size", "downtime", "age") else "left", no_wrap=True
@@ -145,7 +153,7 @@ def show_summary(backup: BackupSummary) -> None:
             *((name.replace("_", " "), _short(value)) for name, value in header.facts.items()),
         ],
     )
-    table = Table(box=None, pad_edge=False)
+    table = _table()
     for name in ("tree", "from", "entries", "files", "size"):
         table.add_column(name, justify="right" if name in ("entries", "files", "size") else "left", no_wrap=True)
     for tree in header.trees:
@@ -210,6 +218,12 @@ def _pairs(out: Console, rows: Sequence[tuple[str, str]]) -> None:
         out.print(f"  {escape(name):<{width}}  {escape(value)}")
 
 
+def _table() -> Table:
+    from rich.table import Table
+
+    return Table(box=None, pad_edge=False)
+
+
 def _wide() -> Console:
-    out = Console(highlight=False)
-    return out if out.is_terminal else Console(highlight=False, width=200)
+    out = console(soft_wrap=False)
+    return out if out.is_terminal else console(soft_wrap=False, width=200)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
-
-from rich.console import Console
-from rich.markup import escape
-from rich.status import Status
+from typing import TYPE_CHECKING, TextIO
 
 from propolis.report.units import human_bytes
 from propolis.run import Observer, SilentObserver
+
+if TYPE_CHECKING:
+    from rich.status import Status
 
 
 class PlainObserver(SilentObserver):
     """One line an event, for logs and journals."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
 
     def step_ended(self, number: int, count: int, title: str, seconds: float) -> None:
         """Print the step."""
@@ -32,14 +32,20 @@ class PlainObserver(SilentObserver):
         self._say(f"note: {text}")
 
     def _say(self, text: str) -> None:
-        self._console.print(escape(text), highlight=False, soft_wrap=True)
+        self._out.write(f"{text}\n")
+        self._out.flush()
 
 
 class LiveObserver(PlainObserver):
     """On a terminal: a moving line for the step under way, a plain line for each that ended."""
 
-    def __init__(self, console: Console) -> None:
-        super().__init__(console)
+    def __init__(self, out: TextIO) -> None:
+        # Only a terminal takes it, and loading it takes a while.
+        from rich.console import Console
+        from rich.markup import escape
+
+        super().__init__(out)
+        self._console, self._escape = Console(file=out), escape
         self._status: Status | None = None
         self._line = ""
         self._last = 0.0
@@ -48,7 +54,7 @@ class LiveObserver(PlainObserver):
     def step_started(self, number: int, count: int, title: str) -> None:
         """Show it moving."""
         self._line = f"[{number:>2}/{count}] {title}"
-        self._status = self._console.status(escape(self._line))
+        self._status = self._console.status(self._escape(self._line))
         self._status.start()
 
     def step_ended(self, number: int, count: int, title: str, seconds: float) -> None:
@@ -69,7 +75,10 @@ class LiveObserver(PlainObserver):
             self._last = time.monotonic()
             of = f" of {human_bytes(total)}" if total else ""
             told = f"{human_bytes(done)}{of}" if unit == "bytes" else f"{done} {unit}"
-            self._status.update(escape(f"{self._line}: {told}"))
+            self._status.update(self._escape(f"{self._line}: {told}"))
+
+    def _say(self, text: str) -> None:
+        self._console.print(self._escape(text), highlight=False, soft_wrap=True)
 
     def _stop(self) -> None:
         with self._lock:
@@ -78,8 +87,8 @@ class LiveObserver(PlainObserver):
                 self._status = None
 
 
-def observer_for(console: Console, *, quiet: bool) -> Observer:
-    """Choose what fits: silence, a live line, or plain lines."""
+def observer_for(out: TextIO, *, quiet: bool) -> Observer:
+    """Choose what fits where it is written: silence, a live line, or plain lines."""
     if quiet:
         return SilentObserver()
-    return LiveObserver(console) if console.is_terminal else PlainObserver(console)
+    return LiveObserver(out) if out.isatty() else PlainObserver(out)

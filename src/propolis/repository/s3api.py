@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -114,6 +113,8 @@ class S3Api:
 
     def _authorities(self) -> str:
         """A file of all authorities to trust: the system's and `ca`. It lies in memory as long as this object."""
+        import ssl
+
         system = Path(ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt")
         trusted = system.read_bytes() if system.exists() else b""
         if self._ca is None and trusted:

@@ -8,7 +8,6 @@ versitygw's own. Another client (`s3api`) tells the same as an `AnswerError`.
 
 from __future__ import annotations
 
-import html
 import re
 from dataclasses import dataclass
 
@@ -137,6 +136,8 @@ def told(error: Exception) -> Told:
     message = re.search(r"<Message>(.*?)</Message>", text, re.DOTALL)
     shown = text
     if message:
+        import html
+
         shown = html.unescape(message[1])
     elif status:
         shown = re.sub(r"<[^>]*>", " ", status[2])
