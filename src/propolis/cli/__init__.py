@@ -17,7 +17,7 @@ import typer
 import typer.exceptions
 
 from propolis import __version__
-from propolis.cli.options import DEBUG
+from propolis.cli.options import DEBUG, complete
 from propolis.errors import PropolisError, UsageError
 from propolis.report.console import show_error
 
@@ -82,7 +82,7 @@ def run(arguments: list[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # names of files needn't be text
     try:
         app = application(given[0] if given else None)
-        code = app(args=given, standalone_mode=False)
+        code = app(args=complete(given), standalone_mode=False)
     except PropolisError as error:
         show_error(error)
         return error.exit_code

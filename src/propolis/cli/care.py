@@ -45,8 +45,8 @@ def check_repository(
         str,
         typer.Option(
             "--read-data",
-            help="Also read packs: `all`, a share by chance (10%), or one of several fixed parts (2/7)",
-            metavar="AMOUNT",
+            help="Also read packs: all of them, a share by chance (=10%), or one of several fixed parts (=2/7)",
+            metavar="[AMOUNT]",
         ),
     ] = "",
     identity: IdentityFile = None,

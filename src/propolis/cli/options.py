@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -45,6 +46,19 @@ AsOf = Annotated[
     ),
 ]
 BackupArgument = Annotated[str, typer.Argument(help="A backup's ID, the beginning of one, or `latest`", metavar="ID")]
+
+
+BARE = {"--read-data": "all"}
+"""Options that may stand without a value, and what they mean then."""
+
+
+def complete(arguments: Sequence[str]) -> list[str]:
+    """Give bare options their value: the library of the command line knows options with one, or flags."""
+    following = [*arguments[1:], "-"]
+    return [
+        f"{given}={BARE[given]}" if given in BARE and after.startswith("-") else given
+        for given, after in zip(arguments, following, strict=False)
+    ]
 
 
 def config_of(path: Path) -> Config:

@@ -65,6 +65,16 @@ def test_findings_end_a_check_with_14_and_name_backup_and_files(command: Any, da
     assert json.loads(out)["findings"][0]["hits"][0]["backup"] == damaged.id
 
 
+@pytest.mark.parametrize("asked", [["--read-data"], ["--read-data=all"], ["--read-data", "all"], ["--read-data=1/1"]])
+def test_all_data_is_read_unless_a_share_is_asked_for(
+    command: Any, vault: Any, source: Any, asked: list[str]
+) -> None:
+    vault.backup(source)
+    code, out, _ = command("check", "--json", *asked)
+    assert code == 0
+    assert json.loads(out)["packs_read"] == json.loads(out)["packs"] > 1
+
+
 def test_an_amount_that_means_nothing_is_a_usage_error(command: Any) -> None:
     assert command("check", "--read-data=some")[0] == 2
 
