@@ -25,7 +25,8 @@ from propolis.repository.s3errors import S3_ERRORS
 if TYPE_CHECKING:
     import ssl
 
-_VALID = datetime.timedelta(minutes=10)
+_VALID = datetime.timedelta(minutes=2)
+"""Of a signature, which may stand in a server's log."""
 _ENOUGH = 10
 """After so many failures in a row there is no quick way: a proxy, or a policy that wants signed headers."""
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
