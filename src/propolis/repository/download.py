@@ -93,31 +93,34 @@ class Downloads:
             url = urllib.parse.urlsplit(obstore.sign(self._store, "GET", name, expires_in=_VALID))
         except S3_ERRORS:
             return None
-        while True:
-            with self._lock:
-                connection = self._idle.pop() if self._idle else None
-            fresh = connection is None
-            if connection is None:
-                connection = self._new(url)
-            try:
-                if fresh:
-                    connection.connect()
-                    connection.sock.settimeout(self._silence)
-                connection.request("GET", f"{url.path}?{url.query}")
-                answer = connection.getresponse()
-            except _FAILURES:
-                connection.close()
-                if not fresh:
-                    continue
-            else:
-                if answer.status == http.client.OK and answer.length is not None:
-                    self._failures = 0
-                    return Download(connection, answer, answer.length)
-                connection.close()
-                if answer.status == http.client.NOT_FOUND:
-                    return None
-            self._failures += 1
-            return None
+        while (connection := self._take_idle()) is not None:
+            with contextlib.suppress(*_FAILURES):  # it was idle for too long
+                return self._ask(connection, url)
+            connection.close()
+        with contextlib.suppress(*_FAILURES):
+            return self._ask(self._connected(url), url)
+        self._failures += 1
+        return None
+
+    def _take_idle(self) -> http.client.HTTPConnection | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def _ask(self, connection: http.client.HTTPConnection, url: urllib.parse.SplitResult) -> Download | None:
+        connection.request("GET", f"{url.path}?{url.query}")
+        answer = connection.getresponse()
+        if answer.status == http.client.OK and answer.length is not None:
+            self._failures = 0
+            return Download(connection, answer, answer.length)
+        connection.close()
+        self._failures += answer.status != http.client.NOT_FOUND
+        return None
+
+    def _connected(self, url: urllib.parse.SplitResult) -> http.client.HTTPConnection:
+        connection = self._new(url)
+        connection.connect()
+        connection.sock.settimeout(self._silence)
+        return connection
 
     def _new(self, url: urllib.parse.SplitResult) -> http.client.HTTPConnection:
         host = url.hostname or ""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from propolis.errors import IntegrityError
@@ -12,10 +14,14 @@ from propolis.repository.index import Pack, SegmentTable
 from propolis.repository.layout import RepositoryKey, pack_name
 from propolis.repository.manifest import segment_ids
 from propolis.repository.model import Entry
+from propolis.repository.storage import Storage, Stored
 
 T = TypeVar("T")
 _MOST_WORKERS = 6
 """Each takes some 20 MB at most."""
+_AHEAD = 4
+_AHEAD_BYTES = 4 << 20
+"""A few small objects bridge the storage's delays; large ones would only take memory."""
 
 
 def positions(table: SegmentTable, entry: Entry, name: str) -> list[int]:
@@ -42,6 +48,30 @@ def positions(table: SegmentTable, entry: Entry, name: str) -> list[int]:
 def label(entry: Entry) -> str:
     """How an entry is called in messages: `tree/path`."""
     return f"{entry.tree}/{os.fsdecode(entry.path)}"
+
+
+def fetch_ahead(
+    storage: Storage, wanted: Iterable[Stored], limit: int
+) -> Generator[tuple[str, memoryview], None, None]:
+    """Name and bytes of objects, in order. Small ones are fetched before they are asked for, several side by side.
+
+    Raises what `Storage.get` does when the object's turn has come.
+    """
+    waiting: collections.deque[tuple[Stored, Future[memoryview]]] = collections.deque()
+    with ThreadPoolExecutor(_AHEAD, thread_name_prefix="ahead") as threads:
+        try:
+            for stored in wanted:
+                waiting.append((stored, threads.submit(storage.get, stored.name, limit)))
+                # The one whose turn it is doesn't count: there is always one at work.
+                while len(waiting) > _AHEAD or sum(item.size for item, _ in list(waiting)[1:]) > _AHEAD_BYTES:
+                    first, found = waiting.popleft()
+                    yield first.name, found.result()
+            while waiting:
+                first, found = waiting.popleft()
+                yield first.name, found.result()
+        finally:
+            for _, found in waiting:
+                found.cancel()
 
 
 def check_segment(

@@ -16,7 +16,7 @@ from propolis.repository.inflate import inflated
 from propolis.repository.keys import Identity, Recipient
 from propolis.repository.layout import MAX_SEGMENT_BYTES, misnamed, pack_name
 from propolis.repository.model import Stats
-from propolis.repository.storage import Storage
+from propolis.repository.storage import MissingObjectError, Storage
 from propolis.repository.stream import Stream
 
 _LEVEL = 1
@@ -125,7 +125,7 @@ class PackOpener:
                 failed = error
             for _ in pieces:
                 pass
-        if hasher.hexdigest() != pack.hash:
+        if hasher.hexdigest() != pack.hash and not isinstance(failed, MissingObjectError):
             raise misnamed(pack_name(pack.hash))
         if failed is not None:
             raise failed

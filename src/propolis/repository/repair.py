@@ -130,7 +130,7 @@ class _Repair:
     def read_indexes(self) -> None:
         """The table of what lies in whole packs, and the indexes that have to be written anew."""
         storage, key = self._repository.storage, self._repository.key
-        for name in sorted(self._repository.index_names()):
+        for name in [item.name for item in self._repository.indexes()]:
             if name in self._found.problems or name in self._found.unreadable:
                 continue
             stored = storage.get(name, INDEX_LIMIT)

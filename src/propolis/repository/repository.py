@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from operator import attrgetter
 
 from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository import keyring, layout
+from propolis.repository.fetch import fetch_ahead
 from propolis.repository.index import SegmentTable, index_lines
 from propolis.repository.keyring import KeyHolder
 from propolis.repository.keys import Identity
@@ -192,17 +194,15 @@ class Repository:
             manifest = self.manifest(self.resolve(parent))
         return Writer(self, stack, manifest, unreadable, observer, workers, limits)
 
-    def index_names(self) -> Iterator[str]:
-        """Names of the index objects; other names there are passed over."""
-        for stored in self.storage.list("indexes"):
-            if layout.is_hash(stored.name.removeprefix("indexes/")):
-                yield stored.name
+    def indexes(self) -> Sequence[Stored]:
+        """The index objects, by name; other names there are passed over."""
+        found = (item for item in self.storage.list("indexes") if layout.is_hash(item.name.removeprefix("indexes/")))
+        return sorted(found, key=attrgetter("name"))
 
     def load_table(self) -> SegmentTable:
         """Every segment that the indexes know; raises `IntegrityError` when one of them is damaged."""
         table = SegmentTable()
-        for name in sorted(self.index_names()):
-            stored = self.storage.get(name, INDEX_LIMIT)
+        for name, stored in fetch_ahead(self.storage, self.indexes(), INDEX_LIMIT):
             check_name(name, stored)
             table.add_index(index_lines(stored, self.identities, self.key, name), name)
         table.seal()

@@ -172,7 +172,7 @@ class _Look:
 
     def indexes(self) -> None:
         """Every index is whole and genuine, and what it says of packs adds up; they make the table."""
-        for name in sorted(self._repository.index_names()):
+        for name in [item.name for item in self._repository.indexes()]:
             self.result.indexes += 1
             with Guarded(self._repository, self.result, name):
                 stored = self._repository.storage.get(name, INDEX_LIMIT)

@@ -12,6 +12,7 @@ import pytest
 from integration.repository import s3_lab
 from integration.repository.conftest import Minio
 from integration.repository.fault_proxies import Fault, Relay, relay
+from propolis.errors import RepositoryError
 from propolis.repository import Location
 from propolis.repository.objectstore import Patience, S3Storage
 from propolis.repository.stream import PIECE
@@ -103,6 +104,10 @@ def test_where_a_proxy_is_to_be_used_no_connection_passes_it_by(
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     server.choose = asked = Asked()
     assert read(opened(storage._location, minio)) == content
+    assert (asked.quick, asked.others) == (0, 1)
+    monkeypatch.delenv("NO_PROXY")
+    with pytest.raises(RepositoryError, match="doesn't answer"):
+        read(opened(storage._location, minio))
     assert (asked.quick, asked.others) == (0, 1)
 
 

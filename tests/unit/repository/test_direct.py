@@ -1,5 +1,6 @@
 """Reads and writes past the page cache give and take the same bytes as any others, wherever they lie."""
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -78,6 +79,30 @@ def test_a_read_gives_the_files_bytes(
     expected = content(size)[offset : offset + wanted]
     assert count == len(expected)
     assert target[:count] == expected
+
+
+@given(size=_SIZES, step=st.sampled_from([1 << 20, 4096 * 5]))
+def test_a_file_read_part_by_part_comes_whole(place: Path, size: int, step: int) -> None:
+    path = place / "file"
+    path.write_bytes(content(size))
+    target = direct.buffer(step)
+    found = bytearray()
+    file = os.open(path, os.O_RDONLY)
+    try:
+        for offset in range(0, size, step):
+            count = direct.read(file, target, min(step, size - offset), offset, whole=size)
+            found += target[:count]
+    finally:
+        os.close(file)
+    assert found == content(size)
+
+
+@given(size=st.integers(0, 5 << 20))
+def test_a_buffer_begins_a_huge_page_and_has_its_size(size: int) -> None:
+    found = direct.buffer(size)
+    assert len(found) == max(size, 1)
+    assert ctypes.addressof(ctypes.c_char.from_buffer(found)) % (2 << 20) == 0
+    assert found.tobytes() == bytes(len(found))
 
 
 @given(size=_SIZES, offset=_SHIFTS, shift=_SHIFTS)
