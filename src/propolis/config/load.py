@@ -27,7 +27,7 @@ def load(path: Path) -> Config:
 
     Raises ConfigError with one line a mistake: `FILE:LINE: KEY: what is wrong, and what is allowed`.
     """
-    document = read_yaml(path)
+    document = read_yaml(path, missing="Write one with: propolis init; or name another with --config")
     if document is None:
         raise ConfigError(f"{path}: the file is empty", next="Write one with: propolis init")
     if not isinstance(document, dict):
@@ -41,15 +41,17 @@ def load(path: Path) -> Config:
         raise ConfigError("\n".join(lines)) from None
 
 
-def read_yaml(path: Path) -> Any:
+def read_yaml(path: Path, missing: str = "") -> Any:
     """Parse one YAML file (of ours or of a service), keeping line numbers (`.lc` on mappings and lists).
 
-    Raises ConfigError naming file and line. A key that occurs twice is an error.
+    Raises ConfigError naming file and line. A key that occurs twice is an error. `missing`: what to do if there is
+    no such file.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{path}: can't be read: {error.strerror}") from None
+        next = missing if isinstance(error, FileNotFoundError) else ""
+        raise ConfigError(f"{path}: can't be read: {error.strerror}", next=next) from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise ConfigError(f"{path}:{line}: not UTF-8 text") from None

@@ -172,7 +172,7 @@ def test_an_empty_file_says_how_to_write_one(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"absent\.yaml: can't be read: No such file"):
+    with pytest.raises(ConfigError, match=r"absent\.yaml: can't be read: No such file.*propolis init.*--config"):
         load(tmp_path / "absent.yaml")
 
 
