@@ -9,12 +9,13 @@ import msgspec
 import pytest
 
 from propolis.errors import RepositoryError, UsageError
-from propolis.repository import Identity
+from propolis.repository import Facts, Identity, Location, Repository
 from propolis.repository.check import CheckResult, ReadData, check
 from propolis.repository.index import Pack, PackedSegments, write_index
 from propolis.repository.layout import hash_name
 from propolis.repository.manifest import format_entry
 from propolis.repository.marks import add_hold
+from propolis.repository.survey import FOREIGN
 from propolis.repository.text import TextWriter
 from unit.repository.repository_tools import TREE, Vault
 
@@ -204,3 +205,19 @@ def test_a_share_by_chance_has_its_size_and_at_least_one() -> None:
     digests = [hash_name(bytes([number])) for number in range(200)]
     assert len(set(ReadData(percent=10).choose(digests))) == 20
     assert len(ReadData(percent=0.01).choose(digests)) == 1
+
+
+def test_what_is_encrypted_to_strangers_is_called_that_and_not_damaged(
+    vault: Any, source: Any, tmp_path: Any
+) -> None:
+    vault.backup(source)
+    stranger = Identity.generate()
+    other = Repository.init(Location(str(tmp_path / "other")), [stranger.recipient], stranger)
+    with other.writer("hive") as writer:
+        writer.add_folder("files", TREE, source, Path("/original"))
+        writer.commit(Facts())
+    foreign = [path for kind in ("indexes", "manifests") for path in (tmp_path / "other" / kind).iterdir()]
+    for path in foreign:
+        shutil.copy(path, vault.folder / path.relative_to(tmp_path / "other"))
+    found = {finding.object: finding.what for finding in checked(vault).findings}
+    assert found == {f"{path.parent.name}/{path.name}": FOREIGN for path in foreign}
