@@ -15,9 +15,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from propolis.errors import IntegrityError, RepositoryError
+from propolis.errors import RepositoryError
 from propolis.repository import direct
-from propolis.repository.storage import MissingObjectError, ObjectExistsError, Stored, checked_name
+from propolis.repository.storage import MissingObjectError, ObjectExistsError, Stored, check_size, checked_name
 from propolis.repository.stream import PIECE, Stream
 
 _TEMPORARY = "tmp"
@@ -74,7 +74,7 @@ class FolderStorage:
         """See `Storage.get`."""
         try:
             with self._opened(name) as file:
-                size = _bounded_size(file, limit, name)
+                size = check_size(os.fstat(file).st_size, limit, name)
                 target = memoryview(bytearray(size))
                 return target[: direct.read(file, target, size)]
         except OSError as error:
@@ -86,7 +86,7 @@ class FolderStorage:
         with contextlib.ExitStack() as stack:
             try:
                 file = stack.enter_context(self._opened(name))
-                size = _bounded_size(file, limit, name)
+                size = check_size(os.fstat(file).st_size, limit, name)
             except OSError as error:
                 raise self._failed("be read", error, name) from None
             yield Stream(size, self._pieces(file, size, name))
@@ -263,13 +263,6 @@ class FolderStorage:
         }
         reason = error.strerror or str(error)
         return RepositoryError(f"{where} can't {what}: {reason}", next=advice.get(error.errno or 0, ""))
-
-
-def _bounded_size(file: int, limit: int, name: str) -> int:
-    size = os.fstat(file).st_size
-    if size > limit:
-        raise IntegrityError(f"{name} has {size} bytes where at most {limit} belong")
-    return size
 
 
 def _sync(path: Path) -> None:

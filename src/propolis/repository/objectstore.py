@@ -16,9 +16,16 @@ import obstore
 from obstore import exceptions
 from obstore.store import S3Store
 
-from propolis.errors import ConfigError, IntegrityError, PropolisError
+from propolis.errors import ConfigError, PropolisError
 from propolis.repository.s3errors import S3_ERRORS, explain, is_missing, told
-from propolis.repository.storage import Location, MissingObjectError, ObjectExistsError, Stored, checked_name
+from propolis.repository.storage import (
+    Location,
+    MissingObjectError,
+    ObjectExistsError,
+    Stored,
+    check_size,
+    checked_name,
+)
 from propolis.repository.stream import PIECE, Stream, cut
 
 if TYPE_CHECKING:
@@ -228,7 +235,7 @@ class S3Storage:
         """See `Storage.get`."""
         try:
             result = self._ask(lambda store: obstore.get(store, checked_name(name)))
-            _bound(result.meta["size"], limit, name)
+            check_size(result.meta["size"], limit, name)
             return memoryview(result.bytes())
         except S3_ERRORS as error:
             raise self._unread(error, name) from None
@@ -249,7 +256,7 @@ class S3Storage:
             if answer is None:
                 yield Stream.of(self.get(name, limit))
                 return
-            _bound(answer.size, limit, name)
+            check_size(answer.size, limit, name)
             yield Stream(answer.size, self._pieces(answer, name))
 
     def _pieces(self, answer: Download, name: str) -> Iterator[memoryview]:
@@ -339,8 +346,3 @@ class S3Storage:
                 next="Run propolis repository check, and use another backup or a copy of the repository",
             )
         return explain(error, f"{name} in the repository {self.place}", "be read")
-
-
-def _bound(size: int, limit: int, name: str) -> None:
-    if size > limit:
-        raise IntegrityError(f"{name} has {size} bytes where at most {limit} belong")

@@ -40,6 +40,13 @@ def checked_name(name: str) -> str:
     return name
 
 
+def check_size(size: int, limit: int, name: str) -> int:
+    """The size of an object if it is within the limit; raises `IntegrityError`."""
+    if size > limit:
+        raise IntegrityError(f"{name} has {size} bytes where at most {limit} belong")
+    return size
+
+
 class Storage(Protocol):
     """Objects by name. All methods may be called from any thread.
 

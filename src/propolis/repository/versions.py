@@ -16,11 +16,11 @@ from typing import Any, NoReturn
 
 import obstore
 
-from propolis.errors import ConfigError, IntegrityError, RepositoryError
+from propolis.errors import ConfigError, RepositoryError
 from propolis.repository.objectstore import PATIENT, Patience, S3Storage
 from propolis.repository.s3api import S3Api
 from propolis.repository.s3errors import S3_ERRORS, AnswerError, explain
-from propolis.repository.storage import Location, MissingObjectError, Stored, checked_name
+from propolis.repository.storage import Location, MissingObjectError, Stored, check_size, checked_name
 from propolis.repository.stream import Stream
 
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
@@ -67,8 +67,7 @@ class PastStorage(S3Storage):
     def get(self, name: str, limit: int) -> memoryview:
         """See `Storage.get`."""
         version = self._version(name)
-        if version.size > limit:
-            raise IntegrityError(f"{name} has {version.size} bytes where at most {limit} belong")
+        check_size(version.size, limit, name)
         return self._read(name, {"version": version.id})
 
     def head(self, name: str, count: int) -> memoryview:
