@@ -80,7 +80,7 @@ class WaitForService(Step[Context], frozen=True, kw_only=True, tag="wait-for-ser
     @property
     def title(self) -> str:
         """What it does."""
-        how = {"thehive": "/api/status", "index": "cluster health", "database": "a query"}[self.service]
+        how = {"thehive": "/api/health", "index": "cluster health", "database": "a query"}[self.service]
         return f"wait until {LABELS[self.service]} answers ({how})"
 
     def do(self, context: Context) -> None:

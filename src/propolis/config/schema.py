@@ -88,6 +88,20 @@ class TheHiveConfig(Model):
 
     url: HttpUrl = Field(description="Base URL, as http://127.0.0.1:9000")
     config: AbsolutePath = Field(description="Its configuration folder, which holds application.conf")
+    api_key: SecretRef | None = Field(
+        default=None,
+        description="Where an API key is (of any user, read-only is enough): then a login proves that TheHive works",
+    )
+    username: Text | None = Field(default=None, description="Instead of an API key: a user to log in as")
+    password: SecretRef | None = Field(default=None, description="Where that user's password is")
+
+    @model_validator(mode="after")
+    def _one_login(self) -> Self:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password go together: one is set, the other isn't")
+        if self.api_key is not None and self.username is not None:
+            raise ValueError("api_key and username exclude each other: set one of them")
+        return self
 
 
 class DatabaseConfig(Model):

@@ -33,12 +33,18 @@ class HttpFailure(Exception):
 class HttpClient:
     """A connection to one base URL; use it in a `with` statement.
 
-    `login` is a user name and a password; `ca` a PEM file to check an https server against instead of the
-    system's authorities. `timeout` is in seconds and counts for one request.
+    `login` is a user name and a password, `bearer` a key that is shown instead; `ca` a PEM file to check an https
+    server against instead of the system's authorities. `timeout` is in seconds and counts for one request.
     """
 
     def __init__(
-        self, url: str, *, login: tuple[str, str] | None = None, ca: Path | None = None, timeout: float
+        self,
+        url: str,
+        *,
+        login: tuple[str, str] | None = None,
+        bearer: str | None = None,
+        ca: Path | None = None,
+        timeout: float,
     ) -> None:
         # Imported where it is used: it takes a tenth of a second, and `propolis --help` needs none of it.
         from elastic_transport import HttpHeaders, NodeConfig, Transport
@@ -47,6 +53,8 @@ class HttpClient:
         headers = {"accept": "application/json"}
         if login is not None:
             headers["authorization"] = basic_auth_to_header(login)
+        elif bearer is not None:
+            headers["authorization"] = f"Bearer {bearer}"
         node: NodeConfig = url_to_node_config(url, use_default_ports_for_scheme=True).replace(
             headers=HttpHeaders(headers),
             request_timeout=timeout,
@@ -65,13 +73,13 @@ class HttpClient:
         self._transport.close()
 
     def get(self, target: str) -> Any:
-        """GET `target` and decode its JSON. Raises HttpFailure unless the answer is 200."""
+        """GET `target` and decode its JSON, or plain text. Raises HttpFailure unless the answer is a success."""
         return self.request("GET", target)[1]
 
-    def request(self, method: str, target: str) -> tuple[Mapping[str, str], Any]:
-        """Send a request without body; give the headers (lower case) and the decoded answer.
+    def request(self, method: str, target: str, body: Any = None) -> tuple[Mapping[str, str], Any]:
+        """Send a request, with `body` as JSON if there is one; give the headers (lower case) and the decoded answer.
 
-        Raises HttpFailure unless the answer's status is 200.
+        Raises HttpFailure unless the answer's status is a success (2xx).
         """
         from elastic_transport import (
             ConnectionError,
@@ -82,7 +90,8 @@ class HttpClient:
         )
 
         try:
-            meta, body = self._transport.perform_request(method, target)
+            headers = {} if body is None else {"content-type": "application/json"}
+            meta, answer = self._transport.perform_request(method, target, body=body, headers=headers)
         except ConnectionTimeout:
             raise HttpFailure("no answer in time") from None
         except TlsError as error:
@@ -93,9 +102,9 @@ class HttpClient:
             raise HttpFailure("it answered with something else than JSON") from None
         except TransportError as error:
             raise HttpFailure(_reason(error)) from None
-        if meta.status != 200:
-            raise HttpFailure(_status_text(meta.status), status=meta.status, body=body)
-        return {name.lower(): value for name, value in meta.headers.items()}, body
+        if not 200 <= meta.status < 300:
+            raise HttpFailure(_status_text(meta.status), status=meta.status, body=answer)
+        return {name.lower(): value for name, value in meta.headers.items()}, answer
 
 
 def _status_text(status: int) -> str:

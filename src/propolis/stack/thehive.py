@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import socket
+import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from propolis.config.schema import TheHiveConfig
 from propolis.errors import PreflightError
+from propolis.stack.health import Health, ask, status
 from propolis.stack.http import HttpClient, HttpFailure
 from propolis.stack.model import Tree, nothing_immutable
 from propolis.stack.retry import Alive, NotYet, until
 
-_STATUS = "/api/status"
-"""Answers without login; TheHive 5 keeps it beside /api/v1/status/public (StrangeBee's API reference)."""
+REFUSED_LOGIN_PATIENCE = 10.0
+"""Seconds for which a refused login is tried again while TheHive calls itself well: it is, so no longer."""
 
 
 @dataclass(frozen=True)
@@ -23,17 +25,29 @@ class TheHiveFacts:
     version: str
 
 
-def answers(config: TheHiveConfig, timeout: float, alive: Alive | None = None) -> None:
-    """Wait until `GET /api/status` answers 200. Raises PreflightError when `timeout` seconds have passed."""
+def answers(config: TheHiveConfig, timeout: float, alive: Alive | None = None) -> Health:
+    """Wait until TheHive answers and works (`propolis.stack.health`); give what it said, `ok` or `warning`.
+
+    Raises PreflightError when `timeout` seconds have passed, or when it isn't `alive` any more.
+    """
+    found: list[Health] = []
+    refused_since: list[float] = []
 
     def attempt(left: float) -> None:
-        with HttpClient(config.url, timeout=min(left, 10.0)) as client:
-            try:
-                client.get(_STATUS)
-            except HttpFailure as failure:
-                raise NotYet(str(failure)) from None
+        try:
+            now = ask(config, min(left, 10.0))
+        except HttpFailure as failure:
+            raise NotYet(str(failure)) from None
+        if now.state == "error":
+            raise NotYet(f"it answers, but does not work ({now.detail})")
+        if now.login_refused:
+            refused_since.append(time.monotonic())
+            if refused_since[-1] - refused_since[0] < min(REFUSED_LOGIN_PATIENCE, timeout / 2):
+                raise NotYet(now.detail)
+        found.append(now)
 
     until(attempt, f"TheHive at {config.url}", timeout, alive)
+    return found[-1]
 
 
 def require_absent(config: TheHiveConfig) -> None:
@@ -61,15 +75,15 @@ def facts(config: TheHiveConfig) -> TheHiveFacts:
     """Ask for the version. Raises PreflightError if TheHive doesn't answer."""
     with HttpClient(config.url, timeout=10.0) as client:
         try:
-            status = client.get(_STATUS)
+            answer = status(client)
         except HttpFailure as failure:
             raise failure.as_preflight(f"TheHive at {config.url}") from None
-    versions = status.get("versions") if isinstance(status, dict) else None
+    versions = answer.get("versions") if isinstance(answer, dict) else None
     if isinstance(versions, dict):
         for key in ("TheHive", "Scalligraph"):
             if isinstance(versions.get(key), str):
                 return TheHiveFacts(versions[key])
-    version = status.get("version") if isinstance(status, dict) else None
+    version = answer.get("version") if isinstance(answer, dict) else None
     return TheHiveFacts(version if isinstance(version, str) else "")
 
 

@@ -124,20 +124,6 @@ def test_a_silent_server_is_given_up() -> None:
         release.set()
 
 
-def test_thehive_is_waited_for_until_it_answers() -> None:
-    asked: list[str] = []
-
-    def answer(request: BaseHTTPRequestHandler) -> tuple[int, str, bytes]:
-        asked.append(request.path)
-        return (503 if len(asked) < 3 else 200), "application/json", b'{"versions": {"TheHive": "5.4.1"}}'
-
-    with server(answer) as url:
-        config = TheHiveConfig(url=url, config=Path("/etc/thehive"))
-        thehive.answers(config, 30)
-        assert asked == ["/api/status"] * 3
-        assert thehive.facts(config).version == "5.4.1"
-
-
 def test_what_does_not_answer_in_time_is_named_with_its_last_state(closed_port: int, tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{closed_port}"
     with pytest.raises(PreflightError, match=rf"TheHive at {url} did not answer.*Connection refused"):
