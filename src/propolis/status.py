@@ -13,7 +13,7 @@ from propolis.repository import BackupSummary
 from propolis.run import JournalState
 from propolis.run.journal import open_journals
 from propolis.run.lock import held
-from propolis.stack.model import STOP_ORDER, trees
+from propolis.stack.model import services, trees
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def status(config: Config, last: int = 10) -> StackStatus:
 
 def _services(config: Config) -> dict[str, str]:
     found: dict[str, str] = {}
-    for name in STOP_ORDER:
+    for name in services(config):
         try:
             found[name] = platform.open(config.platform).state(name).value
         except PropolisError as error:

@@ -19,7 +19,7 @@ from propolis.errors import PreflightError
 from propolis.repository import ObjectMeta, ObjectSource, Writer, idle_disk
 from propolis.run import Step
 from propolis.run.step import tag_of
-from propolis.stack import database, index, thehive
+from propolis.stack import database, embedded, index, thehive
 from propolis.stack.model import Tree, trees
 
 SPARE_BYTES = 256 * 2**20
@@ -42,17 +42,25 @@ class CheckStack(Step[BackupContext], frozen=True, kw_only=True, tag="check-stac
         config = context.config
         for service in self.running:
             context.wait_for(service)
-        if "database" in self.running:
-            found = database.facts(config.database)
+        for store in ("database", "index"):
+            if lacking := embedded.missing(config, store):
+                raise PreflightError(
+                    f"There is no {store} to back up: {lacking}",
+                    left="Nothing was touched",
+                    next=f"Set {store}.folder in propolis.yaml to the folder that TheHive uses",
+                )
+        if "database" in self.running and config.cassandra is not None:
+            found = database.facts(config.cassandra)
             context.services["database"] = f"cassandra {found.release_version}"
             context.facts["cluster_name"] = found.cluster_name
             context.facts["keyspaces"] = list(found.keyspaces)
-        if "index" in self.running:
-            indexed = index.facts(config.index)
+        if "index" in self.running and config.elasticsearch is not None:
+            indexed = index.facts(config.elasticsearch)
             context.services["index"] = f"{indexed.distribution} {indexed.version}"
         if "thehive" in self.running:
             context.services["thehive"] = thehive.facts(config.thehive).version
-        context.facts.setdefault("cluster_name", config.database.cluster_name)
+        if config.cassandra is not None:
+            context.facts.setdefault("cluster_name", config.cassandra.cluster_name)
         context.methods = methods = {tree.name: _check_room(tree) for tree in trees(config) if tree.path is not None}
         context.facts["clone"] = methods
         for tree in trees(config):
@@ -112,7 +120,8 @@ class CountDocuments(Step[BackupContext], frozen=True, kw_only=True, tag="count-
 
     def do(self, context: BackupContext) -> Mapping[str, Any]:
         """Count them."""
-        context.facts["documents"] = index.documents(context.config.index)
+        assert context.config.elasticsearch is not None
+        context.facts["documents"] = index.documents(context.config.elasticsearch)
         return {"documents": context.facts["documents"]}
 
 

@@ -14,7 +14,7 @@ from propolis.errors import PropolisError, ServicesDownError
 from propolis.platform.base import ServiceState
 from propolis.run import Observer
 from propolis.stack import thehive
-from propolis.stack.model import START_WAVES, answers
+from propolis.stack.model import START_WAVES, answers, services
 
 
 class Context:
@@ -44,10 +44,13 @@ class Context:
         return self.platform.state(service) is ServiceState.RUNNING
 
     def has(self, service: str) -> bool:
-        """Whether the service is one of this host's. Only TheHive may be missing, and only if it surely runs nowhere.
+        """Whether the service is one of this stack's, on this host.
 
-        Raises PreflightError if the platform has no TheHive while one may be running.
+        A store that TheHive keeps itself has none. Beyond that only TheHive may be missing, and only if it surely
+        runs nowhere. Raises PreflightError if the platform has no TheHive while one may be running.
         """
+        if service not in services(self.config):
+            return False
         if service != "thehive" or service in self.platform.services():
             return True
         thehive.require_absent(self.config.thehive)

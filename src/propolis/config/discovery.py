@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from propolis.config.discovery_index import index_values
 from propolis.config.finding import Findings
 from propolis.config.hocon import Hocon, read
-from propolis.config.load import line_of, plain, read_yaml
+from propolis.config.load import key_path, line_of, plain, read_yaml
 from propolis.config.schema import Config
 from propolis.errors import ConfigError
 
@@ -87,7 +87,7 @@ def _conclude(found: Findings) -> Discovery:
             config = Config.model_validate(found.values)
         except ValidationError as error:
             for detail in error.errors(include_url=False, include_input=False):
-                key = ".".join(str(part) for part in detail["loc"])
+                key = key_path(detail["loc"])
                 source = found.notes.get(key, "the given value")
                 found.problem(f"{source}: {key}: {detail['msg'].removeprefix('Value error, ')}")
     return Discovery(config, found.notes, tuple(found.problems))

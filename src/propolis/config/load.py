@@ -105,7 +105,7 @@ def plain(node: Any) -> Any:
 def _describe(document: Any, detail: ErrorDetails) -> tuple[int, str]:
     """Render one validation error as its line number and `KEY: what`."""
     location, sections = _locate(detail["loc"])
-    key = ".".join(str(part) for part in location) or "the file"
+    key = key_path(detail["loc"]) or "the file"
     line = line_of(document, location)
     kind = detail["type"]
     if kind == "extra_forbidden":
@@ -127,6 +127,11 @@ def _describe(document: Any, detail: ErrorDetails) -> tuple[int, str]:
         return line, f"{key}: must be a path"
     message = detail["msg"].removeprefix("Value error, ").replace("Input should", "must")
     return line, f"{key}: {message[0].lower() + message[1:]}"
+
+
+def key_path(loc: Location) -> str:
+    """Give the key path, such as `database.host`, of a location in a pydantic error."""
+    return ".".join(str(part) for part in _locate(loc)[0])
 
 
 def _locate(loc: Location) -> tuple[Location, list[type[Model]]]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 # Other packages' plugins have no business with the configuration; to look for some takes a twentieth of the start.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 
 def _absolute(path: Path) -> Path:
@@ -104,9 +104,12 @@ class TheHiveConfig(Model):
         return self
 
 
-class DatabaseConfig(Model):
+class CassandraConfig(Model):
     """Cassandra on this host."""
 
+    kind: Literal["cassandra"] = Field(
+        default="cassandra", description="cassandra: a server; berkeleyje: Berkeley DB in a folder of TheHive's own"
+    )
     host: Text = Field(description="Address on which Cassandra answers CQL")
     port: int = Field(default=9042, ge=1, le=65535, description="Port on which Cassandra answers CQL")
     username: Text | None = Field(default=None, description="Role to log in with, if Cassandra asks for one")
@@ -131,9 +134,22 @@ class DatabaseConfig(Model):
         return self
 
 
-class IndexConfig(Model):
+class BerkeleyConfig(Model):
+    """Berkeley DB, which TheHive itself keeps in a folder."""
+
+    kind: Literal["berkeleyje"] = Field(
+        default="berkeleyje", description="cassandra: a server; berkeleyje: Berkeley DB in a folder of TheHive's own"
+    )
+    folder: AbsolutePath = Field(description="db.janusgraph.storage.directory of application.conf")
+
+
+class ElasticsearchConfig(Model):
     """Elasticsearch or OpenSearch on this host."""
 
+    kind: Literal["elasticsearch"] = Field(
+        default="elasticsearch",
+        description="elasticsearch: a server of either make; lucene: an index in a folder of TheHive's own",
+    )
     url: HttpUrl = Field(description="Base URL, as http://127.0.0.1:9200")
     username: Text | None = Field(default=None, description="User to log in with, if the index asks for one")
     password: SecretRef | None = Field(default=None, description="Where that user's password is")
@@ -151,6 +167,30 @@ class IndexConfig(Model):
         if (self.username is None) != (self.password is None):
             raise ValueError("username and password go together: one is set, the other isn't")
         return self
+
+
+class LuceneConfig(Model):
+    """Lucene, which TheHive itself keeps in a folder."""
+
+    kind: Literal["lucene"] = Field(
+        default="lucene",
+        description="elasticsearch: a server of either make; lucene: an index in a folder of TheHive's own",
+    )
+    folder: AbsolutePath = Field(description="db.janusgraph.index.search.directory of application.conf")
+
+
+def _kind(default: str) -> Discriminator:
+    """Tell sections apart by their `kind`, which may be left out: then it is `default`."""
+
+    def of(section: Any) -> str:
+        found = section.get("kind", default) if isinstance(section, dict) else getattr(section, "kind", default)
+        return str(found)
+
+    return Discriminator(of)
+
+
+DatabaseConfig = CassandraConfig | BerkeleyConfig
+IndexConfig = ElasticsearchConfig | LuceneConfig
 
 
 class FolderFiles(Model):
@@ -279,9 +319,25 @@ class Config(Model):
     )
     platform: PlatformConfig
     thehive: TheHiveConfig
-    database: DatabaseConfig
-    index: IndexConfig
+    database: Annotated[
+        Annotated[CassandraConfig, Tag("cassandra")] | Annotated[BerkeleyConfig, Tag("berkeleyje")],
+        Field(discriminator=_kind("cassandra")),
+    ]
+    index: Annotated[
+        Annotated[ElasticsearchConfig, Tag("elasticsearch")] | Annotated[LuceneConfig, Tag("lucene")],
+        Field(discriminator=_kind("elasticsearch")),
+    ]
     files: Annotated[FolderFiles | S3Files, Field(discriminator="kind")]
     repository: RepositoryConfig
     retention: RetentionConfig = Field(default_factory=RetentionConfig)
     timeouts: TimeoutsConfig = Field(default_factory=TimeoutsConfig)
+
+    @property
+    def cassandra(self) -> CassandraConfig | None:
+        """The section `database` where that is a server; None where TheHive keeps the database itself."""
+        return self.database if isinstance(self.database, CassandraConfig) else None
+
+    @property
+    def elasticsearch(self) -> ElasticsearchConfig | None:
+        """The section `index` where that is a server of either make; None where TheHive keeps the index itself."""
+        return self.index if isinstance(self.index, ElasticsearchConfig) else None

@@ -11,8 +11,8 @@ from propolis.config.schema import Config
 from propolis.doctor.model import Check
 from propolis.errors import PropolisError
 from propolis.platform.base import ServiceState
-from propolis.stack import database, index, thehive
-from propolis.stack.model import STOP_ORDER
+from propolis.stack import database, embedded, index, thehive
+from propolis.stack.model import services
 
 PATIENCE = 5.0
 """Seconds a service may take to answer: it should be up already."""
@@ -30,7 +30,7 @@ _SUPPORTED = {
 def running(config: Config) -> Iterator[Check]:
     """Whether the platform says that each service runs."""
     found = platform.open(config.platform)
-    for service in reversed(STOP_ORDER):
+    for service in reversed(services(config)):
         name = f"service {service}"
         if service == "thehive" and service not in found.services():
             thehive.require_absent(config.thehive)
@@ -51,28 +51,35 @@ def running(config: Config) -> Iterator[Check]:
 
 
 def database_checks(config: Config) -> Iterator[Check]:
-    """Whether Cassandra answers, is up and normal, is the configured cluster, and is supported."""
-    database.answers(config.database, PATIENCE)
-    found = database.facts(config.database)
-    yield Check("database", "ok", f"answers at {config.database.host}:{config.database.port}")
+    """Whether Cassandra answers, is up and normal, is the configured cluster, and is supported.
+
+    Of a database that TheHive keeps itself: whether it is there.
+    """
+    if config.cassandra is None:
+        yield _embedded(config, "database")
+        return
+    section = config.cassandra
+    database.answers(section, PATIENCE)
+    found = database.facts(section)
+    yield Check("database", "ok", f"answers at {section.host}:{section.port}")
     yield _version("database version", "cassandra", found.release_version)
     yield _nodes(found)
-    if found.cluster_name == config.database.cluster_name:
+    if found.cluster_name == section.cluster_name:
         yield Check("database cluster", "ok", found.cluster_name)
     else:
         yield Check(
             "database cluster",
             "fail",
-            f"it calls itself {found.cluster_name!r}, the configuration {config.database.cluster_name!r}",
+            f"it calls itself {found.cluster_name!r}, the configuration {section.cluster_name!r}",
             "Set database.cluster_name in propolis.yaml",
         )
-    if config.database.keyspace in found.keyspaces:
-        yield Check("database keyspace", "ok", config.database.keyspace)
+    if section.keyspace in found.keyspaces:
+        yield Check("database keyspace", "ok", section.keyspace)
     else:
         yield Check(
             "database keyspace",
             "fail",
-            f"there is no keyspace {config.database.keyspace}",
+            f"there is no keyspace {section.keyspace}",
             "Set database.keyspace to db.janusgraph.storage.cql.keyspace of application.conf",
         )
     yield clock("database clock", found.time)
@@ -94,10 +101,17 @@ def _nodes(found: database.DatabaseFacts) -> Check:
 
 
 def index_checks(config: Config) -> Iterator[Check]:
-    """Whether the index answers, is healthy, holds TheHive's indices, and is supported."""
-    index.answers(config.index, PATIENCE)
-    found = index.facts(config.index)
-    yield Check("index", "ok", f"answers at {config.index.url}")
+    """Whether the index answers, is healthy, holds TheHive's indices, and is supported.
+
+    Of an index that TheHive keeps itself: whether it is there.
+    """
+    if config.elasticsearch is None:
+        yield _embedded(config, "index")
+        return
+    section = config.elasticsearch
+    index.answers(section, PATIENCE)
+    found = index.facts(section)
+    yield Check("index", "ok", f"answers at {section.url}")
     yield _version("index version", found.distribution, found.version)
     if found.health == "green" or found.nodes == 1:
         # One node has no place for replicas: yellow is all that it can be.
@@ -118,9 +132,17 @@ def index_checks(config: Config) -> Iterator[Check]:
         yield Check(
             "index contents",
             "fail",
-            f"no index begins with {config.index.prefix}",
+            f"no index begins with {section.prefix}",
             "Set index.prefix to index.search.index-name of application.conf",
         )
+
+
+def _embedded(config: Config, store: str) -> Check:
+    """Say whether TheHive's own database or index lies in its folder."""
+    lacking = embedded.missing(config, store)
+    if lacking is not None:
+        return Check(store, "fail", lacking, f"Set {store}.folder in propolis.yaml to the folder that TheHive uses")
+    return Check(store, "ok", "TheHive keeps it itself, in a folder")
 
 
 def thehive_checks(config: Config) -> Iterator[Check]:

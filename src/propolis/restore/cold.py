@@ -140,9 +140,10 @@ def _swaps(context: RestoreContext, folders: list[Tree]) -> tuple[Swap, ...]:
     for tree in folders:
         assert tree.path is not None
         swaps.append(plan_swap(tree.path, context.run_id, staged=Path(_staged(context, tree))))
-    if any(tree.store == "database" for tree in folders):
+    cassandra = context.config.cassandra
+    if cassandra is not None and any(tree.store == "database" for tree in folders):
         # Caches of keys and rows by file: of the data that goes, so they must not meet the data that comes.
-        swaps.append(plan_swap(context.config.database.saved_caches, context.run_id, staged=None))
+        swaps.append(plan_swap(cassandra.saved_caches, context.run_id, staged=None))
     return tuple(swaps)
 
 

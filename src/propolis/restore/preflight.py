@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from propolis.config.schema import CassandraConfig
 from propolis.errors import IntegrityError, PreflightError
 from propolis.repository import verify
 from propolis.restore.context import RestoreContext
@@ -31,23 +32,22 @@ def check(context: RestoreContext, wanted: tuple[str, ...], running: tuple[str, 
             next="Restore another backup; `propolis verify` tells all that is wrong with this one",
         )
     targets = [tree for tree in trees(context.config) if tree.name in wanted]
-    if any(tree.store == "database" for tree in targets):
-        _same_cluster(context)
+    if context.config.cassandra is not None and any(tree.store == "database" for tree in targets):
+        _same_cluster(context, context.config.cassandra)
     _fitting_versions(context, running)
     _room(context, targets)
     return {"backup": context.manifest.id, "packs": checked.packs}
 
 
-def _same_cluster(context: RestoreContext) -> None:
+def _same_cluster(context: RestoreContext, cassandra: CassandraConfig) -> None:
     backed_up = context.header.facts.get("cluster_name")
-    here = context.config.database.cluster_name
+    here = cassandra.cluster_name
     if backed_up != here:
         raise PreflightError(
             f"The backup is of the Cassandra cluster {backed_up!r}, the target's is named {here!r}: "
             "Cassandra refuses to start on another cluster's data",
             left=UNTOUCHED,
-            next=f"Set cluster_name: {backed_up!r} in {context.config.database.config}/cassandra.yaml "
-            "and in propolis.yaml",
+            next=f"Set cluster_name: {backed_up!r} in {cassandra.config}/cassandra.yaml and in propolis.yaml",
         )
 
 
@@ -55,10 +55,10 @@ def _fitting_versions(context: RestoreContext, running: tuple[str, ...]) -> None
     """Data can't go back to an older version, nor over a major one; what isn't running is told by its start."""
     here: dict[str, str] = {}
     try:
-        if "database" in running:
-            here["database"] = f"cassandra {database.facts(context.config.database).release_version}"
-        if "index" in running:
-            found = index.facts(context.config.index)
+        if "database" in running and context.config.cassandra is not None:
+            here["database"] = f"cassandra {database.facts(context.config.cassandra).release_version}"
+        if "index" in running and context.config.elasticsearch is not None:
+            found = index.facts(context.config.elasticsearch)
             here["index"] = f"{found.distribution} {found.version}"
     except PreflightError as error:
         context.observer.note(f"Versions could not be compared: {error.what}")

@@ -19,7 +19,7 @@ from propolis.restore.preflight import check
 from propolis.restore.swap import Swap, drop_aside, swap_back, swap_in
 from propolis.run import Step
 from propolis.run.step import tag_of
-from propolis.stack import database, index
+from propolis.stack import database, embedded, index
 
 
 class CheckRestore(Step[RestoreContext], frozen=True, kw_only=True, tag="check-restore"):
@@ -151,10 +151,17 @@ class CheckStores(Step[RestoreContext], frozen=True, kw_only=True, tag="check-st
         """Raise IntegrityError if they don't."""
         found: dict[str, Any] = {}
         facts = context.header.facts
-        if "database" in self.stores:
-            found["rows"] = database.require_graph(context.config.database)
-        if "index" in self.stores and "documents" in facts:
-            counted = index.documents(context.config.index)
+        for store in self.stores:
+            if lacking := embedded.missing(context.config, store):
+                raise IntegrityError(
+                    f"The {store} does not hold what was backed up: {lacking}",
+                    left="The former data is being put back",
+                    next="Run `propolis verify` on this backup, and restore another one",
+                )
+        if "database" in self.stores and context.config.cassandra is not None:
+            found["rows"] = database.require_graph(context.config.cassandra)
+        if "index" in self.stores and "documents" in facts and context.config.elasticsearch is not None:
+            counted = index.documents(context.config.elasticsearch)
             if counted != facts["documents"]:
                 raise IntegrityError(
                     f"The index does not hold what was backed up: {_difference(facts['documents'], counted)}",

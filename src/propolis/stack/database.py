@@ -14,7 +14,7 @@ from uuid import UUID
 
 from propolis.config import secrets
 from propolis.config.load import read_yaml
-from propolis.config.schema import DatabaseConfig
+from propolis.config.schema import CassandraConfig
 from propolis.errors import IntegrityError, PreflightError
 from propolis.stack.model import Tree, nothing_immutable
 from propolis.stack.retry import Alive, NotYet, until
@@ -57,7 +57,7 @@ class DatabaseFacts:
         return len({node.schema_version for node in self.nodes}) == 1
 
 
-def answers(config: DatabaseConfig, timeout: float, alive: Alive | None = None) -> None:
+def answers(config: CassandraConfig, timeout: float, alive: Alive | None = None) -> None:
     """Wait until Cassandra really serves: login, schema agreement of all nodes, a read at consistency ALL.
 
     An open port is not enough. Raises PreflightError when `timeout` seconds have passed, ConfigError if the
@@ -78,7 +78,7 @@ def answers(config: DatabaseConfig, timeout: float, alive: Alive | None = None) 
     until(attempt, _name(config), timeout, alive)
 
 
-def facts(config: DatabaseConfig) -> DatabaseFacts:
+def facts(config: CassandraConfig) -> DatabaseFacts:
     """Ask one node what it and its cluster are. Raises PreflightError if it doesn't answer."""
     try:
         with _session(config, _login(config), 30.0) as session:
@@ -97,7 +97,7 @@ def facts(config: DatabaseConfig) -> DatabaseFacts:
         raise PreflightError(f"{_name(config)} does not answer: {missing}") from None
 
 
-def cluster_name_on_disk(config: DatabaseConfig) -> str:
+def cluster_name_on_disk(config: CassandraConfig) -> str:
     """Read the cluster's name from cassandra.yaml, as a node that doesn't run will use it at its next start.
 
     Raises ConfigError if the file can't be read.
@@ -107,7 +107,7 @@ def cluster_name_on_disk(config: DatabaseConfig) -> str:
     return str(name or "Test Cluster")  # Cassandra's own default
 
 
-def require_graph(config: DatabaseConfig) -> tuple[str, ...]:
+def require_graph(config: CassandraConfig) -> tuple[str, ...]:
     """Check that JanusGraph's tables are there and hold rows; give their names.
 
     Raises IntegrityError if the keyspace or a table is missing or empty, PreflightError if Cassandra doesn't answer.
@@ -137,7 +137,7 @@ _GRAPH_TABLES = ("edgestore", "graphindex", "janusgraph_ids", "system_properties
 """Tables that hold rows in every graph that JanusGraph ever opened and wrote to."""
 
 
-def trees(config: DatabaseConfig) -> tuple[Tree, ...]:
+def trees(config: CassandraConfig) -> tuple[Tree, ...]:
     """Every folder that Cassandra needs to start again with all its data.
 
     `saved_caches` is not among them: it only spares reads after a start, Cassandra rebuilds it, and one that
@@ -178,18 +178,18 @@ _WRITTEN_ONCE = re.compile(
 )
 
 
-def _name(config: DatabaseConfig) -> str:
+def _name(config: CassandraConfig) -> str:
     return f"Cassandra at {config.host}:{config.port}"
 
 
-def _login(config: DatabaseConfig) -> tuple[str, str] | None:
+def _login(config: CassandraConfig) -> tuple[str, str] | None:
     if config.username is None or config.password is None:
         return None
     return config.username, secrets.resolve(config.password)
 
 
 @contextmanager
-def _session(config: DatabaseConfig, login: tuple[str, str] | None, timeout: float) -> Iterator[Session]:
+def _session(config: CassandraConfig, login: tuple[str, str] | None, timeout: float) -> Iterator[Session]:
     """Connect to the one configured host; everything is closed afterwards.
 
     Raises NotYet for whatever the driver or the server says, inside the block too. `timeout` (seconds) counts for

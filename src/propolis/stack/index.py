@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from propolis.config import secrets
-from propolis.config.schema import IndexConfig
+from propolis.config.schema import ElasticsearchConfig
 from propolis.stack.http import HttpClient, HttpFailure
 from propolis.stack.model import Tree
 from propolis.stack.retry import Alive, NotYet, until
@@ -29,7 +29,7 @@ class IndexFacts:
     indices: Mapping[str, int]
 
 
-def answers(config: IndexConfig, timeout: float, alive: Alive | None = None) -> None:
+def answers(config: ElasticsearchConfig, timeout: float, alive: Alive | None = None) -> None:
     """Wait until the cluster is at least yellow and every index of the prefix has all its primaries.
 
     Raises PreflightError when `timeout` seconds have passed or the login is refused.
@@ -48,7 +48,7 @@ def answers(config: IndexConfig, timeout: float, alive: Alive | None = None) -> 
     until(attempt, _name(config), timeout, alive)
 
 
-def facts(config: IndexConfig) -> IndexFacts:
+def facts(config: ElasticsearchConfig) -> IndexFacts:
     """Ask for make, version, health and TheHive's indices. Raises PreflightError if it doesn't answer."""
     with HttpClient(config.url, login=_login(config), ca=config.ca, timeout=30.0) as client:
         try:
@@ -67,7 +67,7 @@ def facts(config: IndexConfig) -> IndexFacts:
     )
 
 
-def documents(config: IndexConfig) -> dict[str, int]:
+def documents(config: ElasticsearchConfig) -> dict[str, int]:
     """Count the documents of each of TheHive's indices, exactly, by the index's name.
 
     Only its own: others, such as those that the cluster keeps for itself, change while TheHive is stopped. What
@@ -83,7 +83,7 @@ def documents(config: IndexConfig) -> dict[str, int]:
             raise failure.as_preflight(_name(config)) from None
 
 
-def trees(config: IndexConfig) -> tuple[Tree, ...]:
+def trees(config: ElasticsearchConfig) -> tuple[Tree, ...]:
     """The one tree `index/data`: the node's whole data folder."""
     return (Tree("index", "index/data", "index", immutable, config.data),)
 
@@ -111,11 +111,11 @@ _WRITTEN_ONCE = re.compile(
 )
 
 
-def _name(config: IndexConfig) -> str:
+def _name(config: ElasticsearchConfig) -> str:
     return f"The index at {config.url}"
 
 
-def _login(config: IndexConfig) -> tuple[str, str] | None:
+def _login(config: ElasticsearchConfig) -> tuple[str, str] | None:
     if config.username is None or config.password is None:
         return None
     return config.username, secrets.resolve(config.password)

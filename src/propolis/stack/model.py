@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from propolis.config.schema import Config, S3Files
+from propolis.config.schema import CassandraConfig, Config, ElasticsearchConfig, S3Files
 from propolis.errors import ConfigError
 
 Immutable = Callable[[str], bool]
@@ -22,7 +22,7 @@ STORES = ("database", "index", "files", "config")
 """Every store, in the order in which reports name them."""
 
 STOP_ORDER = ("thehive", "index", "database")
-"""TheHive first, so that it writes to neither of the others any more; the database last."""
+"""TheHive first, so that it writes to neither of the others any more; the database last. See `services`."""
 
 START_WAVES = (("database", "index"), ("thehive",))
 """Services of one wave start side by side; the next wave starts once all of them answer."""
@@ -45,23 +45,43 @@ class Tree:
     bucket: S3Files | None = None
 
 
+def services(config: Config) -> tuple[str, ...]:
+    """List the services of this stack in the order in which they stop.
+
+    One that keeps its database or index in a folder of TheHive's own has no service for it: a server of that kind on
+    this host is somebody else's.
+    """
+    absent = {
+        *(("database",) if config.cassandra is None else ()),
+        *(("index",) if config.elasticsearch is None else ()),
+    }
+    return tuple(name for name in STOP_ORDER if name not in absent)
+
+
 def trees(config: Config) -> tuple[Tree, ...]:
     """List every tree that a backup of this stack holds, in a fixed order.
 
     Raises ConfigError if one tree's folder is, or lies in, another's: it would be kept twice and restored twice.
     """
-    from propolis.stack import database, files, index, thehive
+    from propolis.stack import database, embedded, files, index, thehive
 
-    found = (
-        *database.trees(config.database),
-        *index.trees(config.index),
-        *files.trees(config.files),
-        *thehive.trees(config.thehive),
-        Tree("config", "config/database", "database", nothing_immutable, config.database.config),
-        Tree("config", "config/index", "index", nothing_immutable, config.index.config),
-    )
+    found: list[Tree] = []
+    if isinstance(config.database, CassandraConfig):
+        found += database.trees(config.database)
+    else:
+        found += embedded.trees(config.database)
+    if isinstance(config.index, ElasticsearchConfig):
+        found += index.trees(config.index)
+    else:
+        found += embedded.trees(config.index)
+    found += files.trees(config.files)
+    found += thehive.trees(config.thehive)
+    if config.cassandra is not None:
+        found.append(Tree("config", "config/database", "database", nothing_immutable, config.cassandra.config))
+    if config.elasticsearch is not None:
+        found.append(Tree("config", "config/index", "index", nothing_immutable, config.elasticsearch.config))
     _apart(found)
-    return found
+    return tuple(found)
 
 
 def trees_of(config: Config, stores: Iterable[str]) -> tuple[Tree, ...]:
@@ -79,14 +99,14 @@ def answers(config: Config, service: str, timeout: float, alive: Callable[[], bo
     """
     from propolis.stack import database, index, thehive
 
-    if service == "database":
-        database.answers(config.database, timeout, alive)
-    elif service == "index":
-        index.answers(config.index, timeout, alive)
+    if service == "database" and config.cassandra is not None:
+        database.answers(config.cassandra, timeout, alive)
+    elif service == "index" and config.elasticsearch is not None:
+        index.answers(config.elasticsearch, timeout, alive)
     elif service == "thehive":
         thehive.answers(config.thehive, timeout, alive)
     else:
-        raise ConfigError(f"There is no service {service}; services are {', '.join(STOP_ORDER)}")
+        raise ConfigError(f"There is no service {service}; services are {', '.join(services(config))}")
 
 
 def nothing_immutable(path: str) -> bool:
@@ -94,7 +114,7 @@ def nothing_immutable(path: str) -> bool:
     return False
 
 
-def _apart(found: tuple[Tree, ...]) -> None:
+def _apart(found: Iterable[Tree]) -> None:
     folders = [(tree.name, tree.path) for tree in found if tree.path is not None]
     for position, (name, path) in enumerate(folders):
         for other, second in folders[position + 1 :]:

@@ -10,6 +10,7 @@ from propolis.config.schema import Config
 from propolis.doctor import Check, checks
 from propolis.repository import Identity, Location, Repository, write_identity
 from propolis_lab.lab import Lab
+from sections import cassandra, elasticsearch
 
 pytestmark = pytest.mark.lab
 
@@ -65,7 +66,7 @@ def test_nothing_is_left_behind_by_the_checks(config: Config) -> None:
     assert not config.state.exists()
     repository = Repository.open(Location.from_config(config.repository), [])
     assert list(repository.storage.list("locks")) == []
-    for folder in (*config.database.data, config.index.data, config.thehive.config):
+    for folder in (*cassandra(config).data, elasticsearch(config).data, config.thehive.config):
         assert [path for path in folder.parent.iterdir() if path.name.startswith(".propolis")] == []
 
 
@@ -93,10 +94,10 @@ def test_a_repository_that_is_not_there_is_named(config: Config, tmp_path: Path)
 
 
 def test_a_wrong_configuration_is_named_key_by_key(config: Config, tmp_path: Path) -> None:
-    database = config.database.model_copy(
+    database = cassandra(config).model_copy(
         update={"cluster_name": "other", "keyspace": "other", "hints": tmp_path / "nothing"}
     )
-    index = config.index.model_copy(update={"prefix": "other"})
+    index = elasticsearch(config).model_copy(update={"prefix": "other"})
     (tmp_path / "state").write_text("a file where a folder should be")
     found = outcome(config.model_copy(update={"database": database, "index": index}))
     assert "'other'" in found["database cluster"].message
@@ -107,7 +108,7 @@ def test_a_wrong_configuration_is_named_key_by_key(config: Config, tmp_path: Pat
 
 
 def test_what_an_earlier_run_left_is_named(config: Config, lab: Lab) -> None:
-    left = config.index.data.parent / f".propolis-20260101T000000Z-{config.index.data.name}"
+    left = elasticsearch(config).data.parent / f".propolis-20260101T000000Z-{elasticsearch(config).data.name}"
     left.mkdir()
     try:
         check = outcome(config)["leftovers"]

@@ -13,6 +13,7 @@ from propolis.errors import IntegrityError, PreflightError
 from propolis.stack import database, index, thehive
 from propolis.stack.model import START_WAVES, STOP_ORDER, answers, trees
 from propolis_lab.lab import Lab
+from sections import cassandra, elasticsearch
 
 pytestmark = pytest.mark.lab
 
@@ -27,11 +28,12 @@ def config(lab: Lab) -> Config:
 
 def test_the_lab_is_found_from_its_configuration_files_alone(lab: Lab, config: Config, tmp_path: Path) -> None:
     assert config.thehive.url == lab.thehive_url
-    assert config.index.url == lab.index_url
-    assert config.database.host == lab.address
-    assert config.database.cluster_name == lab.options.cluster_name
-    assert config.database.password is not None
-    assert secrets.resolve(config.database.password) == lab.record.database_password
+    assert elasticsearch(config).url == lab.index_url
+    assert cassandra(config).host == lab.address
+    assert cassandra(config).cluster_name == lab.options.cluster_name
+    password = cassandra(config).password
+    assert password is not None
+    assert secrets.resolve(password) == lab.record.database_password
     for tree in trees(config):
         assert tree.path is not None
         assert tree.path.is_dir()
@@ -44,28 +46,28 @@ def test_the_lab_is_found_from_its_configuration_files_alone(lab: Lab, config: C
 def test_services_say_what_they_are_and_hold(lab: Lab, config: Config) -> None:
     for service in STOP_ORDER:
         answers(config, service, 60)
-    cassandra = database.facts(config.database)
-    assert cassandra.release_version.startswith(lab.options.cassandra)
-    assert cassandra.cluster_name == lab.options.cluster_name
-    assert config.database.keyspace in cassandra.keyspaces
-    (node,) = cassandra.nodes
+    seen = database.facts(cassandra(config))
+    assert seen.release_version.startswith(lab.options.cassandra)
+    assert seen.cluster_name == lab.options.cluster_name
+    assert cassandra(config).keyspace in seen.keyspaces
+    (node,) = seen.nodes
     assert (node.address, node.up, node.normal) == (lab.address, True, True)
-    assert cassandra.schema_agrees
-    assert database.require_graph(config.database)
-    found = index.facts(config.index)
+    assert seen.schema_agrees
+    assert database.require_graph(cassandra(config))
+    found = index.facts(elasticsearch(config))
     assert found.distribution == lab.options.index
     assert found.version.startswith("7.17")
     assert found.health in ("green", "yellow")
-    documents = index.documents(config.index)
+    documents = index.documents(elasticsearch(config))
     assert documents == dict(found.indices)
     assert documents["thehive_global"] > 0
     assert thehive.facts(config.thehive).version
 
 
 def test_documents_are_counted_as_soon_as_they_are_acknowledged(lab: Lab, config: Config) -> None:
-    before = sum(index.documents(config.index).values())
+    before = sum(index.documents(elasticsearch(config)).values())
     lab.api("POST", "/api/v1/case", {"title": "counted", "description": "counted at once"})
-    assert sum(index.documents(config.index).values()) > before
+    assert sum(index.documents(elasticsearch(config)).values()) > before
 
 
 def test_a_stopped_service_is_told_from_a_running_one(lab: Lab, config: Config) -> None:
@@ -83,8 +85,8 @@ def test_a_stopped_service_is_told_from_a_running_one(lab: Lab, config: Config) 
                 # Asked while it starts: everything on the way up counts as not answering yet.
                 answers(config, service, 300)
     assert lab.answers("database")
-    assert database.require_graph(config.database)
-    assert sum(index.documents(config.index).values()) > 0
+    assert database.require_graph(cassandra(config))
+    assert sum(index.documents(elasticsearch(config)).values()) > 0
     assert lab.api("GET", "/api/v1/counts")
 
 
@@ -92,16 +94,16 @@ def test_a_wrong_password_and_a_missing_keyspace_are_clear_errors(config: Config
     wrong = tmp_path / "password"
     wrong.touch(0o600)
     wrong.write_text("not-the-password")
-    other = config.database.model_copy(update={"password": SecretRef(file=wrong)})
+    other = cassandra(config).model_copy(update={"password": SecretRef(file=wrong)})
     with pytest.raises(PreflightError, match="refuses the login") as caught:
         database.facts(other)
     assert "not-the-password" not in str(caught.value)
     with pytest.raises(IntegrityError, match="the keyspace is not there"):
-        database.require_graph(config.database.model_copy(update={"keyspace": "nothere"}))
+        database.require_graph(cassandra(config).model_copy(update={"keyspace": "nothere"}))
 
 
 def test_probes_leave_no_thread_and_no_output_behind(config: Config, capfd: pytest.CaptureFixture[str]) -> None:
-    database.facts(config.database)
+    database.facts(cassandra(config))
     before = threading.active_count()  # with the driver's one event loop, which it keeps
     for _ in range(3):
         for service in STOP_ORDER:

@@ -8,6 +8,7 @@ from propolis.config import sample, secrets
 from propolis.config.discovery import Discovery, discover
 from propolis.config.load import load
 from propolis.config.schema import Config, FolderFiles, S3Files
+from sections import cassandra, elasticsearch
 
 APPLICATION = """
 include "secret.conf"
@@ -95,7 +96,7 @@ def test_everything_is_found_in_the_stacks_own_files(root: Path) -> None:
     etc = root / "etc"
     assert config.thehive.url == "http://127.7.0.1:9123"
     assert config.thehive.config == etc / "thehive"
-    database = config.database
+    database = cassandra(config)
     assert (database.host, database.port, database.keyspace, database.cluster_name) == (
         "127.7.0.1",
         9042,
@@ -103,8 +104,8 @@ def test_everything_is_found_in_the_stacks_own_files(root: Path) -> None:
         "thp",
     )
     assert database.data == (Path("/var/lib/cassandra/data"), Path("/data2"))
-    assert (config.index.url, config.index.prefix) == ("http://127.7.0.1:9201", "myhive")
-    assert config.index.data == Path("/var/lib/elasticsearch")
+    assert (elasticsearch(config).url, elasticsearch(config).prefix) == ("http://127.7.0.1:9201", "myhive")
+    assert elasticsearch(config).data == Path("/var/lib/elasticsearch")
     assert config.files == FolderFiles(folder=Path("/opt/thp/thehive/files"))
     assert config.platform.services == etc / "services"
     assert config.repository.host_key == etc / "propolis/host.key"
@@ -115,8 +116,9 @@ def test_a_password_is_a_reference_that_resolves_and_never_a_value(root: Path) -
     assert discovery.config is not None
     text = sample.render(discovery.config, discovery.notes)
     assert "s3cret" not in text
-    assert discovery.config.database.password is not None
-    assert secrets.resolve(discovery.config.database.password) == "s3cret#x"
+    password = cassandra(discovery.config).password
+    assert password is not None
+    assert secrets.resolve(password) == "s3cret#x"
 
 
 def test_the_written_file_loads_and_says_where_each_value_came_from(root: Path) -> None:
@@ -169,15 +171,15 @@ def test_a_folder_that_cassandra_would_put_below_its_installation_is_a_problem(r
 
 def test_system_keyspaces_in_a_folder_of_their_own_are_not_forgotten(root: Path) -> None:
     edit(root / "etc/cassandra/cassandra.yaml", "rpc_address", "local_system_data_file_directory: /sys\nrpc_address")
-    assert found(root).database.data[-1] == Path("/sys")
+    assert cassandra(found(root)).data[-1] == Path("/sys")
 
 
 def test_change_data_capture_has_its_folder_only_where_it_is_on(root: Path) -> None:
     file = root / "etc/cassandra/cassandra.yaml"
     file.write_text(CASSANDRA + "cdc_raw_directory: /cdc\n")
-    assert found(root).database.cdc_raw is None
+    assert cassandra(found(root)).cdc_raw is None
     file.write_text(CASSANDRA + "cdc_raw_directory: /cdc\ncdc_enabled: true\n")
-    assert found(root).database.cdc_raw == Path("/cdc")
+    assert cassandra(found(root)).cdc_raw == Path("/cdc")
 
 
 def test_defaults_are_those_of_the_programs(root: Path) -> None:
@@ -186,16 +188,16 @@ def test_defaults_are_those_of_the_programs(root: Path) -> None:
     (root / "etc/elasticsearch/elasticsearch.yml").write_text("path.data: /var/lib/elasticsearch\n")
     edit(root / "etc/thehive/application.conf", ", port = 9123", "")
     config = found(root)
-    assert config.database.cluster_name == "Test Cluster"
-    assert config.database.host == "127.0.0.1"
-    assert config.index.url == "http://127.0.0.1:9200"
+    assert cassandra(config).cluster_name == "Test Cluster"
+    assert cassandra(config).host == "127.0.0.1"
+    assert elasticsearch(config).url == "http://127.0.0.1:9200"
     assert config.thehive.url == "http://127.7.0.1:9000"
 
 
 def test_opensearch_is_found_by_its_own_file(root: Path) -> None:
     (root / "etc/elasticsearch").rename(root / "etc/opensearch")
     (root / "etc/opensearch/elasticsearch.yml").rename(root / "etc/opensearch/opensearch.yml")
-    assert found(root).index.config == root / "etc/opensearch"
+    assert elasticsearch(found(root)).config == root / "etc/opensearch"
 
 
 def test_an_index_that_asks_for_a_login_over_tls_is_found_with_both(root: Path) -> None:
@@ -207,7 +209,7 @@ def test_an_index_that_asks_for_a_login_over_tls_is_found_with_both(root: Path) 
         "index-name: myhive",
         'index-name: myhive, elasticsearch.http.auth { type = basic, basic { username = u, password = "p" } }',
     )
-    index = found(root).index
+    index = elasticsearch(found(root))
     assert (index.url, index.username, index.ca) == ("https://127.7.0.1:9201", "u", Path("/etc/ca.pem"))
     assert index.password is not None
     assert secrets.resolve(index.password) == "p"
@@ -218,7 +220,7 @@ def test_variables_in_the_index_configuration_come_from_its_services_environment
     (problem,) = look(root).problems
     assert "${DATA}" in problem
     (root / "etc/services/index.yaml").write_text("environment: {DATA: /es}\n")
-    index = found(root).index
+    index = elasticsearch(found(root))
     assert (index.data, index.url) == (Path("/es"), "http://127.0.0.9:9200")
 
 

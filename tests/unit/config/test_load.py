@@ -1,5 +1,6 @@
 """Every mistake in propolis.yaml is one line that names file, line and key, and never a value."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,9 @@ from hypothesis import strategies as st
 
 from propolis.config.load import load, read_yaml
 from propolis.config.sample import sample
-from propolis.config.schema import FolderFiles, S3Files
+from propolis.config.schema import BerkeleyConfig, FolderFiles, LuceneConfig, S3Files
 from propolis.errors import ConfigError
+from sections import cassandra
 
 SECRET = "hunter2-never-shown"
 
@@ -44,9 +46,38 @@ def line_with(text: str, piece: str) -> int:
 
 def test_the_sample_is_a_valid_configuration(tmp_path: Path) -> None:
     config = load(write(tmp_path, sample()))
-    assert config.database.port == 9042
+    assert cassandra(config).port == 9042
     assert isinstance(config.files, FolderFiles)
     assert config.timeouts.start > config.timeouts.stop > 0
+
+
+def test_without_a_kind_database_and_index_are_servers_as_in_older_files(tmp_path: Path) -> None:
+    text = sample().replace("  kind: cassandra\n", "").replace("  kind: elasticsearch\n", "")
+    assert "kind: folder" in text
+    assert text.count("kind:") == 2  # the platform's is the other
+    assert load(write(tmp_path, text)) == load(write(tmp_path, sample()))
+
+
+def test_a_database_and_an_index_may_lie_in_folders_of_thehives_own(tmp_path: Path) -> None:
+    text = re.sub(r"\ndatabase:\n(.*\n)+?\n", "\ndatabase: {kind: berkeleyje, folder: /d/database}\n", sample())
+    text = re.sub(r"\nindex:\n(.*\n)+?\n", "\nindex: {kind: lucene, folder: /d/index}\n", text)
+    config = load(write(tmp_path, text))
+    assert config.database == BerkeleyConfig(folder=Path("/d/database"))
+    assert config.index == LuceneConfig(folder=Path("/d/index"))
+    assert (config.cassandra, config.elasticsearch) == (None, None)
+
+
+@pytest.mark.parametrize("kind", ["hbase", "[a]", "{a: b}", "1", "null"])
+def test_a_database_of_an_unknown_kind_is_refused_with_those_that_are_known(tmp_path: Path, kind: str) -> None:
+    text = changed("  kind: cassandra", f"  kind: {kind}")
+    (line,) = mistakes(tmp_path, text)
+    assert line == (f"{line_with(text, f'  kind: {kind}')}: database.kind: must be one of 'cassandra', 'berkeleyje'")
+
+
+def test_a_key_of_a_server_is_unknown_to_a_folder(tmp_path: Path) -> None:
+    text = re.sub(r"\nindex:\n(.*\n)+?\n", "\nindex: {kind: lucene, folder: /d, url: 'http://a'}\n", sample())
+    (line,) = mistakes(tmp_path, text)
+    assert line == f"{line_with(text, 'index:')}: index.url: unknown key; allowed are: folder, kind"
 
 
 def test_unknown_key_names_its_line_and_the_nearest_key(tmp_path: Path) -> None:

@@ -38,25 +38,27 @@ def configurations(draw: st.DrawFn) -> Config:
             ),
         )
     )
+    cassandra = {
+        "host": draw(texts),
+        "port": draw(st.integers(1, 65535)),
+        "cluster_name": draw(texts),
+        "config": "/c",
+        "data": draw(st.lists(paths, min_size=1, max_size=3)),
+        "commitlog": draw(paths),
+        "hints": draw(paths),
+        "saved_caches": draw(paths),
+        "cdc_raw": draw(st.one_of(st.none(), paths)),
+        **login,
+    }
+    server = {"url": "https://es:9200", "prefix": draw(texts), "config": "/e", "data": draw(paths)}
     return Config.model_validate(
         {
             "name": draw(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,9}", fullmatch=True)),
             "state": draw(paths),
             "platform": {"services": draw(paths)},
             "thehive": {"url": "http://127.0.0.1:9000", "config": draw(paths)},
-            "database": {
-                "host": draw(texts),
-                "port": draw(st.integers(1, 65535)),
-                "cluster_name": draw(texts),
-                "config": "/c",
-                "data": draw(st.lists(paths, min_size=1, max_size=3)),
-                "commitlog": draw(paths),
-                "hints": draw(paths),
-                "saved_caches": draw(paths),
-                "cdc_raw": draw(st.one_of(st.none(), paths)),
-                **login,
-            },
-            "index": {"url": "https://es:9200", "prefix": draw(texts), "config": "/e", "data": draw(paths)},
+            "database": draw(st.sampled_from([cassandra, {"kind": "berkeleyje", "folder": "/d"}])),
+            "index": draw(st.sampled_from([server, {"kind": "lucene", "folder": "/i"}])),
             "files": files,
             "repository": {"url": draw(paths), "host_key": draw(paths)},
             "timeouts": {"stop": draw(st.floats(0.1, 1e6)), "start": draw(st.integers(1, 9999))},

@@ -6,10 +6,12 @@ import pytest
 
 from propolis.config.load import load
 from propolis.config.sample import sample
-from propolis.config.schema import Config, S3Files, SecretRef
+from propolis.config.schema import BerkeleyConfig, Config, LuceneConfig, S3Files, SecretRef
 from propolis.errors import ConfigError
 from propolis.stack.database import cluster_name_on_disk
-from propolis.stack.model import START_WAVES, STOP_ORDER, STORES, answers, trees, trees_of
+from propolis.stack.embedded import missing
+from propolis.stack.model import START_WAVES, STOP_ORDER, STORES, answers, services, trees, trees_of
+from sections import cassandra, elasticsearch
 
 
 @pytest.fixture
@@ -38,11 +40,11 @@ def test_every_store_has_its_trees_with_fixed_names(config: Config) -> None:
 
 
 def test_saved_caches_are_no_tree(config: Config) -> None:
-    assert config.database.saved_caches not in [tree.path for tree in trees(config)]
+    assert cassandra(config).saved_caches not in [tree.path for tree in trees(config)]
 
 
 def test_each_data_folder_and_change_capture_is_a_tree(config: Config) -> None:
-    database = config.database.model_copy(update={"data": (Path("/a"), Path("/b")), "cdc_raw": Path("/cdc")})
+    database = cassandra(config).model_copy(update={"data": (Path("/a"), Path("/b")), "cdc_raw": Path("/cdc")})
     found = trees_of(config.model_copy(update={"database": database}), ["database"])
     assert [(tree.name, tree.path) for tree in found if tree.name != "database/commitlog"] == [
         ("database/data-0", Path("/a")),
@@ -59,6 +61,58 @@ def test_only_sstables_segments_and_attachments_are_ever_shared(config: Config) 
     assert shared == {"index/data", "files/folder"}
 
 
+@pytest.fixture
+def embedded(config: Config) -> Config:
+    """A stack whose TheHive keeps database and index itself, in folders."""
+    sections = {
+        "database": BerkeleyConfig(folder=Path("/d/database")),
+        "index": LuceneConfig(folder=Path("/d/index")),
+    }
+    return config.model_copy(update=sections)
+
+
+def test_a_database_and_an_index_in_folders_are_trees_of_thehive(embedded: Config) -> None:
+    found = trees(embedded)
+    assert [(tree.name, tree.service, tree.path) for tree in found if tree.store in ("database", "index")] == [
+        ("database/berkeleyje", "thehive", Path("/d/database")),
+        ("index/lucene", "thehive", Path("/d/index")),
+    ]
+    assert [tree.name for tree in found if tree.store == "config"] == ["config/thehive"]
+    assert {tree.service for tree in found} == {"thehive"}
+
+
+def test_only_what_thehive_doesnt_keep_itself_has_a_service(config: Config, embedded: Config) -> None:
+    assert services(config) == STOP_ORDER
+    assert services(embedded) == ("thehive",)
+    assert services(config.model_copy(update={"index": embedded.index})) == ("thehive", "database")
+    assert services(config.model_copy(update={"database": embedded.database})) == ("thehive", "index")
+
+
+@pytest.mark.parametrize("service", ["database", "index"])
+def test_a_service_that_the_stack_lacks_is_never_asked(embedded: Config, service: str) -> None:
+    with pytest.raises(ConfigError, match=f"no service {service}; services are thehive"):
+        answers(embedded, service, 1)
+
+
+def test_berkeley_db_is_copied_as_it_appends_to_its_newest_file_and_lucene_is_shared(embedded: Config) -> None:
+    database, index, *_ = trees(embedded)
+    assert not database.immutable("00000000.jdb")
+    assert index.immutable("thehive/_0.cfs")
+    assert not index.immutable("thehive/write.lock")
+
+
+def test_an_embedded_store_that_isnt_there_is_named(embedded: Config, tmp_path: Path) -> None:
+    sections = {"database": BerkeleyConfig(folder=tmp_path), "index": LuceneConfig(folder=tmp_path / "nothere")}
+    config = embedded.model_copy(update=sections)
+    assert missing(config, "database") == f"{tmp_path} holds no Berkeley DB (no *.jdb file)"
+    assert missing(config, "index") == f"{tmp_path}/nothere holds no Lucene index (no segments_* file)"
+    (tmp_path / "00000000.jdb").touch()
+    (tmp_path / "nothere/global").mkdir(parents=True)
+    (tmp_path / "nothere/global/segments_1").touch()
+    assert missing(config, "database") is None
+    assert missing(config, "index") is None
+
+
 def test_a_bucket_is_a_tree_without_a_folder(config: Config) -> None:
     bucket = S3Files(bucket="b", access_key=SecretRef(env="A"), secret_key=SecretRef(env="S"))
     (tree,) = trees_of(config.model_copy(update={"files": bucket}), ["files"])
@@ -67,7 +121,7 @@ def test_a_bucket_is_a_tree_without_a_folder(config: Config) -> None:
 
 @pytest.mark.parametrize("folder", ["/var/lib/cassandra/data", "/var/lib/cassandra/data/x", "/var/lib"])
 def test_a_folder_inside_another_trees_folder_is_refused(config: Config, folder: str) -> None:
-    index = config.index.model_copy(update={"data": Path(folder)})
+    index = elasticsearch(config).model_copy(update={"data": Path(folder)})
     with pytest.raises(ConfigError, match="lie in one another"):
         trees(config.model_copy(update={"index": index}))
 
@@ -80,7 +134,7 @@ def test_an_unknown_store_or_service_is_named(config: Config) -> None:
 
 
 def test_the_clusters_name_is_read_from_its_file_without_a_server(config: Config, tmp_path: Path) -> None:
-    database = config.database.model_copy(update={"config": tmp_path})
+    database = cassandra(config).model_copy(update={"config": tmp_path})
     with pytest.raises(ConfigError, match="can't be read"):
         cluster_name_on_disk(database)
     (tmp_path / "cassandra.yaml").write_text("cluster_name: 'other'\n")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from propolis.config.schema import DatabaseConfig, IndexConfig, SecretRef, TheHiveConfig
+from propolis.config.schema import CassandraConfig, ElasticsearchConfig, SecretRef, TheHiveConfig
 from propolis.errors import PreflightError
 from propolis.stack import database, index, thehive
 from propolis.stack.http import HttpClient, HttpFailure
@@ -128,7 +128,7 @@ def test_what_does_not_answer_in_time_is_named_with_its_last_state(closed_port: 
     url = f"http://127.0.0.1:{closed_port}"
     with pytest.raises(PreflightError, match=rf"TheHive at {url} did not answer.*Connection refused"):
         thehive.answers(TheHiveConfig(url=url, config=tmp_path), 0.1)
-    config = IndexConfig(url=url, config=tmp_path, data=tmp_path)
+    config = ElasticsearchConfig(url=url, config=tmp_path, data=tmp_path)
     with pytest.raises(PreflightError, match=rf"The index at {url} did not answer.*Connection refused"):
         index.answers(config, 0.1)
     with pytest.raises(PreflightError, match=rf"The index at {url} does not answer"):
@@ -139,7 +139,7 @@ def test_cassandra_that_does_not_answer_is_named_and_the_password_is_not(
     closed_port: int, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DB_PASSWORD", "s3cret-pw")
-    config = DatabaseConfig(
+    config = CassandraConfig(
         host="127.0.0.1",
         port=closed_port,
         username="thehive",
