@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from propolis.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, PlanOnly, Quiet, config_of, observer
+from propolis.command.apart import require_place_apart
 from propolis.config.schema import PlaceConfig, RepositoryConfig
 from propolis.errors import ConfigError
 from propolis.report import copies as report
@@ -35,11 +36,14 @@ def copy(
 
     Needs no key and deletes nothing there. Stopped, it goes on where it ended.
     """
-    settings = config_of(config).repository
+    stack = config_of(config)
+    settings = stack.repository
     source = Location.from_config(settings).storage()
     told = observer(quiet=quiet, as_json=as_json)
     results = []
     places = _places(settings, to)
+    if to and places[0] not in settings.copies:
+        require_place_apart(stack, "--to", places[0])
     for number, place in enumerate(places, 1):
 
         def progress(stats: Stats) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from propolis.command.apart import require_apart
 from propolis.config.load import load
 from propolis.config.schema import Config
 from propolis.errors import UsageError
@@ -62,8 +63,10 @@ def complete(arguments: Sequence[str]) -> list[str]:
 
 
 def config_of(path: Path) -> Config:
-    """Load the configuration. Raises ConfigError."""
-    return load(path)
+    """Load the configuration. Raises ConfigError, also where two of its places overlap."""
+    config = load(path)
+    require_apart(config)
+    return config
 
 
 def moment_of(text: str) -> datetime | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from propolis.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, Quiet, config_of, observer
+from propolis.config.load import load
 from propolis.recovery import recover_stack
 from propolis.report import console
 from propolis.report.json import print_json
@@ -19,7 +20,8 @@ def register(app: typer.Typer) -> None:
 
 def recover(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Undo or finish what a killed run left: services come back, clones go. Safe to run at any time."""
-    recovered = recover_stack(config_of(config), observer(quiet=quiet, as_json=as_json))
+    # Folders that overlap are nobody's concern here: services that ran have to run again.
+    recovered = recover_stack(load(config), observer(quiet=quiet, as_json=as_json))
     if as_json:
         print_json(recovered)
     elif not quiet:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from propolis.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, config_of
+from propolis.command.apart import require_apart
 from propolis.config import sample
 from propolis.config.discovery import discover
 from propolis.doctor import checks
@@ -59,6 +60,7 @@ def init(
             left="Nothing was written",
             next="Mend these, or write propolis.yaml by hand: `propolis config sample` shows one",
         )
+    require_apart(found.config)
     target = output or root.absolute() / "etc/propolis/propolis.yaml"
     sample.write(target, sample.render(found.config, found.notes))
     out = console.console()

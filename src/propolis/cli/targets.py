@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from propolis.command.apart import require_apart, require_target_apart
 from propolis.config import sample
 from propolis.config.discovery import discover
 from propolis.config.load import load
@@ -15,10 +16,11 @@ def target_of(path: Path, source: Config) -> tuple[Config, Path]:
     """The stack that `--to PATH` names, and its configuration file.
 
     PATH is a propolis.yaml, or the root folder of a stack: then the stack is found from its own configuration files,
-    and what was found is kept in its state folder, so that recovery can read it. Raises ConfigError or UsageError.
+    and what was found is kept in its state folder, so that recovery can read it. Raises ConfigError or UsageError,
+    also when its folders overlap what the source keeps or where its backups are.
     """
     if path.is_file():
-        return load(path), path
+        return _apart(load(path), source), path
     if not path.is_dir():
         raise UsageError(
             f"--to {path}: neither a propolis.yaml nor a folder",
@@ -33,7 +35,14 @@ def target_of(path: Path, source: Config) -> tuple[Config, Path]:
             left="Nothing was touched",
             next=f"Mend these, or write a propolis.yaml for {path} and give that to --to",
         )
-    file = found.config.state / "restore-target.yaml"
+    target = _apart(found.config, source)
+    file = target.state / "restore-target.yaml"
     file.unlink(missing_ok=True)
-    sample.write(file, sample.render(found.config, found.notes))
-    return found.config, file
+    sample.write(file, sample.render(target, found.notes))
+    return target, file
+
+
+def _apart(target: Config, source: Config) -> Config:
+    require_apart(target)
+    require_target_apart(target, source)
+    return target

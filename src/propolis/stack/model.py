@@ -59,10 +59,7 @@ def services(config: Config) -> tuple[str, ...]:
 
 
 def trees(config: Config) -> tuple[Tree, ...]:
-    """List every tree that a backup of this stack holds, in a fixed order.
-
-    Raises ConfigError if one tree's folder is, or lies in, another's: it would be kept twice and restored twice.
-    """
+    """List every tree that a backup of this stack holds, in a fixed order."""
     from propolis.stack import database, embedded, files, index, thehive
 
     found: list[Tree] = []
@@ -80,7 +77,6 @@ def trees(config: Config) -> tuple[Tree, ...]:
         found.append(Tree("config", "config/database", "database", nothing_immutable, config.cassandra.config))
     if config.elasticsearch is not None:
         found.append(Tree("config", "config/index", "index", nothing_immutable, config.elasticsearch.config))
-    _apart(found)
     return tuple(found)
 
 
@@ -112,14 +108,3 @@ def answers(config: Config, service: str, timeout: float, alive: Callable[[], bo
 def nothing_immutable(path: str) -> bool:
     """Say of every file that it may change in place (an `Immutable` rule): its bytes are copied."""
     return False
-
-
-def _apart(found: Iterable[Tree]) -> None:
-    folders = [(tree.name, tree.path) for tree in found if tree.path is not None]
-    for position, (name, path) in enumerate(folders):
-        for other, second in folders[position + 1 :]:
-            if path.is_relative_to(second) or second.is_relative_to(path):
-                raise ConfigError(
-                    f"The folders of {name} ({path}) and {other} ({second}) lie in one another",
-                    next="Give each its own folder in the service's configuration and in propolis.yaml",
-                )

@@ -11,7 +11,7 @@ from propolis.errors import ConfigError
 from propolis.stack.database import cluster_name_on_disk
 from propolis.stack.embedded import missing
 from propolis.stack.model import START_WAVES, STOP_ORDER, STORES, answers, services, trees, trees_of
-from sections import cassandra, elasticsearch
+from sections import cassandra
 
 
 @pytest.fixture
@@ -117,13 +117,6 @@ def test_a_bucket_is_a_tree_without_a_folder(config: Config) -> None:
     bucket = S3Files(bucket="b", access_key=SecretRef(env="A"), secret_key=SecretRef(env="S"))
     (tree,) = trees_of(config.model_copy(update={"files": bucket}), ["files"])
     assert (tree.name, tree.path, tree.bucket) == ("files/bucket", None, bucket)
-
-
-@pytest.mark.parametrize("folder", ["/var/lib/cassandra/data", "/var/lib/cassandra/data/x", "/var/lib"])
-def test_a_folder_inside_another_trees_folder_is_refused(config: Config, folder: str) -> None:
-    index = elasticsearch(config).model_copy(update={"data": Path(folder)})
-    with pytest.raises(ConfigError, match="lie in one another"):
-        trees(config.model_copy(update={"index": index}))
 
 
 def test_an_unknown_store_or_service_is_named(config: Config) -> None:
