@@ -10,9 +10,9 @@ import typer
 from propolis.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, config_of
 from propolis.command.apart import require_apart
 from propolis.config import sample
-from propolis.config.discovery import discover
+from propolis.config.discovery import SERVICES, discover
 from propolis.doctor import checks
-from propolis.errors import ConfigError, PreflightError
+from propolis.errors import ConfigError, PreflightError, UsageError
 from propolis.report import console
 from propolis.report.json import print_json
 
@@ -45,6 +45,14 @@ def init(
         Path | None, typer.Option("--secret-key-file", help="File with the repository's S3 secret key")
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="The stack's name [default: this host's]")] = None,
+    config_folder: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--config-folder",
+            help="Configuration folder of thehive, database or index, e.g. database=/etc/cassandra/conf; repeatable",
+            metavar="SERVICE=FOLDER",
+        ),
+    ] = None,
 ) -> None:
     """Find the stack from its own configuration files and write a commented propolis.yaml."""
     section: dict[str, object] = {"url": repository}
@@ -53,20 +61,35 @@ def init(
     for key, file in (("access_key", access_key_file), ("secret_key", secret_key_file)):
         if file is not None:
             section[key] = {"file": str(file.absolute())}
-    found = discover(root, repository=section, name=name)
+    found = discover(root, repository=section, name=name, folders=_folders(config_folder or []))
+    out = console.console()
+    for warning in found.warnings:
+        console.show_warning(warning)
     if found.config is None:
         raise ConfigError(
             "The stack could not be found:\n" + "\n".join(found.problems),
             left="Nothing was written",
-            next="Mend these, or write propolis.yaml by hand: `propolis config sample` shows one",
+            next="Fix these, or write propolis.yaml by hand: `propolis config sample` shows one",
         )
     require_apart(found.config)
     target = output or root.absolute() / "etc/propolis/propolis.yaml"
     sample.write(target, sample.render(found.config, found.notes))
-    out = console.console()
     out.print(f"Wrote {target}: read it, it takes a minute.")
     out.print(f"Next: propolis repository init --config {target} --recovery-key FILE")
     out.print(f"Then: propolis doctor --config {target}")
+
+
+def _folders(given: list[str]) -> dict[str, Path]:
+    """Read the options that name configuration folders. Raises UsageError for one that can't be meant."""
+    found: dict[str, Path] = {}
+    for text in given:
+        service, _, folder = text.partition("=")
+        if service not in SERVICES or not folder:
+            raise UsageError(
+                f"--config-folder {text} is not SERVICE=FOLDER, where SERVICE is one of {', '.join(SERVICES)}"
+            )
+        found[service] = Path(folder)
+    return found
 
 
 def doctor(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:

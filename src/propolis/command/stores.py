@@ -43,7 +43,7 @@ def open_bucket(bucket: S3Files) -> S3Bucket:
         bucket.prefix,
         endpoint=bucket.endpoint,
         region=bucket.region,
-        access_key=secrets.resolve(bucket.access_key),
-        secret_key=secrets.resolve(bucket.secret_key),
+        access_key=None if bucket.access_key is None else secrets.resolve(bucket.access_key),
+        secret_key=None if bucket.secret_key is None else secrets.resolve(bucket.secret_key),
         ca=bucket.ca,
     )

@@ -1,88 +1,155 @@
-"""Finding the index: elasticsearch.yml or opensearch.yml, and what TheHive knows of it."""
+"""Finding the index: `db.janusgraph.index.search` of application.conf, then the server's own file, if it has one."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from propolis.config.finding import Findings
+from propolis.config.discovery_tls import TlsKeys, is_on, trusted
+from propolis.config.environment import of_service, with_host_name
+from propolis.config.finding import Findings, Setting, config_folder, source
 from propolis.config.hocon import Hocon
 from propolis.config.load import line_of, plain, read_yaml
+from propolis.config.this_host import in_url, interface_address, site_address, split_port
 from propolis.errors import ConfigError
 
 _SEARCH = "db.janusgraph.index.search"
+_DIRECTORY = f"{_SEARCH}.directory"
 _BASIC = f"{_SEARCH}.elasticsearch.http.auth.basic"
+_SSL = f"{_SEARCH}.elasticsearch.ssl"
 _MAKES = ("elasticsearch", "opensearch")
+_DEFAULT_PORT = "9200"
 _VARIABLE = re.compile(r"\$\{([^}:]+)(?::([^}]*))?\}")
+_ANY = ("0.0.0.0", "0", "::", "localhost", "_local_")  # noqa: S104 - read, not bound to
+THEHIVE_4_FOLDER = "/opt/thp/thehive/index"
 
 
-@dataclass(frozen=True)
-class _Setting:
-    value: Any
-    note: str
-
-
-def index_values(found: Findings, etc: Path, hocon: Hocon | None, environment: Mapping[str, str]) -> None:
+def index_values(
+    found: Findings, root: Path, hocon: Hocon, version: tuple[int, int] | None, given: Path | None
+) -> None:
     """Find the section `index`. Raises ConfigError for what makes going on senseless."""
-    files = [file for make in _MAKES if (file := etc / make / f"{make}.yml").is_file()]
-    if len(files) != 1:
-        names = " and ".join(str(etc / make / f"{make}.yml") for make in _MAKES)
-        raise ConfigError(f"{names}: {'both exist' if files else 'neither exists'}; one of them is needed")
-    file = files[0]
-    settings = _settings(file, environment)
-    found.put("index.config", str(file.parent), str(file))
-    _data(found, file, settings)
-    _url(found, settings, hocon)
-    if hocon is None:
+    setting = f"{_SEARCH}.backend"
+    backend = hocon.text(setting)
+    note = source(hocon, setting)
+    if backend is None and version is not None and (4, 1) <= version < (5, 0):
+        backend, note = "lucene", f"TheHive 4's default, as {hocon.file} sets no {setting}"
+    if backend in ("elasticsearch", "es"):
+        if found.all_here(hocon, f"{_SEARCH}.hostname", "an index"):
+            _server(found, root, hocon, given)
+    elif backend == "lucene":
+        found.put("index.kind", "lucene", note)
+        if found.copy("index.folder", hocon, _DIRECTORY) is None:
+            if version is None or not (4, 1) <= version < (5, 0):
+                raise ConfigError(
+                    f"{note}: the index is Lucene, but {_DIRECTORY} is not set",
+                    next="Set it to the folder that TheHive uses",
+                )
+            found.put("index.folder", THEHIVE_4_FOLDER, f"TheHive 4's default, as {hocon.file} sets no {_DIRECTORY}")
+    elif backend is None:
+        raise ConfigError(
+            f"{hocon.file}: {setting} is not set, so it can't be told which index TheHive uses: TheHive 4 then takes"
+            f" Lucene in {THEHIVE_4_FOLDER}, other versions may not",
+            next=f"Set it to lucene, with {_DIRECTORY}, or to elasticsearch, whichever TheHive uses",
+        )
+    else:
+        raise ConfigError(f"{note} is {backend}; only elasticsearch (OpenSearch, too) and lucene can be backed up")
+
+
+class _Settings:
+    """What the server's file says, by dotted names: `path.data: x` and `path: {data: x}` mean the same."""
+
+    def __init__(self, file: Path, environment: Mapping[str, str]) -> None:
+        self.file = file
+        self._environment = environment
+        self._flat: dict[str, Setting] = {}
+        document = read_yaml(file)
+        self._read(document, document if document is not None else {}, "", ())
+
+    def get(self, name: str) -> Setting | None:
+        """Give a setting with variables filled in. Raises ConfigError for one that its service doesn't have."""
+        found = self._flat.get(name)
+        if found is None or found.value is None:
+            return None
+        if isinstance(found.value, list):
+            return Setting([self._expand(value, found.note) for value in found.value], found.note)
+        return Setting(self._expand(found.value, found.note), found.note)
+
+    def is_on(self, name: str) -> bool | None:
+        """Whether it is true; None where it isn't set."""
+        found = self.get(name)
+        return None if found is None else is_on(found.value)
+
+    def path(self, name: str) -> Setting | None:
+        """Give the first path of a setting; a relative one is meant from the file's folder."""
+        found = self.get(name)
+        if found is None:
+            return None
+        value = found.value[0] if isinstance(found.value, list) and found.value else found.value
+        return Setting(str(self.file.parent / str(value)), found.note)
+
+    def _read(self, document: Any, node: Any, name: str, location: tuple[str, ...]) -> None:
+        if isinstance(node, dict):
+            for key, value in node.items():
+                self._read(document, value, f"{name}.{key}" if name else str(key), (*location, key))
+        else:
+            self._flat[name] = Setting(plain(node), f"{self.file}:{line_of(document, location)} ({name})")
+
+    def _expand(self, value: Any, note: str) -> Any:
+        """Fill in `${NAME}` and `${NAME:default}` from the service's environment, as both makes do."""
+        if not isinstance(value, str):
+            return value
+
+        def replace(match: re.Match[str]) -> str:
+            name, default = match.groups()
+            if name in self._environment:
+                return self._environment[name]
+            if default is not None:
+                return str(default)
+            raise ConfigError(f"{note}: ${{{name}}} is not set in the environment of the index's service")
+
+        return _VARIABLE.sub(replace, value)
+
+
+def _server(found: Findings, root: Path, hocon: Hocon, given: Path | None) -> None:
+    file = _file(found, root, given)
+    if file is None:
         return
-    if value := hocon.text(f"{_SEARCH}.index-name"):
-        found.put("index.prefix", value, f"{hocon.origin(f'{_SEARCH}.index-name')} ({_SEARCH}.index-name)")
-    if value := hocon.text(f"{_BASIC}.username"):
-        found.put("index.username", value, f"{hocon.origin(f'{_BASIC}.username')} ({_BASIC}.username)")
+    environment = with_host_name(of_service(root, "index", file.stem))
+    settings = _Settings(file, environment)
+    found.put("index.config", str(file.parent), str(file))
+    found.attempt(lambda: _data(found, settings))
+    found.attempt(lambda: _url(found, settings, hocon))
+    found.copy("index.prefix", hocon, f"{_SEARCH}.index-name")
+    if found.copy("index.username", hocon, f"{_BASIC}.username"):
         found.secret("index.password", hocon, f"{_BASIC}.password")
 
 
-def _settings(file: Path, environment: Mapping[str, str]) -> dict[str, _Setting]:
-    """Read all settings by their dotted names: `path.data: x` and `path: {data: x}` mean the same."""
-    document = read_yaml(file)
-    flat: dict[str, _Setting] = {}
-
-    def walk(node: Any, name: str, location: tuple[str, ...]) -> None:
-        if isinstance(node, dict):
-            for key, value in node.items():
-                walk(value, f"{name}.{key}" if name else str(key), (*location, key))
-        else:
-            value = [_expand(v, environment) for v in node] if isinstance(node, list) else _expand(node, environment)
-            flat[name] = _Setting(value, f"{file}:{line_of(document, location)} ({name})")
-
-    walk(document if document is not None else {}, "", ())
-    return {name: _Setting(plain(setting.value), setting.note) for name, setting in flat.items()}
-
-
-def _expand(value: Any, environment: Mapping[str, str]) -> Any:
-    """Fill in `${NAME}` and `${NAME:default}` from the service's environment, as both makes do."""
-    if not isinstance(value, str):
-        return value
-
-    def replace(match: re.Match[str]) -> str:
-        name, default = match.groups()
-        if name in environment:
-            return environment[name]
-        if default is not None:
-            return default
-        raise ConfigError(f"The index's configuration refers to ${{{name}}}, which its service's environment lacks")
-
-    return _VARIABLE.sub(replace, value)
+def _file(found: Findings, root: Path, given: Path | None) -> Path | None:
+    """Find the server's file: of one make, or the other."""
+    if given is not None:
+        make = next((make for make in _MAKES if (given / f"{make}.yml").is_file()), _MAKES[0])
+        return given / f"{make}.yml"
+    places = [(root / "etc" / make, f"{make}.yml") for make in _MAKES]
+    present = [(folder, name) for folder, name in places if (folder / name).is_file()]
+    if len(present) == 1:
+        ((folder, name),) = present
+        folder = config_folder(found, "index", None, [folder], name) or folder
+        return folder / name
+    names = " and ".join(str(folder / name) for folder, name in places)
+    found.problem(
+        f"{names}: {'both exist' if present else 'neither exists'}; one of them is needed."
+        " Name the right folder with --config-folder index=FOLDER"
+    )
+    return None
 
 
-def _data(found: Findings, file: Path, settings: Mapping[str, _Setting]) -> None:
+def _data(found: Findings, settings: _Settings) -> None:
     setting = settings.get("path.data")
     if setting is None:
         found.problem(
-            f"{file}: path.data is not set, so the index uses a folder below its own installation."
+            f"{settings.file}: path.data is not set, so the index uses a folder below its own installation."
             " Set path.data to that folder's absolute path"
         )
         return
@@ -93,56 +160,99 @@ def _data(found: Findings, file: Path, settings: Mapping[str, _Setting]) -> None
     found.put("index.data", str(paths[0]), setting.note)
 
 
-def _url(found: Findings, settings: Mapping[str, _Setting], hocon: Hocon | None) -> None:
+def _url(found: Findings, settings: _Settings, hocon: Hocon) -> None:
     """Find where the index answers HTTP: its own file first, then what TheHive uses."""
-    scheme = "http"
-    tls = settings.get("xpack.security.http.ssl.enabled") or settings.get("plugins.security.ssl.http.enabled")
-    if tls is not None and str(tls.value).lower() == "true":
-        scheme = "https"
-        if authority := _authority(settings):
-            found.put("index.ca", str(authority.value), authority.note)
+    used = [split_port(part) for text in hocon.texts(f"{_SEARCH}.hostname") for part in text.split(",")]
     host = _host(settings)
-    used = hocon.texts(f"{_SEARCH}.hostname") if hocon is not None else ()
-    used_note = f"{hocon.origin(f'{_SEARCH}.hostname') if hocon else ''} ({_SEARCH}.hostname)"
-    used_host, _, used_port = used[0].partition(":") if len(used) == 1 else ("", "", "")
+    if host is None and len(used) == 1:
+        host = Setting(used[0][0], source(hocon, f"{_SEARCH}.hostname"))
     if host is None:
-        if not used_host:
-            found.problem(f"The index's address can't be told: set http.host, or one {_SEARCH}.hostname")
-            return
-        host = _Setting(used_host, used_note)
-    port = settings.get("http.port")
-    number = str(port.value) if port is not None else ""
-    if not number.isdigit():  # not set, or a range of which the index took the first free one
-        configured = hocon.text(f"{_SEARCH}.port") if hocon is not None else None
-        number = used_port or configured or number.partition("-")[0] or "9200"
-    found.put("index.url", f"{scheme}://{host.value}:{number}", host.note)
+        found.problem(
+            f"{settings.file}: the index's address can't be told. Set http.host there, or one {_SEARCH}.hostname"
+            f" in {hocon.file}"
+        )
+        return
+    used_port = next((port for _, port in used if port), "") or hocon.text(f"{_SEARCH}.port") or ""
+    port = _port(found, settings, used_port)
+    if port is None:
+        return
+    scheme = "http"
+    if _is_secure(settings):
+        scheme = "https"
+        _authority(found, settings, hocon)
+    found.put("index.url", f"{scheme}://{in_url(str(host.value))}:{port}", host.note)
 
 
-def _authority(settings: Mapping[str, _Setting]) -> _Setting | None:
+def _port(found: Findings, settings: _Settings, used: str) -> str | None:
+    """Find the port; TheHive's must be among those of this server, or this is not the server that TheHive uses."""
+    setting = settings.get("http.port")
+    value = setting.value if setting is not None else _DEFAULT_PORT
+    text = str(value[0] if isinstance(value, list) and value else value)
+    low, _, high = text.partition("-")
+    if not low.isdigit() or not (high or low).isdigit():
+        raise ConfigError(f"{setting.note if setting else settings.file}: {text} is not a port, nor a range of them")
+    wanted = used or _DEFAULT_PORT
+    if int(low) <= int(wanted) <= int(high or low):
+        return wanted
+    where = setting.note if setting is not None else f"{settings.file}, which sets no http.port"
+    found.problem(
+        f"{where}: the server is at port {text}, but TheHive's index is at port {wanted}, so it is not the server"
+        " that TheHive uses. Name the right folder with --config-folder index=FOLDER"
+    )
+    return None
+
+
+def _is_secure(settings: _Settings) -> bool:
+    """Whether the index speaks TLS: with its security off, keys of TLS say nothing."""
+    if settings.is_on("xpack.security.enabled") is False or settings.is_on("plugins.security.disabled"):
+        return False
+    names = ("xpack.security.http.ssl.enabled", "plugins.security.ssl.http.enabled")
+    return any(settings.is_on(name) for name in names)
+
+
+def _authority(found: Findings, settings: _Settings, hocon: Hocon) -> None:
+    """Find who signed the index's certificate; without one, the system's authorities count."""
+    if is_on(hocon.text(f"{_SSL}.disable-hostname-verification")):
+        found.put("index.verify_host", False, source(hocon, f"{_SSL}.disable-hostname-verification"))
     for name in (
         "xpack.security.http.ssl.certificate_authorities",
         "plugins.security.ssl.http.pemtrustedcas_filepath",
     ):
+        if setting := settings.path(name):
+            found.put("index.ca", setting.value, setting.note)
+            return
+    package = settings.file.parent / "certs/http_ca.crt"
+    if package.is_file():
+        found.put("index.ca", str(package), "the authority that Elasticsearch's package made")
+        return
+    keys = TlsKeys(
+        section="index.",
+        trust=f"{_SSL}.truststore.location",
+        trust_password=(f"{_SSL}.truststore.password", f"{_SSL}.truststore.storepassword"),
+        store=f"{_SSL}.keystore.location",
+        store_password=f"{_SSL}.keystore.storepassword",
+    )
+    if hocon.text(keys.trust) is not None:
+        trusted(found, hocon, keys, Setting(True, str(settings.file)))
+
+
+def _host(settings: _Settings) -> Setting | None:
+    """Give an address of the HTTP port; None where only the index itself can tell."""
+    for name in ("http.bind_host", "http.host", "network.bind_host", "network.host", "http.publish_host"):
         setting = settings.get(name)
         if setting is None:
             continue
-        value = setting.value[0] if isinstance(setting.value, list) and setting.value else setting.value
-        if isinstance(value, str) and value.startswith("/"):
-            return _Setting(value, setting.note)
-    return None
+        values = setting.value if isinstance(setting.value, list) else str(setting.value).split(",")
+        addresses = [address for value in values if (address := _address(str(value).strip()))]
+        return Setting(addresses[0], setting.note) if addresses else None
+    return Setting("127.0.0.1", "the default address, as neither http.host nor network.host is set")
 
 
-def _host(settings: Mapping[str, _Setting]) -> _Setting | None:
-    """Give the address of the HTTP port; None where only the index itself can tell."""
-    for name in ("http.publish_host", "http.host", "http.bind_host", "network.host"):
-        setting = settings.get(name)
-        if setting is None:
-            continue
-        values = setting.value if isinstance(setting.value, list) else [setting.value]
-        first = str(values[0]) if values else ""
-        if first in ("_local_", "0.0.0.0", "::", "localhost"):  # noqa: S104 - read, not bound to
-            return _Setting("127.0.0.1", setting.note)
-        if first and not first.startswith("_"):
-            return _Setting(f"[{first}]" if ":" in first else first, setting.note)
-        return None
-    return _Setting("127.0.0.1", "the default address, as neither http.host nor network.host is set")
+def _address(value: str) -> str | None:
+    """Give the address that a value stands for; None for one that can't be told from here."""
+    if value.partition(":")[0] in _ANY or value in _ANY:
+        return "127.0.0.1"
+    if not value.startswith("_"):
+        return value.removeprefix("[").removesuffix("]") or None
+    name = value.strip("_").partition(":")[0].removesuffix("_")
+    return site_address() if name == "site" else interface_address(name)

@@ -12,16 +12,18 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from zig_hocon import ConfigException, ConfigFactory, ConfigWrongTypeException
 
+from propolis.config.templates import explain, unfilled_line
 from propolis.errors import ConfigError
 
 _LAST_NAME = re.compile(r'(?:(?P<parent>.+)\.)?(?P<name>"(?:[^"\\]|\\.)*"|[^".]+)')
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _SUBSTITUTION = re.compile(r"\$\{([^}]*)\}")
 
 
@@ -67,6 +69,19 @@ class Hocon:
         except (ConfigException, ValueError) as error:
             raise _failure(self.file, error) from None
         return () if found is None else (self._checked(found),)
+
+    def files(self) -> frozenset[Path]:
+        """List the files that values come from: the one that was asked for, and what it includes."""
+        try:
+            members = json.loads(self._document.get_config("").to_json())
+        except (ConfigException, ValueError) as error:
+            raise _failure(self.file, error) from None
+        found = {self.file}
+        for key in _keys(members, ""):
+            origin = self.origin(key)
+            if origin is not None:
+                found.add(origin.file)
+        return frozenset(found)
 
     def has(self, key: str) -> bool:
         """Whether anything but null is set at `key`, also a section."""
@@ -137,6 +152,16 @@ def read(path: Path, *, environment: Mapping[str, str] | None = None) -> Hocon:
             missing[variables[name]] = _failure(path, error)
 
 
+def _keys(members: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    """List the keys of all values below a section."""
+    for name, value in members.items():
+        key = prefix + (name if _PLAIN_NAME.fullmatch(name) else json.dumps(name))
+        if isinstance(value, dict) and value:
+            yield from _keys(value, f"{key}.")
+        else:
+            yield key
+
+
 def _text(item: object) -> str | None:
     """Give a scalar of decoded JSON as text; None for anything else."""
     if isinstance(item, bool):
@@ -152,6 +177,14 @@ def _unresolved(error: Exception) -> str | None:
     return match.group(1).strip() if match else None
 
 
+def _template(file: Path) -> tuple[int, str] | None:
+    """Give line and text of what a deployment tool should have filled in: the reason why a file can't be read."""
+    try:
+        return unfilled_line(file.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return None
+
+
 def _failure(file: Path, error: Exception) -> ConfigError:
     """Say what the library refused. Its own message isn't passed on: it shows the line, which may hold a password."""
     if not isinstance(error, ConfigException):
@@ -160,6 +193,9 @@ def _failure(file: Path, error: Exception) -> ConfigError:
     if error.line is None:
         return ConfigError(f"{file}: can't be read: {what}")
     where = Origin(Path(error.file), error.line)
+    if template := _template(where.file):
+        line, piece = template
+        return ConfigError(f"{where.file}:{line}: {explain(piece)}")
     name = _unresolved(error)
     if name is not None:
         return ConfigError(

@@ -14,9 +14,11 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from propolis.config.schema import Config, Model
+from propolis.config.templates import explain, unfilled_line
 from propolis.errors import ConfigError
 
 Location = tuple[int | str, ...]
@@ -41,22 +43,55 @@ def load(path: Path) -> Config:
         raise ConfigError("\n".join(lines)) from None
 
 
+class _LastWins(RoundTripConstructor):
+    """Takes the last of several equal keys, as SnakeYAML does, which Cassandra reads its file with."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.repeated: list[tuple[str, int]] = []
+
+    def check_mapping_key(self, node: Any, key_node: Any, mapping: Any, key: Any, value: Any) -> bool:
+        if key in mapping:
+            self.repeated.append((str(key), key_node.start_mark.line + 1))
+        return True
+
+
+def read_last_wins(path: Path) -> tuple[Any, list[tuple[str, int]]]:
+    """Parse one YAML file of a service that takes the last of several equal keys; give it, and what is repeated.
+
+    Each repeated key comes with the line (from 1) on which it is set again. Raises ConfigError as `read_yaml` does.
+    """
+    yaml = YAML(typ="rt")
+    yaml.Constructor = _LastWins
+    return _parse(path, _text(path, ""), yaml), yaml.constructor.repeated
+
+
 def read_yaml(path: Path, missing: str = "") -> Any:
     """Parse one YAML file (of ours or of a service), keeping line numbers (`.lc` on mappings and lists).
 
     Raises ConfigError naming file and line. A key that occurs twice is an error. `missing`: what to do if there is
     no such file.
     """
+    return _parse(path, _text(path, missing), YAML(typ="rt"))
+
+
+def _text(path: Path, missing: str) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         next = missing if isinstance(error, FileNotFoundError) else ""
         raise ConfigError(f"{path}: can't be read: {error.strerror}", next=next) from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise ConfigError(f"{path}:{line}: not UTF-8 text") from None
+
+
+def _parse(path: Path, text: str, yaml: YAML) -> Any:
+    if template := unfilled_line(text):
+        line, piece = template
+        raise ConfigError(f"{path}:{line}: {explain(piece)}")
     try:
-        return YAML(typ="rt").load(text)
+        return yaml.load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else 1

@@ -104,6 +104,32 @@ class TheHiveConfig(Model):
         return self
 
 
+class TlsConfig(Model):
+    """TLS to a server: whom to trust, and what to show it. Files are PEM, or PKCS12 as Java's stores are."""
+
+    ca: AbsolutePath | None = Field(
+        default=None,
+        description="Authorities that signed the server's certificate: PEM or PKCS12; without it, the system's",
+    )
+    ca_password: SecretRef | None = Field(default=None, description="Where the password of a PKCS12 ca is")
+    certificate: AbsolutePath | None = Field(
+        default=None, description="Certificate to show, if the server asks for one: PEM, or PKCS12 with its key"
+    )
+    key: AbsolutePath | None = Field(default=None, description="Private key (PEM) of a PEM certificate")
+    key_password: SecretRef | None = Field(
+        default=None, description="Where the password of the key, or of a PKCS12 certificate, is"
+    )
+    verify_host: bool = Field(default=True, description="Refuse a certificate that doesn't name the server's address")
+
+    @model_validator(mode="after")
+    def _keys_belong_to_certificates(self) -> Self:
+        if self.certificate is None and (self.key is not None or self.key_password is not None):
+            raise ValueError("key and key_password need a certificate")
+        if self.ca is None and self.ca_password is not None:
+            raise ValueError("ca_password needs a ca")
+        return self
+
+
 class CassandraConfig(Model):
     """Cassandra on this host."""
 
@@ -114,6 +140,7 @@ class CassandraConfig(Model):
     port: int = Field(default=9042, ge=1, le=65535, description="Port on which Cassandra answers CQL")
     username: Text | None = Field(default=None, description="Role to log in with, if Cassandra asks for one")
     password: SecretRef | None = Field(default=None, description="Where that role's password is")
+    tls: TlsConfig | None = Field(default=None, description="How to speak TLS, if Cassandra asks for it")
     keyspace: Text = Field(default="thehive", description="The keyspace that TheHive's JanusGraph uses")
     cluster_name: Text = Field(
         description="cluster_name of cassandra.yaml; a restore onto another cluster is refused"
@@ -154,7 +181,11 @@ class ElasticsearchConfig(Model):
     username: Text | None = Field(default=None, description="User to log in with, if the index asks for one")
     password: SecretRef | None = Field(default=None, description="Where that user's password is")
     ca: AbsolutePath | None = Field(
-        default=None, description="PEM file of the authority that signed its certificate (https)"
+        default=None, description="PEM or PKCS12 file of the authority that signed its certificate (https)"
+    )
+    ca_password: SecretRef | None = Field(default=None, description="Where the password of a PKCS12 ca is")
+    verify_host: bool = Field(
+        default=True, description="Refuse a certificate (https) that doesn't name the address in url"
     )
     prefix: Text = Field(default="thehive", description="index.search.index-name: TheHive's indices begin with it")
     config: AbsolutePath = Field(
@@ -208,11 +239,20 @@ class S3Files(Model):
     region: Text = Field(default="us-east-1", description="Region; any will do for MinIO")
     bucket: Text = Field(description="storage.s3.bucket")
     prefix: str = Field(default="", description="storage.s3.folder; keys are <prefix>/attachment/<id>")
-    access_key: SecretRef = Field(description="Where the access key is")
-    secret_key: SecretRef = Field(description="Where the secret key is")
+    access_key: SecretRef | None = Field(
+        default=None,
+        description="Where the access key is; without keys, those count that AWS gives this host (IAM role)",
+    )
+    secret_key: SecretRef | None = Field(default=None, description="Where the secret key is")
     ca: AbsolutePath | None = Field(
         default=None, description="PEM file of the authority that signed its certificate (https)"
     )
+
+    @model_validator(mode="after")
+    def _keys_are_whole(self) -> Self:
+        if (self.access_key is None) != (self.secret_key is None):
+            raise ValueError("access_key and secret_key go together: one is set, the other isn't")
+        return self
 
 
 class ObjectLockConfig(Model):

@@ -43,6 +43,11 @@ def show_error(error: PropolisError) -> None:
     console(stderr=True).print(f"[red]propolis:[/] {escape(str(error))}")
 
 
+def show_warning(text: str) -> None:
+    """Something to know that stops nothing, on standard error."""
+    console(stderr=True).print(f"[yellow]warning:[/] {escape(text)}")
+
+
 def show_plan(plan: Plan[Any]) -> None:
     """The steps that a command would take."""
     out = console()

@@ -5,90 +5,11 @@ from pathlib import Path
 import pytest
 
 from propolis.config import sample, secrets
-from propolis.config.discovery import Discovery, discover
+from propolis.config.discovery import discover
 from propolis.config.load import load
-from propolis.config.schema import Config, FolderFiles, S3Files
+from propolis.config.schema import FolderFiles, S3Files
 from sections import cassandra, elasticsearch
-
-APPLICATION = """
-include "secret.conf"
-lab.address = "127.7.0.1"
-lab.address = ${?LAB_ADDRESS}
-play.server.http { address = ${lab.address}, port = 9123 }
-db {
-  provider: janusgraph
-  janusgraph {
-    storage {
-      backend: cql
-      hostname: [${lab.address}]
-      username: thehive
-      password: ${lab.password}
-      cql { cluster-name: thp, keyspace: hive }
-    }
-    index.search { backend: elasticsearch, hostname: [${lab.address}], index-name: myhive }
-  }
-}
-storage {
-  provider: localfs
-  localfs.location: /opt/thp/thehive/files
-}
-scalligraph.modules += org.thp.thehive.connector.cortex.CortexModule
-scalligraph.modules += org.thp.thehive.connector.misp.MispModule
-"""
-S3 = """
-storage {
-  provider: s3
-  s3 { bucket = "b", endpoint = "http://127.7.0.1:9100", accessKey = "AK",
-       aws.credentials.secret-access-key = "very secret", aws.region.default-region = "eu-west-3",
-       folder = "sub" }
-}
-"""
-SECRET = 'play.http.secret.key = "k"\nlab.password = "s3cret#x"\n'
-CASSANDRA = """
-cluster_name: 'thp'
-data_file_directories: [ /var/lib/cassandra/data, /data2 ]
-commitlog_directory: /var/lib/cassandra/commitlog
-hints_directory: /var/lib/cassandra/hints
-saved_caches_directory: /var/lib/cassandra/saved_caches
-listen_address: 10.0.0.1
-rpc_address: 127.7.0.1
-"""
-INDEX = "path:\n  data: /var/lib/elasticsearch\nnetwork.host: 127.7.0.1\nhttp.port: 9201\n"
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A stack's configuration, laid out as on a real host."""
-    for name, text in {
-        "thehive/application.conf": APPLICATION,
-        "thehive/secret.conf": SECRET,
-        "cassandra/cassandra.yaml": CASSANDRA,
-        "elasticsearch/elasticsearch.yml": INDEX,
-        "services/thehive.yaml": "command: [java]\n",
-    }.items():
-        file = tmp_path / "etc" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    return tmp_path
-
-
-def found(root: Path) -> Config:
-    discovery = look(root)
-    assert discovery.problems == ()
-    assert discovery.config is not None
-    return discovery.config
-
-
-def look(root: Path) -> Discovery:
-    discovery = discover(root, repository={"url": "/backup"}, name="lab")
-    assert (discovery.config is None) == bool(discovery.problems)
-    return discovery
-
-
-def edit(file: Path, old: str, new: str) -> None:
-    text = file.read_text()
-    assert old in text
-    file.write_text(text.replace(old, new))
+from unit.config.stack_files import APPLICATION, CASSANDRA, INDEX, S3, edit, found, look
 
 
 def test_everything_is_found_in_the_stacks_own_files(root: Path) -> None:
@@ -141,6 +62,8 @@ def test_attachments_in_a_bucket_are_found_with_references_to_the_keys(root: Pat
         "eu-west-3",
         "sub",
     )
+    assert files.access_key is not None
+    assert files.secret_key is not None
     assert secrets.resolve(files.access_key) == "AK"
     assert secrets.resolve(files.secret_key) == "very secret"
 
@@ -187,6 +110,7 @@ def test_defaults_are_those_of_the_programs(root: Path) -> None:
     edit(root / "etc/cassandra/cassandra.yaml", "rpc_address: 127.7.0.1", "rpc_address: 0.0.0.0")
     (root / "etc/elasticsearch/elasticsearch.yml").write_text("path.data: /var/lib/elasticsearch\n")
     edit(root / "etc/thehive/application.conf", ", port = 9123", "")
+    edit(root / "etc/thehive/application.conf", ", port: 9201", "")
     config = found(root)
     assert cassandra(config).cluster_name == "Test Cluster"
     assert cassandra(config).host == "127.0.0.1"
@@ -216,19 +140,30 @@ def test_an_index_that_asks_for_a_login_over_tls_is_found_with_both(root: Path) 
 
 
 def test_variables_in_the_index_configuration_come_from_its_services_environment(root: Path) -> None:
-    (root / "etc/elasticsearch/elasticsearch.yml").write_text("path.data: ${DATA}\nhttp.host: ${HOST:127.0.0.9}\n")
+    (root / "etc/elasticsearch/elasticsearch.yml").write_text(
+        "path.data: ${DATA}\nhttp.host: ${HOST:127.0.0.9}\nhttp.port: 9201\n"
+    )
     (problem,) = look(root).problems
     assert "${DATA}" in problem
     (root / "etc/services/index.yaml").write_text("environment: {DATA: /es}\n")
     index = elasticsearch(found(root))
-    assert (index.data, index.url) == (Path("/es"), "http://127.0.0.9:9200")
+    assert (index.data, index.url) == (Path("/es"), "http://127.0.0.9:9201")
 
 
-def test_each_missing_file_is_one_problem_and_hides_no_other(tmp_path: Path) -> None:
-    problems = look(tmp_path).problems
-    for name in ("services", "application.conf", "cassandra.yaml", "elasticsearch.yml"):
+def test_each_missing_file_is_one_problem_and_hides_no_other(root: Path) -> None:
+    for name in ("services", "cassandra", "elasticsearch"):
+        (root / "etc" / name).rename(root / "etc" / f"not-{name}")
+    problems = look(root).problems
+    for name in ("services", "cassandra.yaml", "elasticsearch.yml"):
         assert sum(name in problem for problem in problems) == 1
     assert all("\n" not in problem for problem in problems)
+
+
+def test_without_thehives_own_file_nothing_is_said_of_servers_that_it_may_not_use(root: Path) -> None:
+    for name in ("thehive", "cassandra", "elasticsearch"):
+        (root / "etc" / name).rename(root / "etc" / f"not-{name}")
+    (problem,) = look(root).problems
+    assert problem.startswith(f"{root}/etc/thehive/application.conf: there is no such file")
 
 
 @pytest.mark.parametrize(

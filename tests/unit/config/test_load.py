@@ -176,7 +176,7 @@ def test_keys_of_a_bucket_are_checked_as_a_bucket(tmp_path: Path) -> None:
         "  folder: /opt/thp/thehive/files", "  bucket: thehive\n  secret_key: {env: K}"
     )
     (line,) = mistakes(tmp_path, text)
-    assert "files.access_key: missing" in line
+    assert "files: access_key and secret_key go together" in line
     config = load(write(tmp_path, text.replace("{env: K}", "{env: K}\n  access_key: {env: A}")))
     assert isinstance(config.files, S3Files)
 
