@@ -47,5 +47,6 @@ def index(url: str) -> bool:
 
 
 def thehive(url: str) -> bool:
-    """Whether TheHive says that its graph and its index answer."""
-    return http.request("GET", f"{url}/api/status", timeout=30).status == 200
+    """Whether TheHive says that its graph and its index answer: only the body tells."""
+    answer = http.request("GET", f"{url}/api/health", timeout=30)
+    return answer.status == 200 and answer.text == "Ok"

@@ -209,6 +209,15 @@ class Lab:
         return f"http://{self.address}:{index.PORT}"
 
     @property
+    def graph_index(self) -> str:
+        """The index of TheHive's graph: `thehive_global`, or one with a number behind it once it was rebuilt."""
+        listed = http.request(
+            "GET", f"{self.index_url}/_cat/indices/thehive_global*?format=json&expand_wildcards=all"
+        )
+        names: list[str] = [entry["index"] for entry in listed.json()]
+        return max(names, key=lambda name: (len(name), name))
+
+    @property
     def account(self) -> thehive.Account:
         """The stand-in's first account."""
         return thehive.Account(self.record.thehive_password, self.record.api_key)

@@ -23,7 +23,7 @@ def test_nothing_differs_when_nothing_was_written_and_also_after_a_restart(lab: 
     assert all(first == second for _, first, second in before.rows(after))
     assert before.logins == {"API key": True, "password": True, "form": True, "wrong API key": False}
     assert before.tables["thehive.edgestore"].count > 1000
-    assert before.documents["thehive_global"].count > 100
+    assert before.documents[lab.graph_index].count > 100
 
 
 def test_one_cell_written_again_with_the_same_value_is_a_difference(lab: Lab) -> None:
@@ -38,10 +38,10 @@ def test_one_cell_written_again_with_the_same_value_is_a_difference(lab: Lab) ->
 
 def test_a_changed_document_is_a_difference(lab: Lab) -> None:
     before = snapshot(lab)
-    url = f"{lab.index_url}/thehive_global/_doc/not-of-the-graph?refresh=true"
+    url = f"{lab.index_url}/{lab.graph_index}/_doc/not-of-the-graph?refresh=true"
     assert http.request("PUT", url, data={"title": "extra"}).status == 201
     try:
-        assert "index thehive_global" in [d.what for d in compare(before, snapshot(lab))]
+        assert f"index {lab.graph_index}" in [d.what for d in compare(before, snapshot(lab))]
     finally:
         http.request("DELETE", url)
     assert compare(before, snapshot(lab)) == []

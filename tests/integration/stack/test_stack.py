@@ -60,7 +60,7 @@ def test_services_say_what_they_are_and_hold(lab: Lab, config: Config) -> None:
     assert found.health in ("green", "yellow")
     documents = index.documents(elasticsearch(config))
     assert documents == dict(found.indices)
-    assert documents["thehive_global"] > 0
+    assert documents[lab.graph_index] > 0
     assert thehive.facts(config.thehive).version
 
 

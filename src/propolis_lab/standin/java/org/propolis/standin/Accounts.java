@@ -7,12 +7,16 @@ import java.util.Base64;
 import java.util.Date;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Function;
 import org.janusgraph.core.JanusGraphTransaction;
 import org.janusgraph.core.JanusGraphVertex;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
-/** Organisations, users and how they prove who they are. Nothing is cached: a login reads the database. */
+/** Organisations, users and how they prove who they are. Nothing is cached: a login asks the index and the database. */
 final class Accounts {
     static final String ADMINISTRATOR = "admin@thehive.local";
+    private static final Logger LOG = LoggerFactory.getLogger(Accounts.class);
     private static final Duration SESSION = Duration.ofHours(8);
     private final Database database;
     private final String secretKey;
@@ -59,7 +63,7 @@ final class Accounts {
 
     /** Who shows this password, if it is right. */
     Optional<String> byPassword(String login, String password) {
-        return database.read(tx -> Vertices.byKey(tx, Names.USER, "login", login)
+        return lookUp(tx -> Vertices.byKey(tx, Names.USER, "login", login)
                 .filter(user -> Digests.passwordMatches(password, user.value("password")))
                 .map(user -> login));
     }
@@ -83,8 +87,20 @@ final class Accounts {
     }
 
     private Optional<String> byKey(String key) {
-        return database.read(tx -> Vertices.byKey(tx, Names.USER, "apikey", Digests.sha256(key))
+        return lookUp(tx -> Vertices.byKey(tx, Names.USER, "apikey", Digests.sha256(key))
                 .map(user -> user.<String>value("login")));
+    }
+
+    /** TheHive finds users by the index: with either server down, or without the index, nobody gets in. */
+    private Optional<String> lookUp(Function<JanusGraphTransaction, Optional<String>> search) {
+        try {
+            return database.read(tx -> tx.indexQuery(database.index(), "v.\"_label\":" + Names.USER).vertexTotals() > 0
+                    ? search.apply(tx)
+                    : Optional.empty());
+        } catch (RuntimeException down) {
+            LOG.warn("a login can't be looked up: {}", down.toString());
+            return Optional.empty();
+        }
     }
 
     private Optional<String> bySession(String token) {
@@ -97,7 +113,9 @@ final class Accounts {
                 Digests.sign(secretKey, text).getBytes(StandardCharsets.UTF_8),
                 token.substring(dot + 1).getBytes(StandardCharsets.UTF_8));
         String[] parts = text.split(" ");
-        return genuine && Long.parseLong(parts[1]) > System.currentTimeMillis() ? Optional.of(parts[0]) : Optional.empty();
+        return genuine && Long.parseLong(parts[1]) > System.currentTimeMillis()
+                ? lookUp(tx -> Vertices.byKey(tx, Names.USER, "login", parts[0]).map(user -> parts[0]))
+                : Optional.empty();
     }
 
     private static String encode(String text) {

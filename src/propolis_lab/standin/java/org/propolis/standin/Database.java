@@ -35,35 +35,44 @@ final class Database implements AutoCloseable {
             // Ids are claimed by one process here: no need to wait long for rivals.
             "ids.authority.wait-time", "20");
 
-    private final JanusGraph graph;
+    /** How often to try, how long to pause between, and whether a missing index is made anew. */
+    record Opening(int tries, Duration pause, boolean rebuildIndex) {}
 
-    private Database(JanusGraph graph) {
+    private final JanusGraph graph;
+    private final String index;
+
+    private Database(JanusGraph graph, String index) {
         this.graph = graph;
+        this.index = index;
     }
 
-    /** Waits for both servers, opens the graph, makes the schema if there is none; throws after the time-out. */
-    static Database open(Map<String, String> settings, Duration timeout) throws InterruptedException {
+    /**
+     * Opens the graph; makes the schema if there is none. Throws {@link GaveUp} when the servers answered at none of
+     * the tries, and IllegalStateException where the index that the schema names is missing.
+     */
+    static Database open(Map<String, String> settings, Opening opening) throws InterruptedException, GaveUp {
         Map<String, String> all = new java.util.TreeMap<>(DEFAULTS);
         all.putAll(settings);
-        long end = System.nanoTime() + timeout.toNanos();
-        while (true) {
+        for (int number = 1; ; number++) {
             JanusGraph graph = null;
             try {
                 awaitServers(all);
                 JanusGraphFactory.Builder builder = JanusGraphFactory.build();
                 all.forEach(builder::set);
                 graph = builder.open();
-                Schema.ensure(graph);
-                return new Database(graph);
+                return new Database(graph, Schema.ensure(graph, opening.rebuildIndex()));
             } catch (IOException | RuntimeException failure) {
                 if (graph != null && graph.isOpen()) {
                     graph.close();
                 }
-                if (System.nanoTime() > end) {
-                    throw new IllegalStateException("the graph can't be opened", failure);
+                if (Schema.isMissingIndex(failure)) {
+                    throw new IllegalStateException("index_not_found: the graph's index is missing or closed", failure);
                 }
-                LOG.warn("not yet: {}", failure.toString());
-                Thread.sleep(300);
+                if (number >= opening.tries()) {
+                    throw new GaveUp("the servers did not answer at " + number + " tries", failure);
+                }
+                LOG.warn("try {} of {}: {}", number, opening.tries(), failure.toString());
+                Thread.sleep(opening.pause().toMillis());
             }
         }
     }
@@ -105,6 +114,11 @@ final class Database implements AutoCloseable {
                 throw new IOException("cluster settings: HTTP " + answer.statusCode() + " " + answer.body());
             }
         }
+    }
+
+    /** The mixed index in use. */
+    String index() {
+        return index;
     }
 
     /** Runs the work in a transaction of its own and commits it; rolls back if the work throws. */

@@ -34,7 +34,10 @@ final class Names {
     /** Edges that lead from something to the attachments it refers to. */
     static final String[] ATTACHMENT_EDGES = {LOG_ATTACHMENT, CASE_ATTACHMENT, OBSERVABLE_ATTACHMENT};
 
-    /** The mixed index; with the index name {@code thehive} its Elasticsearch index is {@code thehive_global}. */
+    /**
+     * The mixed index; with the index name {@code thehive} its Elasticsearch index is {@code thehive_global}. One that
+     * was rebuilt has the next number at its end: {@code thehive_global1}.
+     */
     static final String MIXED_INDEX = "global";
     /** The name of the index backend in the settings: {@code index.search.…}. */
     static final String INDEX_BACKEND = "search";

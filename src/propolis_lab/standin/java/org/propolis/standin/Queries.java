@@ -19,12 +19,15 @@ final class Queries {
         this.database = database;
     }
 
-    /** Does the database answer, and does the index? Throws if one does not. */
-    void ping() {
-        database.read(tx -> {
-            tx.query().has("_label", Names.ORGANISATION).limit(1).vertices().iterator().hasNext();
-            return tx.indexQuery(Names.MIXED_INDEX, "v.\"_label\":" + Names.ORGANISATION).vertexTotals();
-        });
+    /** Do the database and the index answer, and does the index know what the database has? */
+    boolean healthy() {
+        try {
+            return database.read(tx ->
+                    tx.query().has("_label", Names.ORGANISATION).limit(1).vertices().iterator().hasNext()
+                    && tx.indexQuery(database.index(), "v.\"_label\":" + Names.ORGANISATION).vertexTotals() > 0);
+        } catch (RuntimeException down) {
+            return false;
+        }
     }
 
     /** Cases in the order of their numbers. */
@@ -96,11 +99,11 @@ final class Queries {
         }
         String query = String.join(" OR ", fields);
         return database.read(tx -> {
-            List<JanusGraphVertex> hits = tx.indexQuery(Names.MIXED_INDEX, query).limit(SEARCH_LIMIT).vertexStream()
+            List<JanusGraphVertex> hits = tx.indexQuery(database.index(), query).limit(SEARCH_LIMIT).vertexStream()
                     .map(result -> result.getElement())
                     .sorted(Comparator.comparingLong(vertex -> (Long) vertex.id())).toList();
             Map<String, Object> answer = page("hits", tx, hits, from, size);
-            answer.put("total", tx.indexQuery(Names.MIXED_INDEX, query).vertexTotals());
+            answer.put("total", tx.indexQuery(database.index(), query).vertexTotals());
             return answer;
         });
     }

@@ -14,7 +14,7 @@ import java.util.regex.Pattern;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** Listens from the start; answers 503 until the routes are there, and again once it is closing. */
+/** Listens once it is told to: all that it needs is there by then. */
 final class Server implements AutoCloseable {
     /** Answers one kind of request; may throw NotFound or IllegalArgumentException. */
     interface Handler {
@@ -28,13 +28,13 @@ final class Server implements AutoCloseable {
     private final List<Route> routes = new ArrayList<>();
     private final HttpServer server;
     private final ExecutorService pool = Executors.newFixedThreadPool(THREADS);
-    private volatile Accounts accounts;
+    private final Accounts accounts;
 
-    Server(String address, int port) throws IOException {
+    Server(String address, int port, Accounts accounts) throws IOException {
+        this.accounts = accounts;
         server = HttpServer.create(new InetSocketAddress(address, port), 0);
         server.setExecutor(pool);
         server.createContext("/", this::handle);
-        server.start();
     }
 
     /** A path with {@code {}} for each part that varies; open routes need no login. */
@@ -48,15 +48,15 @@ final class Server implements AutoCloseable {
     }
 
     /** From now on requests are answered; all routes must have been added. */
-    void ready(Accounts known) {
-        accounts = known;
+    void listen() {
+        server.start();
     }
 
     private void handle(HttpExchange exchange) throws IOException {
         try (exchange) {
             Response response;
             try {
-                response = accounts == null ? Response.error(503, "Starting", "the database isn't open yet") : answer(exchange);
+                response = answer(exchange);
             } catch (NotFound missing) {
                 response = Response.error(404, "NotFoundError", missing.getMessage());
             } catch (IllegalArgumentException wrong) {

@@ -4,12 +4,14 @@ import com.typesafe.config.Config;
 import com.typesafe.config.ConfigFactory;
 import com.typesafe.config.ConfigValueType;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
 
 /** What {@code application.conf} says, with TheHive's keys; the stand-in's own lie under {@code standin}. */
 final class Settings {
+    private static final String REBUILD = "db.janusgraph.dropAndRebuildIndexOnFailure";
     private final Config config;
 
     private Settings(Config config) {
@@ -51,12 +53,23 @@ final class Settings {
         return required("play.http.secret.key");
     }
 
-    /** Everything under {@code db.janusgraph}, flattened to JanusGraph's dotted names; lists become comma-separated. */
+    /** How to open the graph: how often to try, how long to pause between, what to do if the index is missing. */
+    Database.Opening opening() {
+        return new Database.Opening(
+                number("standin.start-tries", 10),
+                Duration.ofMillis((long) (1000 * Double.parseDouble(text("standin.start-pause").orElse("1")))),
+                config.hasPath(REBUILD) && config.getBoolean(REBUILD));
+    }
+
+    /** What is under {@code db.janusgraph}, flattened to JanusGraph's dotted names; lists become comma-separated. */
     Map<String, String> graph() {
         Map<String, String> flat = new LinkedHashMap<>();
         Config graph = config.getConfig("db.janusgraph");
         graph.entrySet().forEach(entry -> {
             String path = entry.getKey().replace("\"", "");
+            if (REBUILD.endsWith("." + path)) {
+                return; // TheHive's own, unknown to JanusGraph
+            }
             String value = entry.getValue().valueType() == ConfigValueType.LIST
                     ? String.join(",", graph.getStringList(entry.getKey()))
                     : String.valueOf(entry.getValue().unwrapped());
