@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import time
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
 from propolis import platform
 from propolis.config.schema import Config
-from propolis.errors import PropolisError, ServicesDownError
+from propolis.errors import PreflightError, PropolisError, ServicesDownError
 from propolis.platform.base import ServiceState
 from propolis.run import Observer
 from propolis.stack import thehive
@@ -28,6 +30,9 @@ class Context:
         self.resources = contextlib.ExitStack()
         self._stopped_at: float | None = None
         self._answered_at: float | None = None
+        self._answering: set[str] = set()
+        self._started_in_time = False
+        self._revived = False
 
     def __enter__(self) -> Self:
         """Nothing is opened yet."""
@@ -72,13 +77,66 @@ class Context:
         """Stop a service and wait until it is gone."""
         if service == "thehive" and self._stopped_at is None:
             self._stopped_at = time.monotonic()
+        self._answering.discard(service)
         self.platform.stop(service)
 
-    def wait_for(self, service: str) -> None:
-        """Wait until a service answers for real; raise PreflightError when it doesn't within its time."""
-        answers(self.config, service, self.config.timeouts.start, lambda: self.is_running(service))
-        if service == "thehive" and self._stopped_at is not None:
-            self._answered_at = time.monotonic()
+    def start(self, service: str) -> None:
+        """Launch a service without waiting for it. One that runs is left alone."""
+        if service == "thehive" and not self.is_running(service):
+            self._started_in_time = self._answering.issuperset(self._stores())
+        self.platform.start(service)
+
+    def wait_for(self, service: str, *, revive: bool = False) -> None:
+        """Wait until a service answers for real; raise PreflightError when it doesn't within its time.
+
+        `revive`: a TheHive that never will, since it was started before its stores answered, is restarted once.
+        """
+        if service == "thehive":
+            self._wait_for_thehive(revive)
+            if self._stopped_at is not None:
+                self._answered_at = time.monotonic()
+        else:
+            answers(self.config, service, self.config.timeouts.start, lambda: self.is_running(service))
+            self._answering.add(service)
+
+    def _wait_for_thehive(self, revive: bool) -> None:
+        config, patience = self.config.thehive, self.config.timeouts.start
+
+        def alive() -> bool:
+            return self.is_running("thehive")
+
+        try:
+            found = thehive.answers(config, patience, alive, self._never_listens if revive else None)
+        except thehive.NeverListens:
+            self._revived = True
+            self.observer.note(
+                "TheHive runs but does not listen: it was started before its database and its index answered. "
+                "They answer now, so it is restarted"
+            )
+            self.platform.stop("thehive")
+            self.start("thehive")
+            found = thehive.answers(config, patience, alive)
+        if found.login_refused:
+            self.observer.note(f"TheHive calls itself well, but the login in propolis.yaml fails ({found.detail})")
+
+    def _never_listens(self) -> bool:
+        """Whether it gave up on its stores, as far as that can be told: a slow start must not be cut short."""
+        if self._revived or self._started_in_time:
+            return False
+        stores = {store: self.platform.age(store) for store in self._stores()}
+        if not started_too_early(self.platform.age("thehive"), stores.values(), self.config.timeouts.listen):
+            return False
+        try:
+            for store in stores:
+                answers(self.config, store, 5.0)
+                self._answering.add(store)
+        except PreflightError:
+            return False
+        return True
+
+    def _stores(self) -> tuple[str, ...]:
+        """The services that TheHive needs at its start."""
+        return tuple(name for name in services(self.config) if name != "thehive")
 
     def bring_back(self, services: tuple[str, ...]) -> None:
         """Have these services running and answering, whatever state they are in now.
@@ -89,7 +147,7 @@ class Context:
         failures: list[str] = []
         for wave in START_WAVES:
             wanted = [name for name in wave if name in services]
-            for action in (self.platform.start, self.wait_for):
+            for action in (self.start, functools.partial(self.wait_for, revive=True)):
                 for name in wanted:
                     try:
                         action(name)
@@ -100,6 +158,18 @@ class Context:
                     f"Not all services came back: {'; '.join(failures)}",
                     next="See the service's own log, mend the cause, then run `propolis recover`",
                 )
+
+
+def started_too_early(age: float | None, stores: Iterable[float | None], patience: float) -> bool:
+    """Whether a TheHive that doesn't listen was started before its stores answered, as far as ages tell, and gave up.
+
+    All in seconds: its own age, those of the stores' processes (None: not known), and `patience`, within which a
+    store answers once it was started, and TheHive gives up. One that was started later than that after its stores is
+    taken for slow: it may be migrating its data.
+    """
+    if age is None or age < patience:
+        return False
+    return any(store is None or store < age + patience for store in stores)
 
 
 def utc_now() -> str:

@@ -64,7 +64,7 @@ class StartService(Step[Context], frozen=True, kw_only=True, tag="start-service"
 
     def do(self, context: Context) -> None:
         """Start it."""
-        context.platform.start(self.service)
+        context.start(self.service)
 
     def undo(self, context: Context) -> None:
         """Stop it if what lies under it will change."""
@@ -85,7 +85,7 @@ class WaitForService(Step[Context], frozen=True, kw_only=True, tag="wait-for-ser
 
     def do(self, context: Context) -> None:
         """Wait."""
-        context.wait_for(self.service)
+        context.wait_for(self.service, revive=True)
 
 
 SERVICE_STEPS: tuple[type[Step[Context]], ...] = (KeepServices, StopService, StartService, WaitForService)

@@ -345,6 +345,12 @@ class TimeoutsConfig(Model):
     start: float = Field(
         default=600.0, gt=0, description="Longest wait for one service to answer after its start, in seconds"
     )
+    listen: float = Field(
+        default=120.0,
+        gt=0,
+        description="A TheHive that was started before its database and index answered gives up on them within this "
+        "time, in seconds, and never listens: one that runs for longer without listening is restarted, once",
+    )
 
 
 class Config(Model):

@@ -22,6 +22,9 @@ class Platform(Protocol):
     def state(self, service: str) -> ServiceState:
         """Ask the platform; raise PreflightError if it can't tell."""
 
+    def age(self, service: str) -> float | None:
+        """Seconds since its process was started; None if it doesn't run, or the platform can't tell."""
+
     def start(self, service: str) -> None:
         """Launch and return at once, without waiting for an answer. A running service is left alone.
 

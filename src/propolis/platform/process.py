@@ -47,6 +47,14 @@ class ProcessPlatform:
         alive = self._alive(process_service.load(self._folder, service))
         return ServiceState.RUNNING if alive else ServiceState.STOPPED
 
+    def age(self, service: str) -> float | None:
+        """Seconds since the first of its living processes was started; None if there is none."""
+        alive = self._alive(process_service.load(self._folder, service))
+        if not alive:
+            return None
+        ticks = os.sysconf("SC_CLK_TCK")
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - min(process.started for process in alive) / ticks
+
     def start(self, service: str) -> None:
         """Launch it, unless it runs. One that was told to stop is waited for, then launched anew.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -25,10 +26,17 @@ class TheHiveFacts:
     version: str
 
 
-def answers(config: TheHiveConfig, timeout: float, alive: Alive | None = None) -> Health:
+class NeverListens(Exception):
+    """TheHive runs, doesn't listen and never will: it gave up on its stores. Only a restart helps."""
+
+
+def answers(
+    config: TheHiveConfig, timeout: float, alive: Alive | None = None, hopeless: Callable[[], bool] | None = None
+) -> Health:
     """Wait until TheHive answers and works (`propolis.stack.health`); give what it said, `ok` or `warning`.
 
-    Raises PreflightError when `timeout` seconds have passed, or when it isn't `alive` any more.
+    Raises PreflightError when `timeout` seconds have passed, or when it isn't `alive` any more; NeverListens as soon
+    as it is `hopeless`, which is asked only while nothing listens at its address.
     """
     found: list[Health] = []
     refused_since: list[float] = []
@@ -37,6 +45,8 @@ def answers(config: TheHiveConfig, timeout: float, alive: Alive | None = None) -
         try:
             now = ask(config, min(left, 10.0))
         except HttpFailure as failure:
+            if hopeless is not None and _listener(config) == "nobody" and hopeless():
+                raise NeverListens from None
             raise NotYet(str(failure)) from None
         if now.state == "error":
             raise NotYet(f"it answers, but does not work ({now.detail})")
@@ -55,20 +65,32 @@ def require_absent(config: TheHiveConfig) -> None:
 
     For a platform that has no such service: a TheHive that can't be stopped would write while its stores are cloned.
     """
-    address = urlsplit(config.url)
-    port = address.port or (443 if address.scheme == "https" else 80)
-    try:
-        socket.create_connection((address.hostname or "", port), timeout=10.0).close()
-        found = f"something answers at {config.url}"
-    except ConnectionRefusedError:
+    listener = _listener(config)
+    if listener == "nobody":
         return
-    except OSError as error:
-        found = f"whether one runs at {config.url} can't be told: {error}"
+    found = (
+        f"something answers at {config.url}"
+        if listener == "somebody"
+        else f"whether one runs at {config.url} can't be told: {listener}"
+    )
     raise PreflightError(
         f"The platform has no service `thehive` that could be stopped, but {found}",
         left="Nothing was touched",
         next="Describe TheHive's service to the platform; `propolis doctor` tells what it knows",
     )
+
+
+def _listener(config: TheHiveConfig) -> str:
+    """Who listens at TheHive's address: `nobody`, `somebody`, or the reason why that can't be told."""
+    address = urlsplit(config.url)
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        socket.create_connection((address.hostname or "", port), timeout=10.0).close()
+    except ConnectionRefusedError:
+        return "nobody"
+    except OSError as error:
+        return str(error)
+    return "somebody"
 
 
 def facts(config: TheHiveConfig) -> TheHiveFacts:

@@ -98,6 +98,22 @@ def test_a_service_runs_after_start_and_is_gone_after_stop(host: Host) -> None:
     assert not host.pid_file("database").exists()
 
 
+def test_a_service_is_as_old_as_its_first_process_and_a_restart_makes_it_young(host: Host) -> None:
+    host.describe("database", ["sleep", "600"])
+    assert host.platform.age("database") is None
+    host.platform.start("database")
+    first = host.platform.age("database")
+    assert first is not None
+    until(lambda: (host.platform.age("database") or 0) > first + 0.2)
+    older = host.platform.age("database")
+    assert older is not None
+    host.platform.stop("database")
+    host.platform.start("database")
+    again = host.platform.age("database")
+    assert again is not None
+    assert -0.1 <= again < older
+
+
 def test_starting_a_running_service_leaves_it_alone(host: Host) -> None:
     host.describe("database", ["sleep", "600"])
     host.platform.start("database")
