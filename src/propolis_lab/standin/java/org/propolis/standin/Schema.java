@@ -89,6 +89,12 @@ final class Schema {
     /** Makes a new mixed index of all that the database holds, under the next name, and gives the old one up. */
     private static String rebuild(JanusGraph graph, String old) throws InterruptedException {
         String name = Names.MIXED_INDEX + (number(old) + 1);
+        // Instances that were killed would never acknowledge the new index: at its start nobody else uses the graph.
+        manage(graph, management -> {
+            management.getOpenInstances().stream()
+                    .filter(instance -> !instance.endsWith("(current)")).forEach(management::forceCloseInstance);
+            return null;
+        });
         manage(graph, management -> {
             mixed(management, name);
             return null;
@@ -113,7 +119,9 @@ final class Schema {
     }
 
     private static void await(JanusGraph graph, String index, SchemaStatus... wanted) throws InterruptedException {
-        ManagementSystem.awaitGraphIndexStatus(graph, index).status(wanted).call();
+        if (!ManagementSystem.awaitGraphIndexStatus(graph, index).status(wanted).call().getSucceeded()) {
+            throw new IllegalStateException("the index " + index + " does not become " + wanted[0]);
+        }
     }
 
     private static <T> T manage(JanusGraph graph, Function<JanusGraphManagement, T> work) {
