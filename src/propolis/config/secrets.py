@@ -12,6 +12,9 @@ from pathlib import Path
 from propolis.config.schema import SecretRef
 from propolis.errors import ConfigError
 
+Login = tuple[str, str]
+"""A user's name and password."""
+
 _MAXIMUM = 64 * 1024
 """Bytes a secret's file may have: more is a wrong path, such as a device or a log."""
 
@@ -34,6 +37,11 @@ def resolve(ref: SecretRef, base: Path | None = None) -> str:
     if ref.hocon is not None:
         return _hocon(ref.hocon)
     raise AssertionError("a SecretRef has exactly one field set")
+
+
+def login(username: str | None, password: SecretRef | None) -> Login | None:
+    """Give a section's user and password; None if it names none. Raises ConfigError if the password can't be had."""
+    return None if username is None or password is None else (username, resolve(password))
 
 
 def _credential(name: str) -> str:

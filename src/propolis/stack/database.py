@@ -17,7 +17,7 @@ from propolis.config.load import read_yaml
 from propolis.config.schema import CassandraConfig
 from propolis.errors import IntegrityError, PreflightError
 from propolis.stack.model import Tree, nothing_immutable
-from propolis.stack.retry import Alive, NotYet, until
+from propolis.stack.retry import REFUSED_NEXT, Alive, NotYet, Refused, until
 
 if TYPE_CHECKING:
     from cassandra.cluster import Session
@@ -57,13 +57,15 @@ class DatabaseFacts:
         return len({node.schema_version for node in self.nodes}) == 1
 
 
-def answers(config: CassandraConfig, timeout: float, alive: Alive | None = None) -> None:
+def answers(
+    config: CassandraConfig, timeout: float, alive: Alive | None = None, login: secrets.Login | None = None
+) -> None:
     """Wait until Cassandra really serves: login, schema agreement of all nodes, a read at consistency ALL.
 
-    An open port is not enough. Raises PreflightError when `timeout` seconds have passed, ConfigError if the
-    password can't be had.
+    An open port is not enough. `login` is used instead of the configured one. Raises PreflightError when `timeout`
+    seconds have passed or the login is refused for some seconds, ConfigError if the password can't be had.
     """
-    login = _login(config)
+    login = login or secrets.login(config.username, config.password)
 
     def attempt(left: float) -> None:
         with _session(config, login, min(left, 30.0)) as session:
@@ -81,7 +83,7 @@ def answers(config: CassandraConfig, timeout: float, alive: Alive | None = None)
 def facts(config: CassandraConfig) -> DatabaseFacts:
     """Ask one node what it and its cluster are. Raises PreflightError if it doesn't answer."""
     try:
-        with _session(config, _login(config), 30.0) as session:
+        with _session(config, secrets.login(config.username, config.password), 30.0) as session:
             local = _local(session)
             keyspaces = _rows(session, "SELECT keyspace_name FROM system_schema.keyspaces")
             return DatabaseFacts(
@@ -94,7 +96,7 @@ def facts(config: CassandraConfig) -> DatabaseFacts:
                 time=local.time.replace(tzinfo=UTC),
             )
     except NotYet as missing:
-        raise PreflightError(f"{_name(config)} does not answer: {missing}") from None
+        raise _failed(config, missing) from None
 
 
 def cluster_name_on_disk(config: CassandraConfig) -> str:
@@ -107,13 +109,14 @@ def cluster_name_on_disk(config: CassandraConfig) -> str:
     return str(name or "Test Cluster")  # Cassandra's own default
 
 
-def require_graph(config: CassandraConfig) -> tuple[str, ...]:
+def require_graph(config: CassandraConfig, login: secrets.Login | None = None) -> tuple[str, ...]:
     """Check that JanusGraph's tables are there and hold rows; give their names.
 
+    `login` is used instead of the configured one.
     Raises IntegrityError if the keyspace or a table is missing or empty, PreflightError if Cassandra doesn't answer.
     """
     try:
-        with _session(config, _login(config), 60.0) as session:
+        with _session(config, login or secrets.login(config.username, config.password), 60.0) as session:
             present = {
                 row.table_name
                 for row in session.execute(
@@ -126,7 +129,7 @@ def require_graph(config: CassandraConfig) -> tuple[str, ...]:
                 if table not in present or not _rows(session, _any_row(config.keyspace, table))
             ]
     except NotYet as missing:
-        raise PreflightError(f"{_name(config)} does not answer: {missing}") from None
+        raise _failed(config, missing) from None
     if empty:
         what = "the keyspace is not there" if not present else f"{', '.join(empty)} has no rows"
         raise IntegrityError(f"TheHive's data is missing in {_name(config)}, keyspace {config.keyspace}: {what}")
@@ -178,18 +181,18 @@ _WRITTEN_ONCE = re.compile(
 )
 
 
+def _failed(config: CassandraConfig, missing: NotYet) -> PreflightError:
+    if isinstance(missing, Refused):
+        return PreflightError(f"{_name(config)} answers, but {missing}", next=REFUSED_NEXT)
+    return PreflightError(f"{_name(config)} does not answer: {missing}")
+
+
 def _name(config: CassandraConfig) -> str:
     return f"Cassandra at {config.host}:{config.port}"
 
 
-def _login(config: CassandraConfig) -> tuple[str, str] | None:
-    if config.username is None or config.password is None:
-        return None
-    return config.username, secrets.resolve(config.password)
-
-
 @contextmanager
-def _session(config: CassandraConfig, login: tuple[str, str] | None, timeout: float) -> Iterator[Session]:
+def _session(config: CassandraConfig, login: secrets.Login | None, timeout: float) -> Iterator[Session]:
     """Connect to the one configured host; everything is closed afterwards.
 
     Raises NotYet for whatever the driver or the server says, inside the block too. `timeout` (seconds) counts for
@@ -226,9 +229,9 @@ def _session(config: CassandraConfig, login: tuple[str, str] | None, timeout: fl
     try:
         yield cluster.connect()
     except NoHostAvailable as error:
-        raise NotYet(_cause(error.errors.values())) from None
+        raise _cause(error.errors.values(), login[0] if login else "") from None
     except (DriverException, OSError) as error:
-        raise NotYet(_cause([error])) from None
+        raise _cause([error], login[0] if login else "") from None
     finally:
         cluster.shutdown()
 
@@ -241,23 +244,25 @@ def _silence_driver() -> None:
         logger.addHandler(logging.NullHandler())
 
 
-def _cause(errors: Iterable[BaseException]) -> str:
-    """Say in a few words why no query was possible."""
+def _cause(errors: Iterable[BaseException], user: str) -> NotYet:
+    """Say in a few words why no query was possible, for `user` (empty: without login)."""
     from cassandra import AuthenticationFailed, OperationTimedOut, Unauthorized, Unavailable
 
     for error in errors:
         if isinstance(error, AuthenticationFailed):
-            return "it refuses the login (or its roles can't be read yet)"
+            if "Unable to perform authentication" in str(error):
+                return NotYet("its roles can't be read yet")
+            return Refused("it refuses the login" + (f" of {user}" if user else ": it wants one"))
         if isinstance(error, Unauthorized):
-            return "the role may not read TheHive's keyspace"
+            return Refused(f"the role {user} may not read TheHive's keyspace")
         if isinstance(error, Unavailable):
-            return "not every replica is there"
+            return NotYet("not every replica is there")
         if isinstance(error, OperationTimedOut | TimeoutError):
-            return "no answer in time"
+            return NotYet("no answer in time")
         if isinstance(error, OSError):
-            return f"no connection ({os.strerror(error.errno) if error.errno else 'closed'})"
-        return type(error).__name__
-    return "no connection"
+            return NotYet(f"no connection ({os.strerror(error.errno) if error.errno else 'closed'})")
+        return NotYet(type(error).__name__)
+    return NotYet("no connection")
 
 
 def _rows(session: Session, query: str) -> list[Any]:

@@ -12,7 +12,7 @@ from propolis.config import secrets
 from propolis.config.schema import ElasticsearchConfig
 from propolis.stack.http import HttpClient, HttpFailure
 from propolis.stack.model import Tree
-from propolis.stack.retry import Alive, NotYet, until
+from propolis.stack.retry import Alive, NotYet, Refused, until
 
 
 @dataclass(frozen=True)
@@ -29,28 +29,33 @@ class IndexFacts:
     indices: Mapping[str, int]
 
 
-def answers(config: ElasticsearchConfig, timeout: float, alive: Alive | None = None) -> None:
+def answers(
+    config: ElasticsearchConfig, timeout: float, alive: Alive | None = None, login: secrets.Login | None = None
+) -> None:
     """Wait until the cluster is at least yellow and every index of the prefix has all its primaries.
 
-    Raises PreflightError when `timeout` seconds have passed or the login is refused.
+    `login` is used instead of the configured one. Raises PreflightError when `timeout` seconds have passed, or the
+    login has been refused for some seconds.
     """
-    login = _login(config)
+    login = login or secrets.login(config.username, config.password)
 
     def attempt(left: float) -> None:
         with HttpClient(config.url, login=login, ca=config.ca, timeout=min(left, 30.0)) as client:
             try:
                 _is_ready(client, config.prefix)
             except HttpFailure as failure:
-                if failure.status in (401, 403):
+                if failure.status == 403:
                     raise failure.as_preflight(_name(config)) from None
-                raise NotYet(str(failure)) from None
+                raise (Refused if failure.status == 401 else NotYet)(str(failure)) from None
 
     until(attempt, _name(config), timeout, alive)
 
 
 def facts(config: ElasticsearchConfig) -> IndexFacts:
     """Ask for make, version, health and TheHive's indices. Raises PreflightError if it doesn't answer."""
-    with HttpClient(config.url, login=_login(config), ca=config.ca, timeout=30.0) as client:
+    with HttpClient(
+        config.url, login=secrets.login(config.username, config.password), ca=config.ca, timeout=30.0
+    ) as client:
         try:
             distribution, version = _version(client)
             health = _cluster_health(client, "")
@@ -67,13 +72,15 @@ def facts(config: ElasticsearchConfig) -> IndexFacts:
     )
 
 
-def documents(config: ElasticsearchConfig) -> dict[str, int]:
+def documents(config: ElasticsearchConfig, login: secrets.Login | None = None) -> dict[str, int]:
     """Count the documents of each of TheHive's indices, exactly, by the index's name.
 
     Only its own: others, such as those that the cluster keeps for itself, change while TheHive is stopped. What
-    was written but isn't searchable yet is made so first. Raises PreflightError if a shard doesn't answer.
+    was written but isn't searchable yet is made so first. `login` is used instead of the configured one.
+    Raises PreflightError if a shard doesn't answer.
     """
-    with HttpClient(config.url, login=_login(config), ca=config.ca, timeout=60.0) as client:
+    login = login or secrets.login(config.username, config.password)
+    with HttpClient(config.url, login=login, ca=config.ca, timeout=60.0) as client:
         try:
             client.request(
                 "POST", f"/{_patterns(config.prefix)}/_refresh?ignore_unavailable=true&allow_no_indices=true"
@@ -113,12 +120,6 @@ _WRITTEN_ONCE = re.compile(
 
 def _name(config: ElasticsearchConfig) -> str:
     return f"The index at {config.url}"
-
-
-def _login(config: ElasticsearchConfig) -> tuple[str, str] | None:
-    if config.username is None or config.password is None:
-        return None
-    return config.username, secrets.resolve(config.password)
 
 
 def _patterns(prefix: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from propolis.config import secrets
 from propolis.config.schema import CassandraConfig, Config, ElasticsearchConfig, S3Files
 from propolis.errors import ConfigError
 
@@ -88,17 +89,24 @@ def trees_of(config: Config, stores: Iterable[str]) -> tuple[Tree, ...]:
     return tuple(tree for tree in trees(config) if tree.store in wanted)
 
 
-def answers(config: Config, service: str, timeout: float, alive: Callable[[], bool] | None = None) -> None:
+def answers(
+    config: Config,
+    service: str,
+    timeout: float,
+    alive: Callable[[], bool] | None = None,
+    login: secrets.Login | None = None,
+) -> None:
     """Wait until `service` answers for real, for at most `timeout` seconds and as long as it is `alive`.
 
+    `login` is used instead of the configured one.
     Raises PreflightError saying what it last answered, ConfigError if its secret can't be had.
     """
     from propolis.stack import database, index, thehive
 
     if service == "database" and config.cassandra is not None:
-        database.answers(config.cassandra, timeout, alive)
+        database.answers(config.cassandra, timeout, alive, login)
     elif service == "index" and config.elasticsearch is not None:
-        index.answers(config.elasticsearch, timeout, alive)
+        index.answers(config.elasticsearch, timeout, alive, login)
     elif service == "thehive":
         thehive.answers(config.thehive, timeout, alive)
     else:

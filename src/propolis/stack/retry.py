@@ -15,6 +15,16 @@ class NotYet(Exception):
     """The service doesn't answer for real yet; the text says what is still missing."""
 
 
+class Refused(NotYet):
+    """It answers, and refuses the login: waiting longer helps only right after a start, for some seconds."""
+
+
+REFUSAL_GRACE = 15.0
+"""Seconds after which a refused login is final: right after a start users may be read late (Cassandra makes the
+first role of an empty database 10 s after it began to listen)."""
+
+REFUSED_NEXT = "Correct the user and password that propolis.yaml refers to, or those of the server"
+
 Alive = Callable[[], bool]
 """Says whether the service's process still runs: there is no use in waiting for one that ended."""
 
@@ -23,9 +33,11 @@ def until(attempt: Callable[[float], None], what: str, timeout: float, alive: Al
     """Call `attempt(seconds left)` until it returns; it raises NotYet while the service isn't ready.
 
     Any other exception passes through at once. Raises PreflightError naming `what` and its last state when
-    `timeout` seconds have passed, or when it isn't `alive` any more; at least one attempt is made.
+    `timeout` seconds have passed, when it has refused the login for `REFUSAL_GRACE` seconds, or when it isn't `alive`
+    any more; at least one attempt is made.
     """
     deadline = time.monotonic() + timeout
+    refused: float | None = None
     while True:
         try:
             attempt(max(deadline - time.monotonic(), 1.0))
@@ -34,6 +46,9 @@ def until(attempt: Callable[[float], None], what: str, timeout: float, alive: Al
                 raise PreflightError(
                     f"{what} ended before it answered: {missing}", next="Its own log says why; mend that first"
                 ) from None
+            refused = (refused or time.monotonic()) if isinstance(missing, Refused) else None
+            if refused is not None and time.monotonic() + _PAUSE >= min(refused + REFUSAL_GRACE, deadline):
+                raise PreflightError(f"{what} answers, but {missing}", next=REFUSED_NEXT) from None
             if time.monotonic() + _PAUSE >= deadline:
                 raise PreflightError(
                     f"{what} did not answer within {timeout:g} s: {missing}",

@@ -10,12 +10,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from cassandra import AuthenticationFailed, Unauthorized
 
 from propolis.config.schema import CassandraConfig, ElasticsearchConfig, SecretRef, TheHiveConfig
 from propolis.errors import PreflightError
-from propolis.stack import database, index, thehive
+from propolis.stack import database, index, retry, thehive
 from propolis.stack.http import HttpClient, HttpFailure
-from propolis.stack.retry import NotYet, until
+from propolis.stack.retry import NotYet, Refused, until
 
 Answer = Callable[[BaseHTTPRequestHandler], tuple[int, str, bytes]]
 
@@ -179,3 +180,49 @@ def test_waiting_tries_at_least_once_and_lets_other_errors_through() -> None:
 
     with pytest.raises(ValueError, match="other"):
         until(broken, "It", 10)
+
+
+def test_a_refused_login_is_final_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "REFUSAL_GRACE", 0.6)
+    tried: list[float] = []
+
+    def refused(left: float) -> None:
+        tried.append(left)
+        raise Refused("it refuses the login of thehive")
+
+    with pytest.raises(PreflightError, match="It answers, but it refuses the login of thehive"):
+        until(refused, "It", 600)
+    assert len(tried) > 1, "right after a start users may be read late"
+
+
+def test_a_login_that_is_refused_for_a_moment_only_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "REFUSAL_GRACE", 0.6)
+    states = [Refused("no"), Refused("no"), NotYet("loading"), Refused("no"), Refused("no")]
+
+    def attempt(left: float) -> None:
+        if states:
+            raise states.pop(0)
+
+    until(attempt, "It", 600)
+    assert states == []
+
+
+@pytest.mark.parametrize(("status", "what"), [(401, "answers, but"), (403, "lacks a permission")])
+def test_an_index_that_refuses_the_login_is_not_waited_for(
+    status: int, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "REFUSAL_GRACE", 0.3)
+    with server(as_json({}, status)) as url, pytest.raises(PreflightError, match=what):
+        index.answers(ElasticsearchConfig(url=url, config=tmp_path, data=tmp_path), 600)
+
+
+def test_what_cassandra_says_of_a_login_decides_whether_it_is_final() -> None:
+    wrong = AuthenticationFailed(
+        'code=0100 [Bad credentials] message="Provided username a and/or password are incorrect"'
+    )
+    unread = AuthenticationFailed(
+        'code=0100 [Bad credentials] message="Unable to perform authentication: Cannot achieve consistency level"'
+    )
+    assert isinstance(database._cause([wrong], "a"), Refused)
+    assert not isinstance(database._cause([unread], "a"), Refused)
+    assert isinstance(database._cause([Unauthorized("no")], "a"), Refused)
