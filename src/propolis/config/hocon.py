@@ -12,7 +12,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,11 +135,23 @@ def read(path: Path, *, environment: Mapping[str, str] | None = None) -> Hocon:
     that a `${…}` needs, only the values of which that is a part can't be had. An include of an http address is
     fetched, as TheHive does.
     """
+    return _resolved(path, lambda variables: ConfigFactory.parse_file(path, env=variables), environment)
+
+
+def parse(text: str, path: Path) -> Hocon:
+    """Read a text that includes nothing, with no environment to look into; `path` is what errors call it.
+
+    Raises ConfigError as `read` does.
+    """
+    return _resolved(path, lambda variables: ConfigFactory.parse_string(text, env=variables), {})
+
+
+def _resolved(path: Path, parsed: Callable[[dict[str, str]], Any], environment: Mapping[str, str] | None) -> Hocon:
     variables = dict(os.environ if environment is None else environment)
     missing: dict[str, ConfigError] = {}
     while True:
         try:
-            document = ConfigFactory.parse_file(path, env=variables)
+            document = parsed(variables)
             document.get_config("")  # fails if the file holds a list
             return Hocon(path, document, missing)
         except (ConfigException, ValueError) as error:
