@@ -19,6 +19,8 @@ from propolis_lab.proof import compare, snapshot
 from system.command import Propolis
 from system.conftest import Scene, a_scene
 
+OTHER_PASSWORD = "it's another host's"
+
 
 def crash(lab: Lab, *services: str) -> None:
     """Kill services without a word."""
@@ -43,6 +45,13 @@ def lose_everything(lab: Lab) -> None:
         lab.s3.empty_bucket()
     else:
         empty(lab.layout.attachments)
+
+
+def assert_nowhere(secret: str, *folders: Path) -> None:
+    """No file below these folders holds the secret."""
+    for folder in folders:
+        for path in folder.rglob("*"):
+            assert not path.is_file() or secret.encode() not in path.read_bytes(), path
 
 
 def is_there(lab: Lab, written: dict[str, Any]) -> bool:
@@ -122,14 +131,36 @@ def test_a_restore_that_fails_puts_the_former_data_back_and_running(settled: Sce
     assert compare(before, snapshot(settled.lab)) == []
 
 
-def test_a_backup_is_restored_onto_another_host_with_another_address(settled: Scene, lab_folder: Path) -> None:
+def test_a_backup_is_restored_onto_another_host_with_another_address_and_password(
+    settled: Scene, lab_folder: Path
+) -> None:
     settled.propolis.ok("backup")
     before = snapshot(settled.lab)
     root = lab_folder / "other-host"
+    password = settled.lab.record.database_password
     with Lab.up(root, Options(empty=True, like=str(settled.lab.root))) as other:
         assert other.address != settled.lab.address
-        settled.restore("--to", root)
-        assert compare(before, snapshot(other)) == []
+        settings = other.root / "etc/thehive/application.conf"
+        settings.write_text(settings.read_text().replace(f'"{password}"', f'"{OTHER_PASSWORD}"'))
+        line = next(n for n, text in enumerate(settings.read_text().splitlines(), 1) if OTHER_PASSWORD in text)
+
+        refused = settled.propolis.run("restore", "latest", "--identity", settled.key, "--to", root)
+        message = refused.one_clear_error(12)
+        assert "Cassandra's role thehive is the backup's" in message
+        assert f"{settings}:{line} (db.janusgraph.storage.password)" in message
+        assert "--set-password" in message
+        assert not any(other.layout.cassandra_folders["data"].iterdir()), "nothing was to be touched"
+
+        planned = settled.propolis.plan(
+            "restore", "latest", "--identity", settled.key, "--to", root, "--set-password"
+        )
+        step = planned.index("give the role thehive of the database this host's password")
+        assert planned.index("wait until the database answers (a query)") < step < planned.index("start TheHive")
+        settled.restore("--to", root, "--set-password")
+        differences = [difference.what for difference in compare(before, snapshot(other))]
+        assert differences == ["table system_auth.roles"], "the password, and nothing else"
+        assert_nowhere(OTHER_PASSWORD, other.root / "var/lib/propolis", other.layout.log("cassandra"))
+        assert_nowhere(password, other.root / "var/lib/propolis/journal", other.layout.log("cassandra"))
         assert (other.root / "etc/thehive/application.conf").read_text().count(other.address), "its own stays"
         laid = list((other.root / "var/lib/propolis/restored-config").rglob("application.conf"))
         assert len(laid) == 1, "the other host's configuration lies beside, for comparison"

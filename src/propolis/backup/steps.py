@@ -54,6 +54,8 @@ class CheckStack(Step[BackupContext], frozen=True, kw_only=True, tag="check-stac
             context.services["database"] = f"cassandra {found.release_version}"
             context.facts["cluster_name"] = found.cluster_name
             context.facts["keyspaces"] = list(found.keyspaces)
+            if found.superuser:
+                context.facts["database_superuser"] = found.superuser
         if "index" in self.running and config.elasticsearch is not None:
             indexed = index.facts(config.elasticsearch)
             context.services["index"] = f"{indexed.distribution} {indexed.version}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +32,7 @@ from propolis.restore import RestoreRequest
 from propolis.restore import restore as run_restore
 from propolis.restore.cold import restore_plan
 from propolis.restore.context import RestoreContext
+from propolis.restore.logins import checks as login_checks
 from propolis.run import SilentObserver
 from propolis.run.journal import new_run_id
 from propolis.stack.model import STORES
@@ -54,6 +57,13 @@ def restore(
             "--to", help="Another stack: its propolis.yaml, or the root folder it lies under", metavar="PATH"
         ),
     ] = None,
+    set_password: Annotated[
+        bool,
+        typer.Option(
+            "--set-password",
+            help="Give the database's role and the index's user this host's passwords where the backup's differ",
+        ),
+    ] = False,
     at: AsOf = "",
     plan: PlanOnly = False,
     config: ConfigFile = DEFAULT_CONFIG,
@@ -67,10 +77,23 @@ def restore(
     moment = moment_of(at)
     source = config_of(config)
     target, target_file = (source, config) if to is None else target_of(to, source)
-    request = RestoreRequest(source=source, target=target, backup=backup, identity=identity, stores=stores, at=moment)
+    asks = not (plan or quiet or as_json) and sys.stdin.isatty() and sys.stderr.isatty()
+    request = RestoreRequest(
+        source=source,
+        target=target,
+        backup=backup,
+        identity=identity,
+        stores=stores,
+        at=moment,
+        set_password=set_password,
+        ask=functools.partial(typer.confirm, err=True) if asks else None,
+    )
     if plan:
         with RestoreContext(request, target, SilentObserver(), new_run_id()) as context:
             console.show_plan(restore_plan(context))
+            for found in login_checks(context.logins, set_password=context.set_password):
+                if found.result != "ok":
+                    console.console().print(f"{found.message}. {found.hint}.", markup=False)
         return
     report = run_restore(request, target_file, observer(quiet=quiet, as_json=as_json), recover_held)
     if as_json:

@@ -12,6 +12,7 @@ from typing import Self
 
 from propolis import platform
 from propolis.config.schema import Config
+from propolis.config.secrets import Login
 from propolis.errors import PreflightError, PropolisError, ServicesDownError
 from propolis.platform.base import ServiceState
 from propolis.run import Observer
@@ -80,6 +81,10 @@ class Context:
         self._answering.discard(service)
         self.platform.stop(service)
 
+    def login_of(self, service: str) -> Login | None:
+        """The login that holds for a store now; None where that is the configured one."""
+        return None
+
     def start(self, service: str) -> None:
         """Launch a service without waiting for it. One that runs is left alone."""
         if service == "thehive" and not self.is_running(service):
@@ -96,7 +101,8 @@ class Context:
             if self._stopped_at is not None:
                 self._answered_at = time.monotonic()
         else:
-            answers(self.config, service, self.config.timeouts.start, lambda: self.is_running(service))
+            patience = self.config.timeouts.start
+            answers(self.config, service, patience, lambda: self.is_running(service), self.login_of(service))
             self._answering.add(service)
 
     def _wait_for_thehive(self, revive: bool) -> None:

@@ -80,6 +80,8 @@ def show_restore(report: RestoreReport) -> None:
         ("written", f"{report.files} files, {human_bytes(report.bytes)}"),
         ("downtime of TheHive", "was not running" if report.downtime is None else f"{report.downtime:.1f} s"),
     ]
+    if report.passwords_set:
+        rows.append(("given this host's password", ", ".join(report.passwords_set)))
     if report.laid_beside:
         rows.append(("other host's configuration", ", ".join(report.laid_beside)))
     _pairs(out, rows)

@@ -12,14 +12,18 @@ from propolis.command.reserve import ReleaseSpace, ReserveSpace, reserve_files
 from propolis.command.runner import RecoverFirst, run
 from propolis.command.services import KeepServices, start_steps, stop_steps
 from propolis.command.stores import open_repository
-from propolis.errors import PreflightError
+from propolis.config.hocon import Hocon
+from propolis.errors import ConfigError, PreflightError, PropolisError
 from propolis.repository import BackupId
+from propolis.restore import backed_up
 from propolis.restore.context import RestoreContext, RestoreRequest
+from propolis.restore.logins import LoginAfter, logins_after, question
 from propolis.restore.steps import (
     CheckRestore,
     CheckStores,
     DropAside,
     FillBucket,
+    GivePassword,
     LayBeside,
     ReplaceFolders,
     StageFolder,
@@ -39,6 +43,8 @@ class RestoreReport:
     bytes: int
     downtime: float | None
     laid_beside: tuple[str, ...]
+    passwords_set: tuple[str, ...] = ()
+    """Roles and users that came with the data and got this host's passwords, such as `database: thehive`."""
 
 
 def restore_plan(context: RestoreContext) -> Plan[RestoreContext]:
@@ -58,6 +64,7 @@ def restore_plan(context: RestoreContext) -> Plan[RestoreContext]:
     swaps = _swaps(context, folders)
     touched = {name for name in _touched(in_place) if context.has(name)}
     reserve = reserve_files(context)
+    _compare_logins(context, request, in_place)
     steps: list[Step[RestoreContext]] = [
         CheckRestore(backup=context.manifest.id, trees=tuple(tree.name for tree in in_place), running=running),
         *(StageFolder(tree=tree.name, target=str(tree.path), staged=_staged(context, tree)) for tree in folders),
@@ -71,6 +78,7 @@ def restore_plan(context: RestoreContext) -> Plan[RestoreContext]:
     for wave in START_WAVES:
         if "thehive" in wave:
             stores = tuple(sorted({tree.store for tree in in_place} & {"database", "index"}))
+            steps += [GivePassword(service=login.service, name=login.name) for login in _given(context)]
             steps += [CheckStores(stores=stores)] if stores else []
         steps += start_steps(tuple(name for name in wave if name in touched), stop_on_undo=True)
     steps.append(ReleaseSpace(files=reserve))
@@ -95,6 +103,7 @@ def restore(
         laid_beside=tuple(
             str(beside_folder(context, tree)) for tree in targets if beside_folder(context, tree).is_dir()
         ),
+        passwords_set=tuple(f"{login.service}: {login.name}" for login in _given(context)),
     )
 
 
@@ -123,6 +132,38 @@ def _targets(context: RestoreContext, request: RestoreRequest) -> list[Tree]:
             next="Restore some stores with --only, or configure the target as the backup's stack was",
         )
     return list(targets)
+
+
+def _compare_logins(context: RestoreContext, request: RestoreRequest, in_place: list[Tree]) -> None:
+    """Find out which logins hold after the restore, and have a person asked about those that Propolis can set."""
+    repository, manifest = context.repository, context.manifest
+    assert repository is not None
+    assert manifest is not None
+
+    def settings() -> Hocon:
+        try:
+            return backed_up.settings(repository, manifest)
+        except ConfigError:
+            raise
+        except PropolisError as error:  # a missing key, or damage: the restore's own checks say so, and refuse
+            raise ConfigError(error.what) from None
+
+    context.logins = logins_after(
+        context.config,
+        frozenset(tree.store for tree in in_place),
+        settings,
+        superuser=str(context.header.facts.get("database_superuser", "")),
+        settings_come=any(tree.name == backed_up.TREE for tree in in_place),
+    )
+    open_questions = [question(login) for login in context.logins if login.state == "differs" and login.can_set]
+    context.set_password = request.set_password or (
+        request.ask is not None and bool(open_questions) and all(map(request.ask, open_questions))
+    )
+
+
+def _given(context: RestoreContext) -> list[LoginAfter]:
+    wanted = [login for login in context.logins if login.state == "differs" and login.can_set]
+    return wanted if context.set_password else []
 
 
 def _came_from_here(context: RestoreContext, tree: Tree) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from propolis.command.context import Context
 from propolis.config.schema import Config
+from propolis.config.secrets import Login
 from propolis.repository import Header, Manifest, Repository, Stats
+from propolis.restore.logins import LoginAfter
 from propolis.run import Observer
 
 
@@ -27,6 +30,10 @@ class RestoreRequest:
     identity: Path | None = None
     stores: tuple[str, ...] = ()
     at: datetime | None = None
+    set_password: bool = False
+    """Give roles and users that come with the data this host's passwords, where theirs differ."""
+    ask: Callable[[str], bool] | None = None
+    """Asks a person a question; without one, `set_password` decides alone."""
 
 
 class RestoreContext(Context):
@@ -39,12 +46,20 @@ class RestoreContext(Context):
         self.manifest: Manifest | None = None
         self.restored_bytes = 0
         self.restored_files = 0
+        self.logins: tuple[LoginAfter, ...] = ()
+        self.set_password = False
+        self.holding: dict[str, Login] = {}
+        """Logins of the backup, by service, while those of this host don't hold: from the swap until they do."""
 
     @property
     def header(self) -> Header:
         """The manifest's header."""
         assert self.manifest is not None
         return self.manifest.header
+
+    def login_of(self, service: str) -> Login | None:
+        """The backup's login while the data is the backup's and this host's login isn't known to it."""
+        return self.holding.get(service)
 
     def told(self, stats: Stats) -> None:
         """Pass the repository's counters on to whoever watches."""

@@ -10,6 +10,7 @@ from typing import Any
 from propolis.config.schema import CassandraConfig
 from propolis.errors import IntegrityError, PreflightError
 from propolis.repository import verify
+from propolis.restore import logins
 from propolis.restore.context import RestoreContext
 from propolis.stack import database, index
 from propolis.stack.model import Tree, trees
@@ -36,6 +37,7 @@ def check(context: RestoreContext, wanted: tuple[str, ...], running: tuple[str, 
         _same_cluster(context, context.config.cassandra)
     _fitting_versions(context, running)
     _room(context, targets)
+    _logins(context)
     return {"backup": context.manifest.id, "packs": checked.packs}
 
 
@@ -49,6 +51,15 @@ def _same_cluster(context: RestoreContext, cassandra: CassandraConfig) -> None:
             left=UNTOUCHED,
             next=f"Set cluster_name: {backed_up!r} in {cassandra.config}/cassandra.yaml and in propolis.yaml",
         )
+
+
+def _logins(context: RestoreContext) -> None:
+    """Refuse what would end with a TheHive that can't log in to its stores; what can't be told is only said."""
+    for found in logins.checks(context.logins, set_password=context.set_password):
+        if found.result == "fail":
+            raise PreflightError(found.message, left=UNTOUCHED, next=found.hint)
+        if found.result == "warn":
+            context.observer.note(f"{found.message}. {found.hint}")
 
 
 def _fitting_versions(context: RestoreContext, running: tuple[str, ...]) -> None:

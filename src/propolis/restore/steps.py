@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from propolis import clone
 from propolis.command.reserve import ReleaseSpace, ReserveSpace
-from propolis.command.services import SERVICE_STEPS
+from propolis.command.services import LABELS, SERVICE_STEPS
 from propolis.errors import IntegrityError
 from propolis.repository import restore_folder
 from propolis.restore.bucket import add_missing, forget_added, take_back
@@ -19,7 +19,7 @@ from propolis.restore.preflight import check
 from propolis.restore.swap import Swap, drop_aside, swap_back, swap_in
 from propolis.run import Step
 from propolis.run.step import tag_of
-from propolis.stack import database, embedded, index
+from propolis.stack import database, embedded, index, roles
 
 
 class CheckRestore(Step[RestoreContext], frozen=True, kw_only=True, tag="check-restore"):
@@ -130,11 +130,44 @@ class ReplaceFolders(Step[RestoreContext], frozen=True, kw_only=True, tag="repla
         """Swap them one by one."""
         for swap in self.swaps:
             swap_in(swap)
+        for login in context.logins:
+            if login.state in ("differs", "comes along") and login.backed_up is not None:
+                context.holding[login.service] = login.backed_up
 
     def undo(self, context: RestoreContext) -> None:
         """Bring the former content back."""
+        context.holding.clear()
         for swap in reversed(self.swaps):
             swap_back(swap)
+
+
+class GivePassword(Step[RestoreContext], frozen=True, kw_only=True, tag="give-password"):
+    """Gives the role or user that this host's TheHive logs in as, which came with the data, this host's password.
+
+    Undone with the data: it is put back as it was. Both passwords are in memory only.
+    """
+
+    service: Literal["database", "index"]
+    name: str
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        kind = {"database": "role", "index": "user"}[self.service]
+        return f"give the {kind} {self.name} of {LABELS[self.service]} this host's password"
+
+    def do(self, context: RestoreContext) -> None:
+        """Give it, and log in with it. Raises PreflightError if that is refused."""
+        (login,) = [login for login in context.logins if login.service == self.service]
+        assert login.here is not None
+        assert login.backed_up is not None
+        if self.service == "database":
+            assert context.config.cassandra is not None
+            roles.give_role(context.config.cassandra, login.backed_up, login.here)
+        else:
+            assert context.config.elasticsearch is not None
+            roles.give_user(context.config.elasticsearch, login.backed_up, login.here)
+        del context.holding[self.service]
 
 
 class CheckStores(Step[RestoreContext], frozen=True, kw_only=True, tag="check-stores"):
@@ -159,9 +192,9 @@ class CheckStores(Step[RestoreContext], frozen=True, kw_only=True, tag="check-st
                     next="Run `propolis verify` on this backup, and restore another one",
                 )
         if "database" in self.stores and context.config.cassandra is not None:
-            found["rows"] = database.require_graph(context.config.cassandra)
+            found["rows"] = database.require_graph(context.config.cassandra, context.login_of("database"))
         if "index" in self.stores and "documents" in facts and context.config.elasticsearch is not None:
-            counted = index.documents(context.config.elasticsearch)
+            counted = index.documents(context.config.elasticsearch, context.login_of("index"))
             if counted != facts["documents"]:
                 raise IntegrityError(
                     f"The index does not hold what was backed up: {_difference(facts['documents'], counted)}",
@@ -207,6 +240,7 @@ _STEPS: tuple[type[Step[RestoreContext]], ...] = (
     LayBeside,
     FillBucket,
     ReplaceFolders,
+    GivePassword,
     CheckStores,
     DropAside,
     ReserveSpace,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,6 +50,8 @@ class DatabaseFacts:
     nodes: tuple[NodeFacts, ...]
     time: datetime
     """The server's clock (UTC) when it was asked."""
+    superuser: str = ""
+    """The role that asked, if it is a superuser; empty otherwise, or where roles aren't used."""
 
     @property
     def schema_agrees(self) -> bool:
@@ -94,9 +96,33 @@ def facts(config: CassandraConfig) -> DatabaseFacts:
                 keyspaces=tuple(sorted(row.keyspace_name for row in keyspaces)),
                 nodes=_nodes(session, local),
                 time=local.time.replace(tzinfo=UTC),
+                superuser=_superuser(session, config.username or ""),
             )
     except NotYet as missing:
         raise _failed(config, missing) from None
+
+
+def run(config: CassandraConfig, login: secrets.Login, statements: Sequence[str]) -> None:
+    """Execute statements, one after another, logged in as `login`. Raises PreflightError; it never shows them."""
+    try:
+        with _session(config, login, 30.0) as session:
+            for statement in statements:
+                session.execute(statement)
+    except NotYet as missing:
+        raise _failed(config, missing) from None
+
+
+def asks_for_login(config: CassandraConfig) -> bool:
+    """Whether cassandra.yaml names an authenticator that refuses whoever shows no password. Raises ConfigError."""
+    document = read_yaml(config.config / "cassandra.yaml")
+    named = document.get("authenticator") if isinstance(document, dict) else None
+    if isinstance(named, dict):
+        named = named.get("class_name")
+    return str(named or _OPEN).rpartition(".")[2] != _OPEN
+
+
+_OPEN = "AllowAllAuthenticator"
+"""Cassandra's default: everybody may log in, as anybody."""
 
 
 def cluster_name_on_disk(config: CassandraConfig) -> str:
@@ -254,7 +280,7 @@ def _cause(errors: Iterable[BaseException], user: str) -> NotYet:
                 return NotYet("its roles can't be read yet")
             return Refused("it refuses the login" + (f" of {user}" if user else ": it wants one"))
         if isinstance(error, Unauthorized):
-            return Refused(f"the role {user} may not read TheHive's keyspace")
+            return Refused(f"the role {user} lacks a permission")
         if isinstance(error, Unavailable):
             return NotYet("not every replica is there")
         if isinstance(error, OperationTimedOut | TimeoutError):
@@ -305,6 +331,17 @@ def _nodes(session: Session, local: Any) -> tuple[NodeFacts, ...]:
             )
         )
     return tuple(found)
+
+
+def _superuser(session: Session, role: str) -> str:
+    """Give the role back if it may do everything; only superusers may read of whom that is true."""
+    from cassandra import InvalidRequest, Unauthorized
+
+    try:
+        rows = list(session.execute("SELECT is_superuser FROM system_auth.roles WHERE role = %s", (role,)))
+    except (InvalidRequest, Unauthorized):
+        return ""
+    return role if rows and rows[0].is_superuser else ""
 
 
 def _gossip(session: Session) -> dict[str, tuple[bool, bool]]:

@@ -10,7 +10,7 @@ from propolis.config.discovery import discover
 from propolis.config.load import load
 from propolis.config.schema import Config, SecretRef
 from propolis.errors import IntegrityError, PreflightError
-from propolis.stack import database, index, thehive
+from propolis.stack import database, index, retry, thehive
 from propolis.stack.model import START_WAVES, STOP_ORDER, answers, trees
 from propolis_lab.lab import Lab
 from sections import cassandra, elasticsearch
@@ -90,13 +90,20 @@ def test_a_stopped_service_is_told_from_a_running_one(lab: Lab, config: Config) 
     assert lab.api("GET", "/api/v1/counts")
 
 
-def test_a_wrong_password_and_a_missing_keyspace_are_clear_errors(config: Config, tmp_path: Path) -> None:
+def test_a_wrong_password_and_a_missing_keyspace_are_clear_errors(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wrong = tmp_path / "password"
     wrong.touch(0o600)
     wrong.write_text("not-the-password")
     other = cassandra(config).model_copy(update={"password": SecretRef(file=wrong)})
-    with pytest.raises(PreflightError, match="refuses the login") as caught:
+    with pytest.raises(PreflightError, match="answers, but it refuses the login of thehive") as caught:
         database.facts(other)
+    monkeypatch.setattr(retry, "REFUSAL_GRACE", 1.0)
+    with pytest.raises(PreflightError, match="answers, but it refuses the login of thehive"):
+        database.answers(other, 600)
+    with pytest.raises(PreflightError, match="it wants one"):
+        database.answers(other.model_copy(update={"username": None, "password": None}), 600)
     assert "not-the-password" not in str(caught.value)
     with pytest.raises(IntegrityError, match="the keyspace is not there"):
         database.require_graph(cassandra(config).model_copy(update={"keyspace": "nothere"}))
