@@ -37,7 +37,7 @@ def check(context: RestoreContext, wanted: tuple[str, ...], running: tuple[str, 
         _same_cluster(context, context.config.cassandra)
     _fitting_versions(context, running)
     _room(context, targets)
-    _logins(context)
+    check_logins(context)
     return {"backup": context.manifest.id, "packs": checked.packs}
 
 
@@ -53,7 +53,7 @@ def _same_cluster(context: RestoreContext, cassandra: CassandraConfig) -> None:
         )
 
 
-def _logins(context: RestoreContext) -> None:
+def check_logins(context: RestoreContext) -> None:
     """Refuse what would end with a TheHive that can't log in to its stores; what can't be told is only said."""
     for found in logins.checks(context.logins, set_password=context.set_password):
         if found.result == "fail":

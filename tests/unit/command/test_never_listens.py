@@ -95,7 +95,9 @@ class Stage:
         self.notes = notes
         self.stores_answer = True
 
-    def answers(self, config: Config, service: str, timeout: float, alive: object = None) -> None:
+    def answers(
+        self, config: Config, service: str, timeout: float, alive: object = None, login: object = None
+    ) -> None:
         if not self.stores_answer:
             raise PreflightError(f"{service} does not answer")
 

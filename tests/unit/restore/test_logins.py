@@ -1,0 +1,161 @@
+"""What holds of this host's logins once the backup's roles and users have come with the data."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import pytest
+
+from propolis.config import hocon
+from propolis.config.load import load
+from propolis.config.sample import sample
+from propolis.config.schema import Config
+from propolis.errors import ConfigError, PreflightError
+from propolis.restore.context import RestoreContext
+from propolis.restore.logins import LoginAfter, checks, logins_after, question
+from propolis.restore.preflight import check_logins
+from propolis.run import SilentObserver
+
+BOTH = frozenset({"database", "index"})
+HERE, THERE = "password-of-this-host", "password-of-the-backup"
+
+
+def settings(user: str, password: str, *, index: str | None = None) -> str:
+    text = f'db.janusgraph.storage {{\n  username = "{user}"\n  password = "{password}"\n}}\n'
+    if index is not None:
+        basic = f'{{ username = "hive-index", password = "{index}" }}'
+        text += f"db.janusgraph.index.search.elasticsearch.http.auth.basic {basic}\n"
+    return text
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """This host: both servers ask for a login, which TheHive's settings hold."""
+    file = tmp_path / "propolis.yaml"
+    file.write_text(sample())
+    folders = {name: tmp_path / name for name in ("thehive", "cassandra", "elasticsearch")}
+    for folder in folders.values():
+        folder.mkdir()
+    (folders["thehive"] / "application.conf").write_text(settings("thehive", HERE, index=HERE))
+    (folders["cassandra"] / "cassandra.yaml").write_text("authenticator: PasswordAuthenticator\n")
+    loaded = load(file).model_dump(mode="json")
+    conf = f"{folders['thehive']}/application.conf"
+    loaded["thehive"]["config"] = str(folders["thehive"])
+    loaded["database"] |= {
+        "config": str(folders["cassandra"]),
+        "username": "thehive",
+        "password": {"hocon": f"{conf}#db.janusgraph.storage.password"},
+    }
+    basic = "db.janusgraph.index.search.elasticsearch.http.auth.basic.password"
+    loaded["index"] |= {
+        "config": str(folders["elasticsearch"]),
+        "username": "hive-index",
+        "password": {"hocon": f"{conf}#{basic}"},
+    }
+    return Config.model_validate(loaded)
+
+
+def after(
+    config: Config,
+    backed_up: str,
+    *,
+    stores: frozenset[str] = BOTH,
+    superuser: str = "",
+    settings_come: bool = False,
+) -> dict[str, LoginAfter]:
+    read = functools.partial(hocon.parse, backed_up, Path("backup"))
+    found = logins_after(config, stores, read, superuser=superuser, settings_come=settings_come)
+    return {login.service: login for login in found}
+
+
+def test_equal_logins_hold(config: Config) -> None:
+    found = after(config, settings("thehive", HERE, index=HERE))
+    assert {login.state for login in found.values()} == {"same"}
+    assert {one.result for one in checks(tuple(found.values()), set_password=False)} == {"ok"}
+
+
+def test_another_password_is_refused_with_the_lines_to_change_or_set_on_request(config: Config) -> None:
+    found = after(config, settings("thehive", THERE, index=THERE))
+    file = config.thehive.config / "application.conf"
+    for one in checks(tuple(found.values()), set_password=False):
+        assert one.result == "fail"
+        assert "--set-password" in one.hint
+    database, index = checks(tuple(found.values()), set_password=False)
+    assert f"{file}:2 (db.janusgraph.storage.username) and {file}:3 (db.janusgraph.storage.password)" in database.hint
+    assert f"{file}:5 (db.janusgraph.index.search.elasticsearch.http.auth.basic.password)" in index.hint
+    assert {one.result for one in checks(tuple(found.values()), set_password=True)} == {"ok"}
+    assert "role thehive" in question(found["database"])
+
+
+def test_no_password_is_ever_told(config: Config) -> None:
+    for text in (settings("thehive", THERE, index=THERE), settings("other", THERE), "a = 1"):
+        found = tuple(after(config, text).values())
+        told = repr(found) + "".join(f"{one}" for flag in (True, False) for one in checks(found, set_password=flag))
+        told += "".join(question(login) for login in found)
+        assert HERE not in told
+        assert THERE not in told
+
+
+def test_another_role_can_be_made_only_by_a_superuser(config: Config) -> None:
+    backed_up = settings("hive", THERE, index=HERE)
+    assert not after(config, backed_up)["database"].can_set
+    assert not after(config, backed_up, superuser="somebody")["database"].can_set
+    assert after(config, backed_up, superuser="hive")["database"].can_set
+    (refused, _) = checks(tuple(after(config, backed_up).values()), set_password=True)
+    assert refused.result == "fail"
+    assert "--set-password" not in refused.hint
+    assert "application.conf:3" in refused.hint
+
+
+def test_a_backup_of_a_database_without_passwords_is_refused_where_one_is_asked_for(config: Config) -> None:
+    found = after(config, "a = 1")
+    assert not found["database"].can_set
+    assert {one.result for one in checks(tuple(found.values()), set_password=True)} == {"fail"}
+
+
+def test_a_database_that_lets_everybody_in_needs_nothing(config: Config) -> None:
+    assert config.cassandra is not None
+    yaml = config.cassandra.config / "cassandra.yaml"
+    for text in ("cluster_name: x\n", "authenticator: AllowAllAuthenticator\n",
+                 "authenticator:\n  class_name: org.apache.cassandra.auth.AllowAllAuthenticator\n"):  # fmt: skip
+        yaml.write_text(text)
+        assert "database" not in after(config, settings("thehive", THERE))
+    yaml.write_text("authenticator:\n  class_name: PasswordAuthenticator\n")
+    assert after(config, settings("thehive", THERE))["database"].state == "differs"
+
+
+def test_users_of_the_indexs_own_file_stay_this_hosts(config: Config) -> None:
+    assert config.elasticsearch is not None
+    (config.elasticsearch.config / "users").write_text("someone:$2a$10$x\nhive-index:$2a$10$y\n")
+    assert "index" not in after(config, settings("thehive", HERE, index=THERE))
+
+
+def test_stores_that_are_not_restored_keep_their_logins(config: Config) -> None:
+    assert after(config, settings("thehive", THERE), stores=frozenset({"files"})) == {}
+
+
+def test_settings_that_are_restored_bring_their_login_along(config: Config) -> None:
+    found = after(config, settings("thehive", THERE, index=HERE), settings_come=True)["database"]
+    assert found.state == "comes along"
+    assert found.backed_up == ("thehive", THERE)
+    assert [one.result for one in checks((found,), set_password=False)] == ["warn"]
+
+
+def test_what_can_not_be_compared_is_said_and_does_not_refuse(config: Config) -> None:
+    def unreadable() -> hocon.Hocon:
+        raise ConfigError("The backup holds no application.conf")
+
+    found = logins_after(config, BOTH, unreadable, superuser="", settings_come=False)
+    told = list(checks(found, set_password=True))
+    assert {one.result for one in told} == {"warn"}
+    assert "holds no application.conf" in told[0].message
+
+
+def test_the_preflight_refuses_before_anything_is_touched(config: Config) -> None:
+    with RestoreContext(None, config, SilentObserver(), "run") as context:
+        context.logins = tuple(after(config, settings("thehive", THERE, index=HERE)).values())
+        with pytest.raises(PreflightError, match="Nothing was touched"):
+            check_logins(context)
+        context.set_password = True
+        check_logins(context)
