@@ -1,5 +1,6 @@
 """Keys of all kinds open what they should, before and after changes, and nothing else."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -21,8 +22,7 @@ from propolis.repository.recipients import (
 )
 from propolis.repository.rekey import add_key, list_keys, remove_key
 from unit.repository.repository_tools import TREE, snapshot
-
-PAGE = Path(__file__).parents[3] / "docs" / "restore-without-propolis.md"
+from unit.repository.shell_tools import PAGE, ShellRestore
 
 
 def ssh_key(folder: Path, kind: str = "ed25519", passphrase: str = "", name: str = "ssh") -> Path:
@@ -200,8 +200,6 @@ def test_private_parts_show_in_no_repr(tmp_path: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["ed25519", "passphrase"])
 def test_the_shell_restores_with_any_kind_of_key(vault: Any, source: Any, tmp_path: Any, kind: Any) -> None:
-    import re
-
     holder, key = new_holder(kind, tmp_path)
     add_key(vault.full, holder)
     with Repository.open(vault.location, [vault.host_key]).writer("hive") as writer:
@@ -219,12 +217,8 @@ def test_the_shell_restores_with_any_kind_of_key(vault: Any, source: Any, tmp_pa
         file = tmp_path / "identity"
     else:
         file = tmp_path / "ssh-ed25519"
-    script = re.search(r"```sh\n(.*?)```", PAGE.read_text(), re.S)
-    assert script
-    (tmp_path / "restore.sh").write_text(script[1])
-    subprocess.run(
-        ["/bin/sh", tmp_path / "restore.sh", vault.folder, file, "latest", tmp_path / "out"],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+    script = ShellRestore(tmp_path)
+    script.identity = file
+    done = script.run(vault.folder, "latest", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
     assert snapshot(tmp_path / "out" / TREE) == snapshot(source)

@@ -1,108 +1,400 @@
-"""The script of docs/restore-without-propolis.md restores a backup by itself."""
+"""The script of docs/restore-without-propolis.md restores whatever can be backed up, or says why it does not."""
+# ruff: noqa: PTH101, PTH102, PTH123, PTH211 - names that are no text
 
+import concurrent.futures
 import os
-import re
+import random
 import shutil
-import subprocess
+import stat
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
-from propolis.repository import Facts, Identity, ObjectMeta, write_identity
+from propolis.repository import Facts, Identity, Location, ObjectMeta, Repository
+from propolis.repository.layout import hash_name
+from propolis.repository.model import Header, TreeHeader
+from unit.repository import test_mutations
+from unit.repository.memory_storage import MemoryStorage
 from unit.repository.repository_tools import TREE, fill, snapshot
+from unit.repository.shell_tools import ShellRestore, refused
+from unit.repository.test_hostile import CONTENT, KEYS, Evil, entry, hostile_entries, world
+from unit.repository.test_mutations import MUTATIONS, Objects, Original
 
-PAGE = Path(__file__).parents[3] / "docs" / "restore-without-propolis.md"
-TOOLS = [
-    *("age", "zstd", "awk", "sh", "mktemp", "rm", "mv", "head", "sed", "basename", "dirname", "mkdir", "sort", "dd"),
-    *("tac", "stat", "id", "chown", "chmod", "touch", "ln", "wc", "cat", "base64"),
-]
-
-
-@pytest.fixture
-def script(tmp_path: Any) -> Any:
-    """The page's script, and a PATH on which only the promised programs are."""
-    (tmp_path / "bin").mkdir()
-    for tool in TOOLS:
-        found = shutil.which(tool)
-        assert found, f"the program {tool} is missing"
-        (tmp_path / "bin" / tool).symlink_to(found)
-    path = tmp_path / "restore.sh"
-    block = re.search(r"```sh\n(.*?)```", PAGE.read_text(), re.S)
-    assert block, f"{PAGE} holds no script"
-    path.write_text(block[1])
-
-    def run(*arguments: Any) -> Any:
-        return subprocess.run(
-            ["/bin/sh", str(path), *map(str, arguments)],
-            env={"PATH": str(tmp_path / "bin")},
-            capture_output=True,
-            text=True,
-        )
-
-    return run
+original = test_mutations.original
+"""The fixture: a repository of two backups, and one of somebody else."""
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""Takes any time and many small files quickly."""
 
 
 @pytest.fixture
-def key(vault: Any, tmp_path: Any) -> Any:
-    write_identity(tmp_path / "recovery.key", vault.recovery_key)
-    return tmp_path / "recovery.key"
+def script(tmp_path: Any) -> ShellRestore:
+    (tmp_path / "shell").mkdir()
+    return ShellRestore(tmp_path / "shell")
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: Any) -> ShellRestore:
+    """The same for tests that run it many times."""
+    return ShellRestore(tmp_path_factory.mktemp("shell"))
 
 
 class Bucket:
     """A bucket in memory."""
 
-    objects: ClassVar = {"attachment/a b": b"content", "attachment/é\\": os.urandom(2 << 20), "empty": b""}
+    def __init__(self, objects: dict[str, bytes]) -> None:
+        self.objects = objects
 
-    def list(self) -> Any:
+    def list(self) -> Iterator[ObjectMeta]:
         for name, content in sorted(self.objects.items(), key=lambda item: item[0].encode()):
             yield ObjectMeta(name, len(content), f'"{name}"', 1_600_000_000_000_000_000)
 
-    def open_object(self, key: Any) -> Any:
+    def open_object(self, key: str) -> tuple[ObjectMeta, Iterator[bytes]]:
         content = self.objects[key]
         meta = ObjectMeta(key, len(content), f'"{key}"', 1_600_000_000_000_000_000, "text/x\\y", {"owner": "é"})
         return meta, iter([content[:5], content[5:]])
 
 
-def test_the_script_restores_byte_identically(vault: Any, source: Any, key: Any, script: Any, tmp_path: Any) -> None:
+def objects_of(target: Path) -> dict[str, bytes]:
+    """Key and content of every restored object, by the script's own list."""
+    found = {}
+    for line in (target / "objects.tsv").read_bytes().splitlines():
+        name, _, key, attributes = line.split(b"\t")
+        name, key = (part.replace(rb"\0", b"\\").decode("unicode_escape").encode("latin-1") for part in (name, key))
+        assert msgspec.json.decode(attributes)["content_type"] == "text/x\\y"
+        found[key.decode()] = Path(os.fsdecode(os.fsencode(target) + b"/" + name)).read_bytes()
+    return found
+
+
+# -- what can be backed up comes back ----------------------------------------------------------------------------
+
+
+def test_the_script_restores_byte_identically(vault: Any, source: Any, script: Any, tmp_path: Any) -> None:
     vault.backup(source)
     (source / "added").write_bytes(b"later")
+    objects = {"attachment/a b": b"content", "attachment/é\\": os.urandom(2 << 20), "empty": b""}
     with vault.host.writer("hive") as writer:
         writer.add_folder("files", TREE, source, Path("/original"))
         writer.add_folder("database", "database/data-0", fill(tmp_path / "second", 2), Path("/data"))
-        writer.add_bucket("files", "files/bucket", Bucket(), "s3://bucket")
-        writer.commit(Facts())
-    done = script(vault.folder, key, "latest", tmp_path / "out")
-    assert done.returncode == 0, done.stderr
-    assert snapshot(tmp_path / "out" / TREE) == snapshot(source)
-    assert snapshot(tmp_path / "out" / "database/data-0") == snapshot(tmp_path / "second")
-    bucket = tmp_path / "out" / "files/bucket"
-    for name, content in Bucket.objects.items():
-        assert (bucket / name).read_bytes() == content
-    assert b'{"etag":"\\"empty\\"","content_type":"text/x\\\\y"' in (tmp_path / "out" / "objects.tsv").read_bytes()
-    assert b'"original":"s3://bucket"' in (tmp_path / "out" / "header.json").read_bytes()
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "database",
-        "files",
-        "header.json",
-        "objects.tsv",
-    ]
+        writer.add_bucket("files", "files/bucket", Bucket(objects), 's3://bucket/"trees":[{\\')
+        writer.commit(Facts(facts={"trees": [{"name": "x"}], "ended": "2000"}))
+    script.use(vault.recovery_key)
+    target = tmp_path / "out"
+    assert not refused(script.run(vault.folder, "latest", target), target)
+    assert snapshot(target / TREE) == snapshot(source)
+    assert snapshot(target / "database/data-0") == snapshot(tmp_path / "second")
+    for name, content in objects.items():
+        assert (target / "files/bucket" / name).read_bytes() == content
+    assert objects_of(target) == objects
+    assert b'"original":"s3://bucket/' in (target / "header.json").read_bytes()
+    assert sorted(path.name for path in target.iterdir()) == ["database", "files", "header.json", "objects.tsv"]
+    assert not target.with_name("out.incomplete").exists()
 
 
-def test_the_script_stops_at_damage_and_at_another_key(
-    vault: Any, source: Any, key: Any, script: Any, tmp_path: Any
-) -> None:
-    summary = vault.backup(source)
-    write_identity(tmp_path / "other.key", Identity.generate())
-    done = script(vault.folder, tmp_path / "other.key", summary.id[:17], tmp_path / "one")
-    assert done.returncode == 1
-    assert "the identity is another's" in done.stderr
-    pack = vault.objects("packs")[0]
-    data = bytearray(pack.read_bytes())
-    data[-1] ^= 1
-    pack.write_bytes(data)
-    done = script(vault.folder, key, summary.id[:17], tmp_path / "two")
-    assert done.returncode == 1
-    assert pack.name in done.stderr
-    done = script(vault.folder, key, "2000", tmp_path / "three")
-    assert "there is no backup 2000" in done.stderr
+NAMES = st.one_of(
+    st.sampled_from(
+        [b"-", b"--", b"-rf", b"a\nb", b"\n", b" ", b"\\", rb"\0055", b"%s", b"$(x)", b"*", b"~", b"...", b"\xff"]
+    ),
+    st.binary(min_size=1, max_size=8),
+    st.binary(min_size=200, max_size=255),
+).filter(lambda name: name not in (b".", b"..") and not {0, 0x2F} & set(name))
+LIMIT = 2**63 // 1_000_000_000 * 1_000_000_000
+TIMES = st.one_of(
+    st.sampled_from([0, 1, -1, -999_999_999, -1_500_000_000, LIMIT, -LIMIT]),
+    st.integers(-LIMIT, LIMIT),
+)
+CONTENTS = st.one_of(
+    st.just(b""),
+    st.binary(max_size=40),
+    # Several segments, some alike.
+    st.builds(lambda seed, count: random.Random(seed).randbytes(1024) * count, st.integers(0, 9), st.integers(4, 30)),
+    st.builds(lambda seed, count: random.Random(seed).randbytes(count), st.integers(0, 9), st.integers(1, 20_000)),
+)
+
+
+@dataclass(frozen=True)
+class Made:
+    """One folder, file or link to be made: in which of the folders made before, and how."""
+
+    kind: str
+    inside: int
+    name: bytes
+    content: bytes
+    mode: int
+    owner: tuple[int, int]
+    mtime_ns: int
+
+
+MADE = st.builds(
+    Made,
+    st.sampled_from("dffl"),
+    st.integers(0, 20),
+    NAMES,
+    CONTENTS,
+    st.integers(0, 0o7777),
+    st.tuples(st.integers(0, 2**32 - 2), st.integers(0, 2**32 - 2)),
+    TIMES,
+)
+
+
+def make(root: Path, made: list[Made]) -> None:
+    """Make all of them below `root`, as far as names are free."""
+    root.mkdir()
+    folders = [os.fsencode(root)]
+    done = {}
+    for item in made:
+        path = folders[item.inside % len(folders)] + b"/" + item.name
+        if os.path.lexists(path) or len(path) > 3000:
+            continue
+        if item.kind == "d":
+            os.mkdir(path)
+            folders.append(path)
+        elif item.kind == "f":
+            with open(path, "wb") as file:
+                file.write(item.content)
+        else:
+            os.symlink(item.content[:999].replace(b"\0", b"/") or b"/etc", path)
+        done[path] = item
+    for path, item in reversed(done.items()):
+        if os.geteuid() == 0:
+            os.chown(path, *item.owner, follow_symlinks=False)
+        if item.kind != "l":
+            os.chmod(path, item.mode)
+        os.utime(path, ns=(0, item.mtime_ns), follow_symlinks=False)
+
+
+def as_restored(found: dict[bytes, tuple[Any, ...]]) -> dict[bytes, tuple[Any, ...]]:
+    """What was in a folder, without set-user-ID bits, which no restore brings back."""
+    return {
+        path: ((mode & ~0o4000 if stat.S_ISDIR(mode) else mode & ~0o7000 if stat.S_ISREG(mode) else mode), *rest)
+        for path, (mode, *rest) in found.items()
+    }
+
+
+KEY = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=12)
+OBJECTS = st.dictionaries(
+    st.one_of(KEY, st.sampled_from(["a", "a/b", "a//b", "/a", "a/", "..", "a/../b", ".", "-", "é" * 200])),
+    CONTENTS,
+    max_size=5,
+)
+
+
+@given(made=st.lists(MADE, max_size=30), objects=OBJECTS)
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+def test_whatever_is_backed_up_the_script_restores_identically(shell: Any, made: Any, objects: Any) -> None:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
+        folder = Path(name)
+        make(folder / "source", made)
+        host, recovery = Identity.generate(), Identity.generate()
+        repository = Repository.init(Location(str(folder / "vault")), [recovery.recipient], host, segment_bytes=4096)
+        with repository.writer("hive", workers=1) as writer:
+            writer.add_folder("files", TREE, folder / "source", Path("/original"))
+            writer.add_bucket("files", "files/bucket", Bucket(objects), "s3://bucket")
+            writer.commit(Facts())
+        shell.use(recovery)
+        target = folder / "out"
+        done = shell.run(folder / "vault", "latest", target)
+        assert not refused(done, target), done.stderr
+        assert snapshot(target / TREE) == as_restored(snapshot(folder / "source"))
+        assert (objects_of(target) if objects else {}) == objects
+
+
+def test_the_script_restores_what_is_the_users_own_without_being_root(vault: Any, source: Any, script: Any) -> None:
+    vault.backup(source)
+    script.use(vault.recovery_key)
+    nobody = 65534
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
+        folder = Path(name)
+        shutil.copytree(vault.folder, folder / "vault")
+        shutil.copytree(script.script.parent, folder / "shell", symlinks=True)
+        script.script, script.programs = folder / "shell/restore.sh", folder / "shell/bin"
+        script.identity = folder / "shell/identity"
+        user = {"user": nobody, "group": nobody, "extra_groups": []} if os.geteuid() == 0 else {}
+        if user:
+            for path in [folder, *folder.rglob("*")]:
+                os.chown(path, nobody, nobody, follow_symlinks=False)
+        done = script.run(folder / "vault", "latest", folder / "out", **user)
+        assert not refused(done, folder / "out"), done.stderr
+        mine = (nobody, nobody) if user else (os.getuid(), os.getgid())
+        expected = {path: (mode, *mine, *rest) for path, (mode, _, _, *rest) in as_restored(snapshot(source)).items()}
+        assert snapshot(folder / "out" / TREE) == expected
+
+
+# -- what is damaged, exchanged or missing -----------------------------------------------------------------------
+
+
+def store(objects: Objects, folder: Path) -> Path:
+    for name, data in objects.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+class Attempts:
+    """Many damaged repositories, each restored by the script, two at a time."""
+
+    def __init__(self, shell: ShellRestore, original: Original) -> None:
+        self._shell, self._original = shell, original
+        self._runs: list[tuple[str, Objects, int]] = []
+        shell.use(original.recovery)
+
+    def add(self, what: str, objects: Objects, backup: int = 1) -> None:
+        """Have one of the original's backups restored from these objects."""
+        self._runs.append((what, objects, backup))
+
+    def judge(self) -> dict[str, bool]:
+        """Which were refused; fails when anything but what was backed up came back."""
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            return dict(pool.map(self._judge, self._runs))
+
+    def _judge(self, run: tuple[str, Objects, int]) -> tuple[str, bool]:
+        what, objects, backup = run
+        with tempfile.TemporaryDirectory(dir=MEMORY) as name:
+            target = Path(name) / "out"
+            done = self._shell.run(store(objects, Path(name) / "vault"), self._original.backups[backup].id, target)
+            closed = refused(done, target)
+            assert closed or snapshot(target / TREE) == self._original.contents[backup], what
+            return what, closed
+
+
+def test_no_object_that_is_needed_can_be_damaged_exchanged_or_missing(shell: Any, original: Any) -> None:
+    objects = {name: data for name, data in original.second.items() if not name.startswith("locks/")}
+    backup = original.backups[1].id
+    attempts = Attempts(shell, original)
+    attempts.add("nothing", objects)
+    for name, data in objects.items():
+        kind = name.partition("/")[0]
+        if kind == "spare" or (kind == "manifests" and not name.startswith(f"manifests/{backup}")):
+            continue
+        without = {other: kept for other, kept in objects.items() if other != name}
+        if kind == "keys":
+            without = {other: kept for other, kept in without.items() if not other.startswith("spare/")}
+        flipped = bytes([*data[:-40], data[-40] ^ 1, *data[len(data) - 39 :]])
+        attempts.add(f"{name} flipped", without | {name: flipped})
+        attempts.add(f"{name} cut short", without | {name: data[:-1]})
+        attempts.add(f"{name} longer", without | {name: data + b"\n"})
+        attempts.add(f"{name} removed", without)
+        # The same damage under the name that the bytes then have.
+        if kind != "config":
+            renamed = name[:-64] + hash_name(flipped)
+            attempts.add(f"{name} flipped and renamed", without | {renamed: flipped})
+        for other, theirs in objects.items():
+            if other.startswith(f"{kind}/") and other != name:
+                attempts.add(f"{name} exchanged for {other}", objects | {name: theirs, other: data})
+                break
+        foreign = next(theirs for other, theirs in original.foreign.items() if other.partition("/")[0] == kind)
+        attempts.add(f"{name} exchanged for another repository's", without | {name: foreign})
+    refusals = attempts.judge()
+    assert not refusals.pop("nothing")
+    needed = {what for what, closed in refusals.items() if not closed}
+    assert not needed, needed
+
+
+def test_a_spare_key_ring_stands_in(shell: Any, original: Any) -> None:
+    attempts = Attempts(shell, original)
+    keys = [name for name in original.second if name.startswith("keys/")]
+    attempts.add("missing", {name: data for name, data in original.second.items() if name not in keys})
+    attempts.add("damaged", original.second | dict.fromkeys(keys, b"{}"))
+    assert attempts.judge() == {"missing": False, "damaged": False}
+
+
+def test_every_mutation_is_refused_or_restores_byte_identically(shell: Any, original: Any) -> None:
+    chance = random.Random(7)
+    attempts = Attempts(shell, original)
+    for number in range(3 * len(MUTATIONS)):
+        objects = dict(original.second)
+        mutate = MUTATIONS[number % len(MUTATIONS)]
+        mutate(chance, objects, original)
+        attempts.add(f"{number}: {mutate.__name__}", objects, number % 2)
+    assert len(set(attempts.judge().values())) == 2
+
+
+def test_what_is_not_there_is_said(shell: Any, original: Any, tmp_path: Any) -> None:
+    vault = store(original.second, tmp_path / "vault")
+    target = tmp_path / "out"
+    shell.use(Identity.generate())
+
+    def said(repository: Path, backup: str) -> Any:
+        done = shell.run(repository, backup, target)
+        assert refused(done, target)
+        shutil.rmtree(tmp_path / "out.incomplete", ignore_errors=True)
+        return done.stderr
+
+    assert "a recovery key of it is needed" in said(vault, "latest")
+    shell.use(original.recovery)
+    assert "there is no backup 2000" in said(vault, "2000")
+    assert "several backups begin with 20: give more of the name" in said(vault, "20")
+    assert "is not a repository" in said(tmp_path, "latest")
+    (shell.programs / "b3sum").unlink()
+    assert "the program b3sum is missing" in said(vault, "latest")
+    (shell.programs / "b3sum").symlink_to(shutil.which("b3sum") or "")
+    target.mkdir()
+    done = shell.run(vault, "latest", target)
+    assert (done.returncode, list(target.iterdir())) == (1, [])
+    assert "exists already" in done.stderr
+
+
+# -- what a holder of all keys means as harm ---------------------------------------------------------------------
+
+
+def shell_of_evil(evil: Evil, shell: ShellRestore, folder: Path) -> Any:
+    shell.use(evil.recovery)
+    done = shell.run(store(evil.storage.objects, folder / "vault"), "latest", folder / "out")
+    refused(done, folder / "out")
+    return done
+
+
+@given(entries=hostile_entries(), ordered=st.booleans())
+@example(entries=[entry("l", b"dir", extra=b"/tmp"), entry("f", b"dir/x")], ordered=False)
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+def test_no_manifest_leads_the_script_out_of_its_target(shell: Any, entries: Any, ordered: Any) -> None:
+    storage = MemoryStorage(KEYS.storage.objects)
+    evil = Evil(Repository(storage, [KEYS.recovery]), storage, KEYS.recovery)
+    segment = evil.pack(CONTENT)
+    made = [msgspec.structs.replace(item, segments=item.segments.replace(b"S", segment.encode())) for item in entries]
+    if ordered:
+        made.sort(key=lambda item: item.path)
+    evil.manifest([entry("d", b"."), entry("d", b"dir"), *made])
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
+        folder = Path(name)
+        (folder / "outside").write_bytes(b"not yours")
+        before = list(world(folder))
+        shell_of_evil(evil, shell, folder)
+        ours = tuple(str(folder / part) for part in ("out", "vault"))
+        left = [item for item in world(folder) if not item[0].startswith(ours) or item[0].endswith("outside")]
+        assert left == before
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (b"x\t755\t0\t0\t-\t-\t0\t0\t0\tT\ta\t-\t-", "its type x does not belong there"),
+        (b"d\t755\t0\t0\t-\t-\t0\t0\t0\tT\ta\t-", "it has 12 fields"),
+        (b"d\t755\t0\t0\t-\t-\t0\t0\t0\tother\ta\t-\t-", "its tree is not one of the backup"),
+        (b"d\t855\t0\t0\t-\t-\t0\t0\t0\tT\ta\t-\t-", "its numbers can not be understood"),
+        (b"d\t755\t0\t0\t-\t-\t99999999999999999999\t0\t0\tT\ta\t-\t-", "its numbers can not be understood"),
+        (b"d\t755\t0\t0\t-\t-\t0\t0\t0\tT\t\\0141\t-\t-", "its names can not be understood"),
+        (b"d\t755\t0\t0\t-\t-\t0\t0\t0\tT\ta\\0000\t-\t-", "its names can not be understood"),
+        (b"d\t755\t0\t0\t-\t-\t0\t0\t0\tT\t../a\t-\t-", "it leads out of its folder"),
+        (b"d\t755\t0\t0\t-\t-\t0\t0\t0\tT\tb/a\t-\t-", "it is not in a folder of the backup"),
+        (b"d\t755\t0\t0\t-\t-\t0\t0\t0\tT\ta\t-\tsomething", "it has an attribute that this script does not know"),
+        (b"f\t644\t0\t0\t-\t-\t0\t5\t0\tT\ta\t-\t-", "its segments do not add up to its size"),
+        (b"f\t644\t0\t0\t-\t-\t0\t5\t0\tT\ta\tabc\t-", "no index knows its segment abc"),
+    ],
+)
+def test_a_line_that_is_not_understood_is_refused(shell: Any, tmp_path: Any, line: Any, why: Any) -> None:
+    storage = MemoryStorage(KEYS.storage.objects)
+    evil = Evil(Repository(storage, [KEYS.recovery]), storage, KEYS.recovery)
+    tree = TreeHeader(TREE, "files", "folder", "/original", 2, 0, 0)
+    ended = "2026-01-01T00:00:00Z"
+    header = Header(1, "hive", "cold", "host", ended, ended, "0", None, {}, [tree])
+    root = b"d\t755\t0\t0\t-\t-\t0\t0\t0\tT\t.\t-\t-"
+    lines = [one.replace(b"T", TREE.encode()) for one in (root, line)]
+    evil.lines("manifest", msgspec.json.encode(header), lines)
+    assert why in shell_of_evil(evil, shell, tmp_path).stderr
