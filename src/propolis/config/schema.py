@@ -197,7 +197,14 @@ class ElasticsearchConfig(Model):
     def _login_is_whole(self) -> Self:
         if (self.username is None) != (self.password is None):
             raise ValueError("username and password go together: one is set, the other isn't")
+        if self.ca is None and self.ca_password is not None:
+            raise ValueError("ca_password needs a ca")
         return self
+
+    @property
+    def tls(self) -> TlsConfig:
+        """How to speak TLS to it, where `url` asks for that."""
+        return TlsConfig(ca=self.ca, ca_password=self.ca_password, verify_host=self.verify_host)
 
 
 class LuceneConfig(Model):

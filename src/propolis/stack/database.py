@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import ssl
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from propolis.config import secrets
 from propolis.config.load import read_yaml
 from propolis.config.schema import CassandraConfig
 from propolis.errors import IntegrityError, PreflightError
+from propolis.stack import tls
 from propolis.stack.model import Tree, nothing_immutable
 from propolis.stack.retry import REFUSED_NEXT, Alive, NotYet, Refused, until
 
@@ -230,6 +232,9 @@ def _session(config: CassandraConfig, login: secrets.Login | None, timeout: floa
     from cassandra.policies import ConstantReconnectionPolicy, FallthroughRetryPolicy, WhiteListRoundRobinPolicy
 
     _silence_driver()
+    secure = {}
+    if config.tls is not None:
+        secure = {"ssl_context": tls.context(config.tls), "ssl_options": {"server_hostname": config.host}}
     try:
         profile = ExecutionProfile(
             load_balancing_policy=WhiteListRoundRobinPolicy([config.host]),
@@ -249,17 +254,30 @@ def _session(config: CassandraConfig, login: secrets.Login | None, timeout: floa
             schema_metadata_enabled=False,
             token_metadata_enabled=False,
             idle_heartbeat_interval=0,
+            **secure,
         )
     except OSError as error:
         raise NotYet(f"the name {config.host} can't be resolved ({error.strerror})") from None
     try:
         yield cluster.connect()
     except NoHostAvailable as error:
+        _refuse_untrusted(config, error.errors.values())
         raise _cause(error.errors.values(), login[0] if login else "") from None
     except (DriverException, OSError) as error:
         raise _cause([error], login[0] if login else "") from None
     finally:
         cluster.shutdown()
+
+
+def _refuse_untrusted(config: CassandraConfig, errors: Iterable[BaseException]) -> None:
+    """Raise PreflightError for a certificate that isn't trusted: waiting doesn't change that."""
+    for error in errors:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            raise PreflightError(
+                f"{_name(config)} shows a certificate that isn't trusted: {error.verify_message}",
+                left="It was not asked anything",
+                next="Correct database.tls in propolis.yaml: ca is who signed it, verify_host compares its names",
+            ) from None
 
 
 def _silence_driver() -> None:
@@ -285,6 +303,8 @@ def _cause(errors: Iterable[BaseException], user: str) -> NotYet:
             return NotYet("not every replica is there")
         if isinstance(error, OperationTimedOut | TimeoutError):
             return NotYet("no answer in time")
+        if isinstance(error, ssl.SSLError):
+            return NotYet(f"no secure connection ({str(error.reason or 'broken off').replace('_', ' ').lower()})")
         if isinstance(error, OSError):
             return NotYet(f"no connection ({os.strerror(error.errno) if error.errno else 'closed'})")
         return NotYet(type(error).__name__)

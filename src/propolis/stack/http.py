@@ -7,14 +7,15 @@ and OpenSearch are spoken to alike. Redirects are not followed and nothing is re
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from propolis.config.schema import TlsConfig
 from propolis.errors import PreflightError
+from propolis.stack.tls import context
 
 if TYPE_CHECKING:
-    from elastic_transport import TransportError
+    from elastic_transport import BaseNode, NodeConfig, TransportError
 
 
 class HttpFailure(Exception):
@@ -33,8 +34,9 @@ class HttpFailure(Exception):
 class HttpClient:
     """A connection to one base URL; use it in a `with` statement.
 
-    `login` is a user name and a password, `bearer` a key that is shown instead; `ca` a PEM file to check an https
-    server against instead of the system's authorities. `timeout` is in seconds and counts for one request.
+    `login` is a user name and a password, `bearer` a key that is shown instead; `tls` says who must have signed an
+    https server's certificate (without it, the system's authorities count). `timeout` is in seconds and counts for
+    one request. Raises ConfigError for a file of `tls` that can't be used.
     """
 
     def __init__(
@@ -43,11 +45,11 @@ class HttpClient:
         *,
         login: tuple[str, str] | None = None,
         bearer: str | None = None,
-        ca: Path | None = None,
+        tls: TlsConfig | None = None,
         timeout: float,
     ) -> None:
         # Imported where it is used: it takes a tenth of a second, and `propolis --help` needs none of it.
-        from elastic_transport import HttpHeaders, NodeConfig, Transport
+        from elastic_transport import HttpHeaders, Transport
         from elastic_transport.client_utils import basic_auth_to_header, url_to_node_config
 
         headers = {"accept": "application/json"}
@@ -60,9 +62,10 @@ class HttpClient:
             request_timeout=timeout,
             connections_per_node=1,
             http_compress=False,
-            **({"ca_certs": str(ca)} if ca is not None else {}),
+            **({"ssl_context": context(tls or TlsConfig())} if url.startswith("https:") else {}),
         )
-        self._transport = Transport([node], max_retries=0, meta_header=False)
+        node_class = _any_name() if tls is not None and not tls.verify_host else None
+        self._transport = Transport([node], max_retries=0, meta_header=False, node_class=node_class or "urllib3")
 
     def __enter__(self) -> Self:
         return self
@@ -105,6 +108,20 @@ class HttpClient:
         if not 200 <= meta.status < 300:
             raise HttpFailure(_status_text(meta.status), status=meta.status, body=answer)
         return {name.lower(): value for name, value in meta.headers.items()}, answer
+
+
+def _any_name() -> type[BaseNode]:
+    """Give a client that takes a certificate for any name: urllib3 compares it even where the context doesn't."""
+    from elastic_transport import Urllib3HttpNode
+    from urllib3 import HTTPSConnectionPool
+
+    class AnyName(Urllib3HttpNode):
+        def __init__(self, config: NodeConfig) -> None:
+            super().__init__(config)
+            assert isinstance(self.pool, HTTPSConnectionPool)
+            self.pool.assert_hostname = False
+
+    return AnyName
 
 
 def _status_text(status: int) -> str:

@@ -40,7 +40,7 @@ def answers(
     login = login or secrets.login(config.username, config.password)
 
     def attempt(left: float) -> None:
-        with HttpClient(config.url, login=login, ca=config.ca, timeout=min(left, 30.0)) as client:
+        with HttpClient(config.url, login=login, tls=config.tls, timeout=min(left, 30.0)) as client:
             try:
                 _is_ready(client, config.prefix)
             except HttpFailure as failure:
@@ -54,7 +54,7 @@ def answers(
 def facts(config: ElasticsearchConfig) -> IndexFacts:
     """Ask for make, version, health and TheHive's indices. Raises PreflightError if it doesn't answer."""
     with HttpClient(
-        config.url, login=secrets.login(config.username, config.password), ca=config.ca, timeout=30.0
+        config.url, login=secrets.login(config.username, config.password), tls=config.tls, timeout=30.0
     ) as client:
         try:
             distribution, version = _version(client)
@@ -80,7 +80,7 @@ def documents(config: ElasticsearchConfig, login: secrets.Login | None = None) -
     Raises PreflightError if a shard doesn't answer.
     """
     login = login or secrets.login(config.username, config.password)
-    with HttpClient(config.url, login=login, ca=config.ca, timeout=60.0) as client:
+    with HttpClient(config.url, login=login, tls=config.tls, timeout=60.0) as client:
         try:
             client.request(
                 "POST", f"/{_patterns(config.prefix)}/_refresh?ignore_unavailable=true&allow_no_indices=true"
