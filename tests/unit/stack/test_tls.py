@@ -51,6 +51,7 @@ def server(authority: Authority, address: str = "127.0.0.1", *, asks: bool = Fal
             plain.settimeout(10)
             try:
                 with side.wrap_socket(plain, server_side=True) as secure:
+                    secure.recv(65536)  # a connection closed with something unread is reset
                     secure.sendall(
                         b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
                     )
@@ -72,6 +73,7 @@ def hello(port: int, config: TlsConfig) -> bytes:
         socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
         context(config).wrap_socket(plain, server_hostname="127.0.0.1") as secure,
     ):
+        secure.sendall(b"hello")
         return secure.recv(8)
 
 
