@@ -38,7 +38,7 @@ def give_user(config: ElasticsearchConfig, known: Login, wanted: Login) -> None:
 
     Returns once the login is accepted. Raises PreflightError if it isn't, or if the index refuses.
     """
-    with HttpClient(config.url, login=known, ca=config.ca, timeout=30.0) as client:
+    with HttpClient(config.url, login=known, tls=config.tls, timeout=30.0) as client:
         try:
             _change_own_password(client, known[1], wanted)
         except HttpFailure as failure:
