@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from propolis import clone, platform
+from propolis.command.host_key import why_closed
 from propolis.command.runner import journal_folder
 from propolis.command.stores import open_repository
 from propolis.config.schema import Config
@@ -29,7 +31,10 @@ class RunStatus:
 
 @dataclass(frozen=True)
 class StackStatus:
-    """All of it. `backups` newest last; `backups_error` says why they can't be listed."""
+    """All of it. `backups` newest last; `backups_error` says why they can't be listed.
+
+    `closed` says why this host can't back up to its repository yet, for want of its key there; empty if it can.
+    """
 
     stack: str
     services: dict[str, str]
@@ -38,17 +43,18 @@ class StackStatus:
     leftovers: tuple[str, ...]
     backups: tuple[BackupSummary, ...]
     backups_error: str | None
+    closed: str
 
 
-def status(config: Config, last: int = 10) -> StackStatus:
-    """Look, without touching anything; the `last` backups."""
+def status(config: Config, identity: Path | None = None, last: int = 10) -> StackStatus:
+    """Look, without touching anything; the `last` backups, with the recovery key in the file `identity` if given."""
     busy = held(config.state)
     runs = [_run(state) for state in open_journals(journal_folder(config))]
     running = runs.pop() if busy and runs else None
     backups: list[BackupSummary] = []
     problem = None
     try:
-        backups = open_repository(config).list()
+        backups = open_repository(config, identity).list()
     except PropolisError as error:
         problem = str(error)
     folders = [tree.path for tree in trees(config) if tree.path is not None]
@@ -61,6 +67,7 @@ def status(config: Config, last: int = 10) -> StackStatus:
         leftovers=tuple(left),
         backups=tuple(backups[-last:]),
         backups_error=problem,
+        closed=why_closed(config),
     )
 
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import typer
 
-from propolis.cli.options import DEFAULT_CONFIG, AsJson, AsOf, BackupArgument, ConfigFile, config_of, moment_of
+from propolis.cli.options import (
+    DEFAULT_CONFIG,
+    AsJson,
+    AsOf,
+    BackupArgument,
+    ConfigFile,
+    IdentityFile,
+    config_of,
+    moment_of,
+)
 from propolis.command.stores import open_repository
 from propolis.report import console
 from propolis.report.json import print_json
@@ -17,9 +26,11 @@ def register(app: typer.Typer) -> None:
     app.command()(show)
 
 
-def list_backups(at: AsOf = "", config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+def list_backups(
+    identity: IdentityFile = None, at: AsOf = "", config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False
+) -> None:
     """List the backups, newest last."""
-    repository = open_repository(config_of(config), at=moment_of(at))
+    repository = open_repository(config_of(config), identity, moment_of(at))
     marks = read_marks(repository)
     backups = [marks.annotate(summary) for summary in repository.list()]
     if as_json:
@@ -29,10 +40,14 @@ def list_backups(at: AsOf = "", config: ConfigFile = DEFAULT_CONFIG, as_json: As
 
 
 def show(
-    backup: BackupArgument = "latest", at: AsOf = "", config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False
+    backup: BackupArgument = "latest",
+    identity: IdentityFile = None,
+    at: AsOf = "",
+    config: ConfigFile = DEFAULT_CONFIG,
+    as_json: AsJson = False,
 ) -> None:
     """Show what one backup holds."""
-    repository = open_repository(config_of(config), at=moment_of(at))
+    repository = open_repository(config_of(config), identity, moment_of(at))
     summary = read_marks(repository).annotate(repository.summary(repository.resolve(backup)))
     if as_json:
         print_json(summary)

@@ -23,9 +23,9 @@ app = typer.Typer(name="key", help="Who may read the repository.", no_args_is_he
 
 
 @app.command("list")
-def list_all(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+def list_all(identity: IdentityFile = None, config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """List the keys that open the repository."""
-    keys = list_keys(open_repository(config_of(config)))
+    keys = list_keys(open_repository(config_of(config), identity))
     if as_json:
         print_json(keys)
     else:

@@ -41,12 +41,13 @@ def hold(
     backup: BackupArgument,
     release: Annotated[bool, typer.Option("--release", help="Hold it no longer")] = False,
     reason: Annotated[str, typer.Option("--reason", help="Why, for whoever wonders later", metavar="TEXT")] = "",
+    identity: IdentityFile = None,
     config: ConfigFile = DEFAULT_CONFIG,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Keep a backup whatever the rules of retention say, until it is released."""
-    repository = open_repository(config_of(config))
+    repository = open_repository(config_of(config), identity)
     id: BackupId = repository.resolve(backup)
     if release:
         result = HoldResult(id, False, "", release_holds(repository, id))
@@ -90,6 +91,7 @@ def unlock(
         list[str] | None,
         typer.Option("--force", help="Remove this lease though it is in use; may be repeated", metavar="LEASE"),
     ] = None,
+    identity: IdentityFile = None,
     plan: PlanOnly = False,
     config: ConfigFile = DEFAULT_CONFIG,
     as_json: AsJson = False,
@@ -101,7 +103,7 @@ def unlock(
     a killed run expires within minutes and is in nobody's way then: there is hardly ever a need for this command.
     Removing a lease in use with --force lets a prune and a backup run at once; whoever held it fails then.
     """
-    storage = open_repository(config_of(config)).storage
+    storage = open_repository(config_of(config), identity).storage
     found, removed = unlock_storage(storage, tuple(force or ()), plan=plan)
     result = UnlockResult(plan, tuple(found), tuple(removed))
     if as_json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from propolis.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, Quiet, config_of, observer
+from propolis.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, IdentityFile, Quiet, config_of, observer
 from propolis.config.load import load
 from propolis.recovery import recover_stack
 from propolis.report import console
@@ -28,9 +28,9 @@ def recover(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False, quiet:
         console.show_recovered(recovered)
 
 
-def status(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+def status(identity: IdentityFile = None, config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Tell what runs, what was left half done, and how old the last backups are."""
-    found = stack_status(config_of(config))
+    found = stack_status(config_of(config), identity)
     if as_json:
         print_json(found)
     else:

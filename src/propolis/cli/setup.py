@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from propolis.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, config_of
+from propolis.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, IdentityFile, config_of
 from propolis.command.apart import require_apart
 from propolis.config import sample
 from propolis.config.discovery import SERVICES, discover
@@ -92,9 +92,9 @@ def _folders(given: list[str]) -> dict[str, Path]:
     return found
 
 
-def doctor(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+def doctor(identity: IdentityFile = None, config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Check all that a backup or a restore needs; touches nothing."""
-    found = list(checks(config_of(config)))
+    found = list(checks(config_of(config), identity))
     if as_json:
         print_json(found)
     else:

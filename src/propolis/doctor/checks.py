@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from propolis.config.schema import Config
 from propolis.doctor import folders, repository, services
@@ -22,16 +24,20 @@ _PARTS: tuple[tuple[str, _Part], ...] = (
     ("state folder", folders.state),
     ("bucket", repository.bucket),
     ("host key", repository.host_key),
-    ("repository", repository.usable),
 )
 
 
-def checks(config: Config) -> list[Check]:
+def checks(config: Config, identity: Path | None = None) -> list[Check]:
     """Make every check, in the order in which things are needed; takes a few seconds.
 
+    `identity` is a file with the recovery key, for a host whose own key the repository doesn't know yet.
     Writes only a lock into the repository and little trial files where clones would lie, and removes them.
     """
-    return [check for name, part in _PARTS for check in _guarded(name, part, config)]
+    parts: tuple[tuple[str, _Part], ...] = (
+        *_PARTS,
+        ("repository", functools.partial(repository.usable, identity=identity)),
+    )
+    return [check for name, part in parts for check in _guarded(name, part, config)]
 
 
 def _guarded(name: str, part: _Part, config: Config) -> list[Check]:

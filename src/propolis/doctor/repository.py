@@ -6,7 +6,9 @@ import os
 import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
+from propolis.command.host_key import ADD_HOST_KEY, why_closed
 from propolis.command.stores import open_bucket, open_repository
 from propolis.config.schema import Config, S3Files
 from propolis.doctor.model import Check
@@ -29,6 +31,10 @@ def bucket(config: Config) -> Iterator[Check]:
 def host_key(config: Config) -> Iterator[Check]:
     """Whether the host's own key is there, whole, and closed to everybody else."""
     path = config.repository.host_key
+    closed = why_closed(config)
+    if closed:
+        yield Check("host key", "fail", closed, f"To go on backing up from this host: {ADD_HOST_KEY}")
+        return
     try:
         status = path.stat()
     except OSError as error:
@@ -45,11 +51,13 @@ def host_key(config: Config) -> Iterator[Check]:
     yield Check("host key", "ok", f"{path} is there and closed to others")
 
 
-def usable(config: Config) -> Iterator[Check]:
+def usable(config: Config, identity: Path | None = None) -> Iterator[Check]:
     """Whether the repository can be opened, written and listed, and what its clock says."""
-    repository = open_repository(config)
+    repository = open_repository(config, identity)
+    _ = repository.key  # says so when none was given
     place = config.repository.url
-    yield Check("repository", "ok", f"{place} can be opened with the host's key")
+    which = "the host's key" if identity is None else "the keys given"
+    yield Check("repository", "ok", f"{place} can be opened with {which}")
     try:
         with repository.lease("shared"):
             # The lock just written carries the storage's own time.

@@ -85,6 +85,8 @@ def show_restore(report: RestoreReport) -> None:
     if report.laid_beside:
         rows.append(("other host's configuration", ", ".join(report.laid_beside)))
     _pairs(out, rows)
+    if report.closed:
+        _show_closed(out, report.closed)
 
 
 def show_verify(result: VerifyResult) -> None:
@@ -194,6 +196,16 @@ def show_status(status: StackStatus) -> None:
         out.print(f"[red]backups can't be listed:[/] {escape(status.backups_error)}")
     else:
         show_backups(status.backups)
+    if status.closed:
+        _show_closed(out, status.closed)
+
+
+def _show_closed(out: Console, closed: str) -> None:
+    """Why this host can't back up yet, and the command that lets it."""
+    from propolis.command.host_key import ADD_HOST_KEY
+
+    out.print(f"[yellow]no backups from here yet:[/] {escape(closed)}")
+    out.print(f"To go on backing up from this host: {ADD_HOST_KEY}")
 
 
 def show_checks(checks: Iterable[Check]) -> None:

@@ -292,7 +292,8 @@ def _wrong_key(ring: KeyRing, keys: Sequence[AnyKey], place: str) -> RepositoryE
     hosts = " or ".join(map(str, ring.host))
     return RepositoryError(
         f"The given key ({given or 'none'}) doesn't open the repository at {place}",
-        next=f"Use the recovery key {ring.recovery_text()}" + (f", or the host key {hosts}" if hosts else ""),
+        next=f"Give the recovery key {ring.recovery_text()} with --identity"
+        + (f", or use the host key {hosts}" if hosts else ""),
     )
 
 

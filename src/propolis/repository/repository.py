@@ -80,7 +80,8 @@ class Repository:
         if self.unlocked is None:
             raise RepositoryError(
                 f"The repository {self.storage.place} was opened without a key",
-                next=f"Give the host's key or the recovery key {self.ring.recovery_text()}",
+                next=f"Give the recovery key {self.ring.recovery_text()} with --identity; or let this host in with "
+                "propolis repository key add --host --identity FILE",
             )
         return self.unlocked.key
 
@@ -99,7 +100,7 @@ class Repository:
         if not self.reads_packs:
             raise RepositoryError(
                 f"The key given can't read the data in {self.storage.place}",
-                next=f"Give the recovery key {self.ring.recovery_text()}",
+                next=f"Give the recovery key {self.ring.recovery_text()} with --identity",
             )
 
     def lease(self, kind: LeaseKind) -> Lease:

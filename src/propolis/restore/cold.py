@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from propolis import clone
+from propolis.command.host_key import why_closed
 from propolis.command.reserve import ReleaseSpace, ReserveSpace, reserve_files
 from propolis.command.runner import RecoverFirst, run
 from propolis.command.services import KeepServices, start_steps, stop_steps
@@ -35,7 +36,10 @@ from propolis.stack.model import START_WAVES, STORES, Tree, trees_of
 
 @dataclass(frozen=True)
 class RestoreReport:
-    """What a restore did. `downtime` in seconds, None when TheHive wasn't running before."""
+    """What a restore did. `downtime` in seconds, None when TheHive wasn't running before.
+
+    `closed` says why the target can't back up to its repository yet, for want of its key there; empty if it can.
+    """
 
     backup: BackupId
     stores: tuple[str, ...]
@@ -43,6 +47,7 @@ class RestoreReport:
     bytes: int
     downtime: float | None
     laid_beside: tuple[str, ...]
+    closed: str
     passwords_set: tuple[str, ...] = ()
     """Roles and users that came with the data and got this host's passwords, such as `database: thehive`."""
 
@@ -104,6 +109,7 @@ def restore(
             str(beside_folder(context, tree)) for tree in targets if beside_folder(context, tree).is_dir()
         ),
         passwords_set=tuple(f"{login.service}: {login.name}" for login in _given(context)),
+        closed=why_closed(request.target),
     )
 
 

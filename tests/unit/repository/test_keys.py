@@ -81,7 +81,7 @@ def test_a_removed_key_does_not_open_what_is_stored_afterwards(vault: Any, sourc
     change = remove_key(Repository.open(vault.location, [second]), "recovery")
     assert change.new_pairs == ("data", "records")
     assert [info.name for info in change.keys if info.role == "recovery"] == ["second"]
-    with pytest.raises(RepositoryError, match=f"Use the recovery key second \\({second.recipient}\\)"):
+    with pytest.raises(RepositoryError, match=f"Give the recovery key second \\({second.recipient}\\)"):
         Repository.open(vault.location, [vault.recovery_key])
     (source / "later").write_bytes(b"secret to the removed key")
     vault.host = Repository.open(vault.location, [vault.host_key])
