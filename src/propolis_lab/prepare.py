@@ -33,6 +33,6 @@ def prepare(everything: bool = False, say: Callable[[str], None] = lambda _: Non
                 say(str(error))  # all others can still be run
     say("Stand-in …")
     standin.build(artefacts.cache(), java.find().home)
-    for program in (go.MINIO, go.MC, go.VERSITYGW, go.TOXIPROXY) if everything else ():
+    for program in (go.MINIO, go.MC, go.VERSITYGW, go.SEAWEEDFS, go.TOXIPROXY) if everything else ():
         say(f"{program.name} {program.version} …")
         go.build(program)

@@ -1,4 +1,4 @@
-"""Every storage keeps the same promises: a folder, MinIO and versitygw, with versions, lockable and locked too."""
+"""Every storage keeps the same promises: a folder, and real servers with versions, lockable and locked too."""
 
 import contextlib
 import functools
@@ -36,7 +36,7 @@ LARGEST = 17 << 20
 """As large as a pack gets: 16 MiB that didn't shrink, and what encryption adds."""
 LOCK = "locks/shared-20261123T224500Z-00000000000000000000000000000000"
 OF_SERVERS = ("", "-versioned", "-lockable", "-locked")
-KINDS = ["folder", *(s3 + kind for s3 in ("minio", "versitygw") for kind in OF_SERVERS)]
+KINDS = ["folder", *(s3 + kind for s3 in ("minio", "versitygw", "seaweedfs") for kind in OF_SERVERS)]
 OF_BUCKETS = KINDS[1:]
 
 MakeLocation = Callable[[], Location]
@@ -46,12 +46,13 @@ MakeLocation = Callable[[], Location]
 def servers() -> Iterator[Callable[[str], S3Server]]:
     """Each real server, started when it is first needed."""
     running: dict[str, S3Server] = {}
+    programs: tuple[s3_stores.Kind, ...] = ("minio", "versitygw", "seaweedfs")
     with contextlib.ExitStack() as stack:
 
         def server(kind: str) -> S3Server:
-            name = kind.partition("-")[0]
+            (name,) = (program for program in programs if kind.startswith(program))
             if name not in running:
-                running[name] = stack.enter_context(s3_stores.run("minio" if name == "minio" else "versitygw"))
+                running[name] = stack.enter_context(s3_stores.run(name))
             return running[name]
 
         yield server
