@@ -137,7 +137,7 @@ def test_a_new_host_goes_on_where_the_lost_one_ended(vault: Any, source: Any) ->
     new = Identity.generate()
     add_key(vault.full, KeyHolder.of("new-host", new.recipient), "host")
     remove_key(Repository.open(vault.location, [vault.recovery_key]), vault.host.ring.host[0].name)
-    with pytest.raises(RepositoryError, match="or the host key new-host"):
+    with pytest.raises(RepositoryError, match="or use the host key new-host"):
         Repository.open(vault.location, [vault.host_key])
     vault.host = Repository.open(vault.location, [new])
     assert not vault.host.reads_packs
