@@ -15,6 +15,7 @@ from propolis.doctor.model import Check
 from propolis.doctor.services import clock
 from propolis.errors import BusyError
 from propolis.repository import Repository, read_identities
+from propolis.repository.conditional import IGNORED, STILL_HOLDS, creates_once
 from propolis.repository.immutability import LockedStorage
 
 
@@ -67,12 +68,25 @@ def usable(config: Config, identity: Path | None = None) -> Iterator[Check]:
                 yield clock("repository clock", datetime.fromtimestamp(newest / 1e9, UTC))
     except BusyError as error:
         yield Check("repository writable", "warn", error.what, error.next)
+    yield _conditional(repository)
     yield from _locks(repository)
     backups = repository.list(config.name)
     if backups:
         yield Check("backups", "ok", f"{len(backups)}; the last is {backups[-1].id}")
     else:
         yield Check("backups", "warn", "there is none of this stack yet", "Make one with: propolis backup")
+
+
+def _conditional(repository: Repository) -> Check:
+    """Say whether the storage creates an object only where there is none."""
+    if creates_once(repository.storage):
+        return Check("repository locks", "ok", "the storage creates an object only where there is none")
+    return Check(
+        "repository locks",
+        "warn",
+        f"{repository.storage.place}: {IGNORED}",
+        f"{STILL_HOLDS}. Update the server, or move to one that heeds it",
+    )
 
 
 def _locks(repository: Repository) -> Iterator[Check]:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository import keyring
+from propolis.repository.conditional import require_creates_once
 from propolis.repository.fetch import side_by_side
 from propolis.repository.folder import FolderStorage
 from propolis.repository.immutability import LockedStorage, reach
@@ -109,6 +110,8 @@ class _Copy:
 
     def run(self, target: Storage, lease: Lease) -> CopyResult:
         """Copy what is missing."""
+        if self._new:
+            require_creates_once(target)
         result = self._result(done=True)
         began = reach(target.lock) if isinstance(target, LockedStorage) else None
         for kind in ("keys", "spare"):

@@ -21,6 +21,7 @@ import msgspec
 
 from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository import age
+from propolis.repository.conditional import require_creates_once
 from propolis.repository.keys import Identity, Recipient
 from propolis.repository.layout import (
     CONFIG,
@@ -177,6 +178,7 @@ def create(
         raise RepositoryError(
             f"{storage.place} holds parts of a repository without its config object", left="It was not touched"
         )
+    require_creates_once(storage)
     now = utc_text(utc_now())
     info = RepositoryInfo(FORMAT, secrets.token_hex(16), now, segment_bytes, segment_bytes // 2)
     config = msgspec.json.encode(info)

@@ -4,7 +4,7 @@ import http.client
 import http.server
 import threading
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -82,8 +82,8 @@ class Relay:
 
 
 @contextmanager
-def relay(store: str) -> Iterator[Relay]:
-    """A healthy relay before a store's endpoint."""
+def relay(store: str, forgets: Collection[str] = ()) -> Iterator[Relay]:
+    """A healthy relay before a store's endpoint. Of each request it `forgets` these headers, in lower case."""
     upstream = urllib.parse.urlsplit(store)
     lock = threading.Lock()
 
@@ -126,7 +126,8 @@ def relay(store: str) -> Iterator[Relay]:
             try:
                 client.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
                 for name, value in self.headers.items():
-                    client.putheader(name, value)
+                    if name.lower() not in forgets:
+                        client.putheader(name, value)
                 client.endheaders(body)
                 answer = client.getresponse()
                 return answer.status, answer.getheaders(), answer.read()
