@@ -91,7 +91,7 @@ def command(kind: Kind, address: str, port: int, data: Path) -> list[str]:
         return [
             *(str(go.build(go.SEAWEEDFS)), f"-logdir={data.parent}", "server", f"-dir={data}"),
             *(f"-ip={address}", f"-ip.bind={address}", "-master.telemetry=false", "-master.volumeSizeLimitMB=64"),
-            *("-volume.max=100000", "-s3", f"-s3.port={port}"),
+            *("-volume.max=100000", "-s3", f"-s3.port={port}", "-s3.autoCreateBucket=false"),
         ]
     return [
         *(str(go.build(go.VERSITYGW)), "--port", f"{address}:{port}", "--quiet"),

@@ -23,20 +23,25 @@ from propolis.command.reserve import ReleaseSpace, ReserveSpace, reserve_files
 from propolis.command.runner import RecoverFirst, run
 from propolis.command.services import KeepServices, start_steps, stop_steps
 from propolis.config.schema import Config
-from propolis.repository import BackupSummary, Limits, Stats
+from propolis.repository import Altered, BackupSummary, Limits, Stats
 from propolis.run import Observer, Plan, Step
 from propolis.stack.model import trees
 
 
 @dataclass(frozen=True)
 class BackupReport:
-    """What a backup did. Seconds are wall time; `downtime` is None when TheHive wasn't running."""
+    """What a backup did. Seconds are wall time; `downtime` is None when TheHive wasn't running.
+
+    `altered` are files found changed by reading them anew, although their size and times say that they didn't change.
+    """
 
     summary: BackupSummary
     stats: Stats
     downtime: float | None
     cloned_files: int
     bytes_copied_while_down: int
+    reread: bool
+    altered: Altered
 
 
 def cold_plan(context: BackupContext) -> Plan[BackupContext]:
@@ -71,12 +76,14 @@ def back_up(
     observer: Observer,
     recover_first: RecoverFirst,
     limits: Limits = BACKGROUND,
+    *,
+    reread: bool = False,
 ) -> BackupReport:
-    """Take a cold backup that takes no more than `limits` of the host.
+    """Take a cold backup that takes no more than `limits` of the host; `reread`: read all files, changed or not.
 
     Raises a PropolisError; then every service that ran before runs again, or it says so.
     """
-    make_context = partial(BackupContext, limits=limits)
+    make_context = partial(BackupContext, limits=limits, reread=reread)
     context, _ = run(config, config_file, make_context, cold_plan, observer, recover_first)
     assert context.summary is not None
     assert context.writer is not None
@@ -86,4 +93,6 @@ def back_up(
         downtime=context.downtime,
         cloned_files=sum(report.files for report in context.clones.values()),
         bytes_copied_while_down=sum(report.bytes_copied for report in context.clones.values()),
+        reread=context.writer.reread,
+        altered=context.writer.altered,
     )

@@ -18,9 +18,13 @@ BACKGROUND = Limits(background=True)
 class BackupContext(Context):
     """Filled by one step, used by the next."""
 
-    def __init__(self, config: Config, observer: Observer, run_id: str, limits: Limits = BACKGROUND) -> None:
+    def __init__(
+        self, config: Config, observer: Observer, run_id: str, limits: Limits = BACKGROUND, *, reread: bool = False
+    ) -> None:
         super().__init__(config, observer, run_id)
         self.limits = limits
+        self.reread = reread
+        """Everything is to be read, whatever sizes and times say; the configuration may want it, too."""
         self.services: dict[str, str] = {}
         self.facts: dict[str, Any] = {}
         self.started = ""

@@ -9,6 +9,7 @@ from typing import Any
 
 from propolis import clone
 from propolis.backup.context import BackupContext
+from propolis.backup.reread import is_due
 from propolis.command.context import utc_now
 from propolis.command.known import remember
 from propolis.command.reserve import ReleaseSpace, ReserveSpace
@@ -88,7 +89,11 @@ class OpenRepository(Step[BackupContext], frozen=True, kw_only=True, tag="open-r
         context.repository = repository
         writer = repository.writer(context.config.name, observer=context.told, limits=context.limits)
         context.writer = context.resources.enter_context(writer)
-        return {"parent": writer.parent}
+        if context.reread or is_due(context.config.reread, writer.last_reread):
+            writer.reread = True
+        if writer.reread and writer.parent is not None:
+            context.observer.note(f"Every file is read anew (the last time was {writer.last_reread or 'never'})")
+        return {"parent": writer.parent, "reread": writer.reread}
 
 
 class StoreAhead(Step[BackupContext], frozen=True, kw_only=True, tag="store-ahead"):

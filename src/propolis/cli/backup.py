@@ -31,6 +31,13 @@ def backup(
         str | None,
         typer.Option("--limit-upload", help="Send at most so much a second, as 20M (bytes)", metavar="RATE"),
     ] = None,
+    reread: Annotated[
+        bool,
+        typer.Option(
+            "--reread",
+            help="Read every file, also those whose size and times did not change; tell which differ all the same",
+        ),
+    ] = False,
     plan: PlanOnly = False,
     config: ConfigFile = DEFAULT_CONFIG,
     as_json: AsJson = False,
@@ -43,7 +50,7 @@ def backup(
         with BackupContext(settings, SilentObserver(), new_run_id()) as context:
             console.show_plan(cold_plan(context))
         return
-    report = back_up(settings, config, observer(quiet=quiet, as_json=as_json), recover_held, limits)
+    report = back_up(settings, config, observer(quiet=quiet, as_json=as_json), recover_held, limits, reread=reread)
     if as_json:
         print_json(report)
     elif not quiet:

@@ -11,6 +11,8 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from propolis.config.durations import parse_duration
+
 
 def _absolute(path: Path) -> Path:
     """Refuse a relative path: Propolis also runs from timers, where the current folder is nobody's choice."""
@@ -35,6 +37,12 @@ def _repository_url(url: str) -> str:
     return url
 
 
+def _duration(text: str) -> str:
+    parse_duration(text)
+    return text
+
+
+Duration = Annotated[str, AfterValidator(_duration)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 HttpUrl = Annotated[str, AfterValidator(_http)]
 Text = Annotated[str, Field(min_length=1)]
@@ -345,6 +353,15 @@ class RetentionConfig(Model):
     )
 
 
+class RereadConfig(Model):
+    """When a backup reads every file anew, even those whose size and times say that they didn't change."""
+
+    every: Duration | None = Field(
+        default=None,
+        description="Read everything anew when the last time is longer ago than this, e.g. 30d (m, h, d or w)",
+    )
+
+
 class TimeoutsConfig(Model):
     """How long to wait for a service, in seconds."""
 
@@ -383,6 +400,7 @@ class Config(Model):
     files: Annotated[FolderFiles | S3Files, Field(discriminator="kind")]
     repository: RepositoryConfig
     retention: RetentionConfig = Field(default_factory=RetentionConfig)
+    reread: RereadConfig = Field(default_factory=RereadConfig)
     timeouts: TimeoutsConfig = Field(default_factory=TimeoutsConfig)
 
     @property

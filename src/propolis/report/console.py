@@ -70,6 +70,16 @@ def show_backup(report: BackupReport) -> None:
         ("new in the repository", f"{human_bytes(stats.new)}, stored as {human_bytes(stats.stored)}"),
     ]
     _pairs(out, rows)
+    if report.altered.count:
+        named = ", ".join(report.altered.named)
+        out.print(
+            f"[red]{report.altered.count} files changed although their size and times did not:[/] {escape(named)}"
+            + (" and others." if report.altered.count > len(report.altered.named) else ".")
+        )
+        out.print(
+            "Something wrote to them and set their times back, or a disk lost what they held. "
+            f"Backup {report.summary.header.parent} has them as they were."
+        )
 
 
 def show_restore(report: RestoreReport) -> None:

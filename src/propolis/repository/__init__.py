@@ -37,6 +37,7 @@ from propolis.repository.keys import Identity, Recipient, read_identities, write
 from propolis.repository.limits import Limits, idle_disk, parse_rate
 from propolis.repository.manifest import Manifest
 from propolis.repository.model import (
+    Altered,
     BackupId,
     BackupSummary,
     Entry,
@@ -60,6 +61,7 @@ from propolis.repository.verify import verify
 from propolis.repository.writer import Writer
 
 __all__ = [
+    "Altered",
     "BackupId",
     "BackupSummary",
     "Entry",

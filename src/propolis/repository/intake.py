@@ -31,12 +31,14 @@ from propolis.repository.text import escape
 class Pending:
     """A manifest line whose segments are not all known yet."""
 
-    __slots__ = ("_lock", "_missing", "after", "before", "lost", "segments")
+    __slots__ = ("_lock", "_missing", "after", "before", "expected", "lost", "segments")
 
     def __init__(self, before: bytes, after: bytes, count: int) -> None:
         self.before = before
         self.after = after
         self.segments: list[bytes] = [b""] * count
+        self.expected = b""
+        """The field of segments that it should turn out to have, if that is known."""
         self.lost = False
         """What it stands for could not be read."""
         self._missing = count

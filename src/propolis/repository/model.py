@@ -151,6 +151,27 @@ class Stats:
                 setattr(self, name, getattr(self, name) + count)
 
 
+@dataclass
+class Altered:
+    """Files that were read anew and hold something else than their size and times promised.
+
+    Something wrote to them in place and set the time back, or the disk lost what it held.
+    """
+
+    count: int = 0
+    named: list[str] = field(default_factory=list)
+    """The first of them, as `tree/path`."""
+
+    def add(self, name: str) -> None:
+        """Count one more."""
+        self.count += 1
+        if len(self.named) < ALTERED_NAMED:
+            self.named.append(name)
+
+
+ALTERED_NAMED = 20
+"""So many are named."""
+
 Observer = Callable[[Stats], None]
 """Called now and then, from any thread, with the run's live counters. It must be quick and must not raise."""
 

@@ -24,6 +24,7 @@ from propolis.repository.limits import NO_LIMITS, Limits
 from propolis.repository.locks import Lease
 from propolis.repository.manifest import Manifest, ParentCursor, format_entry, object_extra
 from propolis.repository.model import (
+    Altered,
     BackupId,
     BackupSummary,
     Entry,
@@ -38,7 +39,7 @@ from propolis.repository.model import (
 )
 from propolis.repository.publish import Publisher
 from propolis.repository.scan import Exclude, Found, group_name, user_name, walk
-from propolis.repository.text import TextWriter, escape
+from propolis.repository.text import TextWriter, escape, unescape
 
 if TYPE_CHECKING:
     from propolis.repository.repository import Repository
@@ -48,6 +49,8 @@ _AHEAD = 50_000
 _MOST_WORKERS = 3
 """Each takes some 50 MB at most."""
 _SHOWN = 10
+LAST_REREAD = "last_reread"
+"""The fact that tells when everything was last read."""
 
 InodeOf = Callable[[str], int | None] | Mapping[str, int]
 """The original's inode for a path relative to the folder; None: the same as the one there; 0: unknown, then inodes
@@ -69,10 +72,16 @@ class Writer:
     ) -> None:
         self.stats = Stats()
         """Live counters."""
+        self.reread = parent is None
+        """Whether everything is read, whatever the times say; to be set before the first tree."""
+        self.altered = Altered()
+        """What was found changed by reading, although its times say that it didn't change."""
         self._repository = repository
         self._stack = stack
         self._parent = parent
         self._parent_id = parent.id if parent else None
+        last = parent.header.facts.get(LAST_REREAD) if parent else None
+        self._last_reread = last if isinstance(last, str) else None
         self._unreadable_parents = unreadable_parents
         self._observer = observer
         self._limits = limits
@@ -88,6 +97,11 @@ class Writer:
         self._publisher = Publisher(repository, self.stats, self._lease)
         self._committed = False
         self._ahead: dict[tuple[str, bytes], tuple[ObjectMeta, Pending]] = {}
+
+    @property
+    def last_reread(self) -> str | None:
+        """When everything was last read, as the parent tells (UTC, `2026-11-23T22:45:00Z`); None where it doesn't."""
+        return self._last_reread
 
     @property
     def parent(self) -> BackupId | None:
@@ -163,7 +177,7 @@ class Writer:
             self._cursor.start(tree)
         for meta in source.list():
             key = meta.key.encode()
-            if self._same_object(key, meta) is None:
+            if self.reread or self._same_object(key, meta) is None:
                 pending = Pending(b"", b"\t-", 0)
                 pending.expect_one()
                 self._ahead[tree, key] = meta, pending
@@ -204,6 +218,11 @@ class Writer:
 
     def _write_manifest(self, facts: Facts) -> BackupSummary:
         more: dict[str, Any] = dict(facts.facts)
+        last = self._started if self.reread else self._last_reread
+        if last is not None:
+            more[LAST_REREAD] = last
+        if self.altered.count:
+            more["altered"] = {"files": self.altered.count, "named": self.altered.named}
         if self._unreadable_parents:
             more["unreadable_parents"] = self._unreadable_parents
         header = Header(
@@ -261,12 +280,15 @@ class Writer:
             self._line(before + b"-\t" + escape(target))
             return
         self._seen(count, size)
-        same = self._cursor.same(before) if self._cursor else None
+        same = self._cursor.same(before) if self._cursor and not self.reread else None
         if same is not None and self._has(same[len(before) :].partition(b"\t")[0]):
             self.stats.unchanged += 1
             self._line(same)
             return
         known = self._unchanged(found.path, b"f", size, status.st_mtime_ns, inode)
+        expected = b"" if known is None else known[11]
+        if self.reread:
+            known = None
         if known is not None:
             self.stats.unchanged += 1
         if known is not None or size == 0:
@@ -275,6 +297,7 @@ class Writer:
         step = self._repository.info.segment_bytes
         pieces = -(-size // step)
         pending = Pending(before, b"\t-", pieces)
+        pending.expected = expected
         self._waiting.append(pending)
         path = root + b"/" + found.path
         identity = (size, status.st_mtime_ns, status.st_ino)
@@ -291,17 +314,19 @@ class Writer:
         self._seen(count, meta.size)
         known = self._same_object(key, meta)
         before = format_entry(entry).rsplit(b"\t", 2)[0] + b"\t"
-        if known is not None:
+        expected = b"" if known is None else known[11]
+        if known is not None and not self.reread:
             self.stats.unchanged += 1
             self._line(before + known[11] + b"\t" + known[12])
             return
         seen, early = self._ahead.pop((count.name, key), (None, None))
         if seen == meta and early is not None and not early.lost:
-            early.before = before
+            early.before, early.expected = before, expected
             self._waiting.append(early)
             return
         pending = Pending(before, b"\t-", 0)
         pending.expect_one()
+        pending.expected = expected
         self._waiting.append(pending)
         self._enqueue(ObjectPiece(pending, source, meta))
 
@@ -367,6 +392,7 @@ class Writer:
                 if not first.ready:
                     return
                 line = first.line()
+                self._compare(first, line)
             else:
                 line = first
             self._record(line, inherited=line is first)
@@ -376,6 +402,13 @@ class Writer:
         """The only way of a line to the manifest: what it refers to is to be locked. `inherited`: from the parent."""
         self._publisher.refer(line, inherited=inherited)
         self._text.add(line)
+
+    def _compare(self, pending: Pending, line: bytes) -> None:
+        """Note a file that isn't what its times promised; one that could not be read is told of by `commit`."""
+        if pending.expected and line[len(pending.before) :].partition(b"\t")[0] != pending.expected:
+            fields = pending.before.split(b"\t")
+            name = unescape(fields[9]) + b"/" + unescape(fields[10])
+            self.altered.add(name.decode("utf-8", "backslashreplace"))
 
     def _wait_for(self, pending: Pending) -> None:
         while not pending.ready:

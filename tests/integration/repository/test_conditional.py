@@ -1,4 +1,4 @@
-"""A bucket whose server ignores `If-None-Match`, as some makers' do: a proxy takes the header from each request."""
+"""A bucket whose server ignores `If-None-Match`, as some makers' do."""
 
 import json
 from collections.abc import Iterator
@@ -37,8 +37,8 @@ repository:
 
 @pytest.fixture
 def careless(minio: Minio) -> Iterator[Location]:
-    """A bucket of a real MinIO behind a proxy that forgets what was to be created only."""
-    with relay(minio.endpoint, forgets=("if-none-match",)) as proxy:
+    """A bucket of a real MinIO behind a proxy that overwrites what was only to be created."""
+    with relay(minio.endpoint, careless=minio.server) as proxy:
         yield Location(
             f"s3://{minio.bucket()}/vault", proxy.endpoint, access_key=minio.access_key, secret_key=minio.secret_key
         )
