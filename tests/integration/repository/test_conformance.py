@@ -36,7 +36,7 @@ LARGEST = 17 << 20
 """As large as a pack gets: 16 MiB that didn't shrink, and what encryption adds."""
 LOCK = "locks/shared-20261123T224500Z-00000000000000000000000000000000"
 OF_SERVERS = ("", "-versioned", "-lockable", "-locked")
-# A locked bucket keeps versions, too: SeaweedFS, the slowest, passes them all and shows it in the two that differ most.
+# A locked bucket keeps versions, too: SeaweedFS, the slowest, passes all four and shows it in these two.
 KINDS = [
     "folder",
     *(s3 + kind for s3 in ("minio", "versitygw") for kind in OF_SERVERS),
