@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -22,12 +21,12 @@ from propolis.cli.options import (
 )
 from propolis.command.stores import keys_of, open_bucket, open_repository
 from propolis.config.schema import Config
-from propolis.errors import BusyError, IncompleteError, IntegrityError, RepositoryError
+from propolis.errors import IncompleteError, IntegrityError
 from propolis.report import care
 from propolis.report.json import print_json
 from propolis.repository import Location, ObjectSource, Observer, Stats
 from propolis.repository.check import ReadData, check
-from propolis.repository.locks import lease as take_lease
+from propolis.repository.locks import ReadingLease
 from propolis.repository.repair import repair
 from propolis.repository.salvage import Sources
 from propolis.run import Observer as RunObserver
@@ -62,14 +61,9 @@ def check_repository(
     run_observer = observer(quiet=quiet, as_json=as_json)
     storage = Location.from_config(settings.repository).as_of(moment).storage()
     keys = keys_of(settings, identity)
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(take_lease(storage, "shared"))
-        except BusyError:
-            raise
-        except RepositoryError as error:
-            # A repository that can only be read can be checked too; at worst a prune meanwhile causes findings.
-            run_observer.note(f"Checking without a lease: {error.what}")
+    with ReadingLease(storage) as lease:
+        if lease.warning:  # at worst a prune meanwhile causes findings
+            run_observer.note(lease.warning)
         result = check(storage, keys, read_data=amount, observer=_told(run_observer))
     if as_json:
         print_json(result)

@@ -119,6 +119,8 @@ def show_verify(result: VerifyResult) -> None:
     for finding in result.findings:
         hit = f"; hits {finding.entries_hit} files: {', '.join(finding.entries)}" if finding.entries_hit else ""
         out.print(f"[red]{escape(finding.what)}[/] ({escape(finding.object)}{escape(hit)})")
+    for remark in result.remarks:
+        out.print(f"[yellow]note:[/] {escape(remark)}")
     out.print("[green]Nothing wrong was found.[/]" if result.ok else f"[red]{len(result.findings)} findings.[/]")
 
 

@@ -19,3 +19,5 @@ def show_copy(result: CopyResult) -> None:
         out.print(f"  {result.extended} of those are locked for longer now")
     backups = ", ".join(result.backups) if result.backups else "none"
     out.print(escape(f"  backups it did not have: {backups}"))
+    for remark in result.remarks:
+        out.print(f"[yellow]note:[/] {escape(remark)}")

@@ -10,8 +10,8 @@ import socket
 import msgspec
 
 from propolis.errors import PropolisError, RepositoryError
+from propolis.repository.holder import Holder
 from propolis.repository.layout import utc_now, utc_text
-from propolis.repository.locks import LeaseOwner
 from propolis.repository.storage import ObjectExistsError, Storage
 
 IGNORED = "it overwrites an object that was only to be created (it ignores If-None-Match)"
@@ -45,7 +45,7 @@ def require_creates_once(storage: Storage) -> None:
 def _refuses_a_second(storage: Storage) -> bool:
     name = f"locks/shared-20000101T000000Z-{secrets.token_hex(16)}"
     since = utc_text(utc_now())
-    owner = LeaseOwner(f"{socket.gethostname()} (a trial)", os.getpid(), since)
+    owner = Holder(f"{socket.gethostname()} (a trial)", os.getpid(), since)
     try:
         storage.put(name, msgspec.json.encode(owner), create=True)
         # Of other content: one that is lost on the way and repeated is taken for the same.

@@ -32,7 +32,7 @@ from propolis.repository.layout import (
     parse_manifest_name,
     read_info,
 )
-from propolis.repository.locks import Lease
+from propolis.repository.locks import Lease, ReadingLease
 from propolis.repository.model import BackupId, Observer, Stats
 from propolis.repository.storage import MissingObjectError, Storage
 
@@ -71,6 +71,8 @@ class CopyResult:
     """False: only planned."""
     extended: int = 0
     """Objects that were there already, and are locked for longer now."""
+    remarks: tuple[str, ...] = ()
+    """What somebody should know of the source."""
 
 
 def copy_repository(
@@ -88,8 +90,9 @@ def copy_repository(
         nothing_there = isinstance(target, FolderStorage) and not Path(target.place).exists()
         return _Copy(source, None if nothing_there else target, observer, target.place).plan()
     target.prepare()
-    with Lease(source, "shared"), Lease(target, "shared") as lease:
-        return _Copy(source, target, observer, target.place).run(target, lease)
+    with ReadingLease(source) as reading, Lease(target, "shared") as lease:
+        result = _Copy(source, target, observer, target.place).run(target, lease)
+    return replace(result, remarks=(reading.warning,)) if reading.warning else result
 
 
 class _Copy:

@@ -6,7 +6,8 @@ an exclusive one (prune) goes with no other.
 
 Expiries are told by the clocks of different hosts. Each holder compares its own clock with the storage's, which dates
 every object, and refuses to go on when they differ by more than `MOST_SKEW`; a lease is taken for expired only
-`GRACE` seconds after its expiry. So no two hosts can differ by enough to make a live lease look expired.
+`GRACE` seconds after its expiry. So no two hosts can differ by enough to make a live lease look expired. A lease
+whose holder ran on this very host and is surely gone (`holder`) has expired at once.
 
 A holder that slept through its lease must not go on as if nothing had happened: whoever takes a lease first deletes
 the expired ones that it couldn't have gone together with, and `Lease.check` looks for its own object.
@@ -14,22 +15,22 @@ the expired ones that it couldn't have gone together with, and `Lease.check` loo
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-import os
 import re
 import secrets
-import socket
 import threading
 import time
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal
+from typing import Literal, Self
 
 import msgspec
 
-from propolis.errors import BusyError, PropolisError, RepositoryError
-from propolis.repository.layout import SMALL_LIMIT, utc_now, utc_text
-from propolis.repository.storage import MissingObjectError, Storage, Stored
+from propolis.errors import BusyError, IntegrityError, PropolisError, RepositoryError
+from propolis.repository.holder import Holder
+from propolis.repository.layout import SMALL_LIMIT, utc_now
+from propolis.repository.storage import Storage, Stored
 from propolis.repository.versions import PastStorage
 
 LeaseKind = Literal["shared", "exclusive"]
@@ -39,14 +40,6 @@ GRACE = 2 * MOST_SKEW
 """Seconds after which an expired lease really counts as expired."""
 _NAME = re.compile(r"locks/(shared|exclusive)-(\d{8}T\d{6}Z)-([0-9a-f]{32})")
 _STAMP = "%Y%m%dT%H%M%SZ"
-
-
-class LeaseOwner(msgspec.Struct, frozen=True):
-    """What a lease object says, for people."""
-
-    host: str
-    pid: int
-    since: str
 
 
 @dataclass(frozen=True)
@@ -63,6 +56,8 @@ class LeaseInfo:
     """Whether it no longer counts."""
     holder: str
     """Who took it, for people."""
+    dead: bool = False
+    """Whether it expired because its holder, a process of this host, is gone."""
 
 
 class Lease:
@@ -72,7 +67,7 @@ class Lease:
         self._storage = storage
         self._kind = kind
         self._seconds = seconds
-        self._owner = msgspec.json.encode(LeaseOwner(socket.gethostname(), os.getpid(), utc_text(utc_now())))
+        self._owner = msgspec.json.encode(Holder.this())
         self._token = secrets.token_hex(16)
         self._name = ""
         self._expires = 0.0
@@ -196,12 +191,7 @@ class Lease:
             others = [lease for lease in leases(self._storage) if lease.token != self._token]
             for lease in others:
                 if not lease.expired and "exclusive" in (self._kind, lease.kind):
-                    raise BusyError(
-                        f"The repository {self._storage.place} is in use by {lease.holder}",
-                        left="Nothing was changed",
-                        next="Wait until it is done; a lease whose holder died expires by itself within minutes "
-                        "(see propolis repository unlock)",
-                    )
+                    raise _busy(self._storage, lease)
             expired = [lease for lease in others if lease.expired and "exclusive" in (self._kind, lease.kind)]
             if not expired:
                 return
@@ -213,7 +203,7 @@ class Lease:
 class _Unleased(Lease):
     """What stands for a lease where nothing can change: the past."""
 
-    def __enter__(self) -> Lease:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -237,8 +227,59 @@ def lease(storage: Storage, kind: LeaseKind) -> Lease:
     return _Unleased(storage, kind)
 
 
+class ReadingLease:
+    """A shared lease of somebody who only reads, for a `with` block: who can't have one goes on without.
+
+    Reading needs no writing. What is read is checked all the same; but nobody is told to leave it there meanwhile.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._lease = lease(storage, "shared")
+        self._held = False
+        self.missing = ""
+        """Why there is no lease; empty when there is one. Set when the block begins."""
+
+    def __enter__(self) -> Self:
+        """Raises `BusyError` when somebody who removes things is at work."""
+        try:
+            self._lease.__enter__()
+            self._held = True
+        except BusyError:
+            raise
+        except RepositoryError as error:
+            exclusive = [other for other in leases(self._storage) if other.kind == "exclusive" and not other.expired]
+            if exclusive:
+                raise _busy(self._storage, exclusive[0]) from None
+            self.missing = error.what
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._held:
+            with contextlib.suppress(PropolisError):  # it expires by itself
+                self._lease.__exit__(kind, error, trace)
+
+    @property
+    def warning(self) -> str:
+        """What to tell people when there is no lease; empty when there is one."""
+        return (
+            f"No lease could be taken: {self.missing}. A prune that begins meanwhile isn't told to leave "
+            "the backup alone"
+            if self.missing
+            else ""
+        )
+
+    def check(self) -> None:
+        """See `Lease.check`; without a lease, it raises `RepositoryError`."""
+        if not self._held:
+            raise RepositoryError(self.missing)
+        self._lease.check()
+
+
 def leases(storage: Storage) -> list[LeaseInfo]:
-    """All leases, oldest expiry first. Whether one expired is told by this host's clock."""
+    """All leases, oldest expiry first. Whether one expired is told by this host's clock, and by its processes."""
     limit = (utc_now() - datetime.timedelta(seconds=GRACE)).strftime(_STAMP)
     found = []
     for stored in storage.list("locks"):
@@ -247,8 +288,10 @@ def leases(storage: Storage) -> list[LeaseInfo]:
             kind: LeaseKind = "shared" if match[1] == "shared" else "exclusive"
             # Not parsed: a name may hold digits that are no time.
             expires = re.sub(r"(....)(..)(..)T(..)(..)(..)Z", r"\1-\2-\3T\4:\5:\6Z", match[2])
-            holder = _describe(storage, stored.name, kind)
-            found.append(LeaseInfo(stored.name, kind, match[3], expires, match[2] < limit, holder))
+            holder = _holder(storage, stored.name)
+            dead = holder is not None and holder.is_gone()
+            told = _describe(holder, stored.name, kind)
+            found.append(LeaseInfo(stored.name, kind, match[3], expires, dead or match[2] < limit, told, dead))
     return sorted(found, key=lambda lease: (lease.expires, lease.name))
 
 
@@ -288,6 +331,15 @@ def _compare_clocks(storage: Storage) -> None:
         )
 
 
+def _busy(storage: Storage, lease: LeaseInfo) -> BusyError:
+    return BusyError(
+        f"The repository {storage.place} is in use by {lease.holder}",
+        left="Nothing was changed",
+        next="Wait until it is done; a lease whose holder died expires by itself: at once on its own host, within "
+        "minutes on others (see propolis repository unlock)",
+    )
+
+
 def _elapsed() -> float:
     """Seconds of a clock that nobody sets, and that goes on while the host sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -306,9 +358,14 @@ def _skew(own: Stored, began: float, ended: float, place: str) -> str:
     )
 
 
-def _describe(storage: Storage, name: str, kind: str) -> str:
+def _holder(storage: Storage, name: str) -> Holder | None:
     try:
-        owner = msgspec.json.decode(storage.get(name, SMALL_LIMIT), type=LeaseOwner)
-    except (MissingObjectError, msgspec.MsgspecError, UnicodeDecodeError):
+        return msgspec.json.decode(storage.get(name, SMALL_LIMIT), type=Holder)
+    except (IntegrityError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def _describe(holder: Holder | None, name: str, kind: str) -> str:
+    if holder is None:
         return f"someone ({name})"
-    return f"process {owner.pid} on {owner.host} since {owner.since} ({kind})"
+    return f"process {holder.pid} on {holder.host} since {holder.since} ({kind})"

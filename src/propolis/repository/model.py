@@ -261,6 +261,8 @@ class VerifyResult:
     decrypted: bool
     """Whether the packs read were also decrypted, and every segment's and file's content checked."""
     findings: tuple[Finding, ...]
+    remarks: tuple[str, ...] = ()
+    """What somebody should know and harms not this backup: other damage, a lease that could not be taken."""
 
     @property
     def ok(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from propolis.config.schema import CassandraConfig
 from propolis.errors import IntegrityError, PreflightError
 from propolis.repository import verify
+from propolis.repository.locks import ReadingLease
 from propolis.restore import logins
 from propolis.restore.context import RestoreContext
 from propolis.stack import database, index
@@ -23,7 +24,9 @@ def check(context: RestoreContext, wanted: tuple[str, ...], running: tuple[str, 
     """Check the backup, the key, cluster name, versions, targets and room. Raises the first thing found wrong."""
     assert context.repository is not None
     assert context.manifest is not None
-    context.resources.enter_context(context.repository.lease("shared"))
+    lease = context.resources.enter_context(ReadingLease(context.repository.storage))
+    if lease.warning:
+        context.observer.note(lease.warning)
     context.repository.require_pack_key()
     checked = verify(context.repository, context.manifest.id, "manifest")
     if not checked.ok:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import datetime
 from pathlib import Path
 
 from propolis.command.stores import open_repository
 from propolis.config.schema import Config
+from propolis.errors import RepositoryError
 from propolis.repository import Stats, VerifyLevel, VerifyResult, verify
+from propolis.repository.locks import ReadingLease
 from propolis.repository.marks import record_verification
 from propolis.run import Observer
 
@@ -27,8 +30,9 @@ def verify_backup(
     """Verify one backup; without `identity` as far as stored bytes go.
 
     The result is kept in the repository, where `list` shows it and prune heeds it. Without `record`, nothing is
-    written there; then nobody is told to leave the backup alone meanwhile. `at`: in the repository as it was then,
-    where nothing can be recorded.
+    written there; then nobody is told to leave the backup alone meanwhile. Where nothing can be written, it is
+    verified all the same, and the result's remarks say so. `at`: in the repository as it was then, where nothing can
+    be recorded.
     The result tells what was found wrong. Raises RepositoryError or IntegrityError when it can't even be begun.
     """
     repository = open_repository(config, identity, at)
@@ -38,8 +42,14 @@ def verify_backup(
 
     if not record or at is not None:
         return verify(repository, repository.resolve(backup), level, observer=told)
-    with repository.lease("shared") as lease:
+    remarks = []
+    with ReadingLease(repository.storage) as lease:
+        if lease.warning:
+            remarks.append(lease.warning)
         result = verify(repository, repository.resolve(backup), level, observer=told)
-        lease.check()
-        record_verification(repository, result)
-    return result
+        try:
+            lease.check()
+            record_verification(repository, result)
+        except RepositoryError as error:
+            remarks.append(f"The result was not recorded in the repository: {error.what}")
+    return dataclasses.replace(result, remarks=(*result.remarks, *remarks))
