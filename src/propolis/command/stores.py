@@ -36,14 +36,15 @@ def keys_of(config: Config, identity_file: Path | None = None) -> list[AnyKey]:
     return identities
 
 
-def open_bucket(bucket: S3Files) -> S3Bucket:
-    """Open the bucket that holds the attachments."""
+def open_bucket(bucket: S3Files, keys: secrets.Login | None = None) -> S3Bucket:
+    """Open the bucket that holds the attachments; `keys` are used instead of those that propolis.yaml refers to."""
+    access, secret = keys or secrets.pair(bucket.access_key, bucket.secret_key) or (None, None)
     return S3Bucket.open(
         bucket.bucket,
         bucket.prefix,
         endpoint=bucket.endpoint,
         region=bucket.region,
-        access_key=None if bucket.access_key is None else secrets.resolve(bucket.access_key),
-        secret_key=None if bucket.secret_key is None else secrets.resolve(bucket.secret_key),
+        access_key=access,
+        secret_key=secret,
         ca=bucket.ca,
     )

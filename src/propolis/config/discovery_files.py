@@ -94,6 +94,15 @@ def _keys(found: Findings, hocon: Hocon) -> None:
     found.secret("files.secret_key", hocon, f"storage.s3.{chosen[1]}")
 
 
+def bucket_keys(hocon: Hocon) -> tuple[str, str] | None:
+    """Give the access key and the secret key that TheHive uses; None where it uses those of the host, or has none."""
+    if hocon.text("storage.s3.aws.credentials.provider") == "default":
+        return None
+    pairs = [pair for pair in _STYLES if all(_is_set(hocon, name) for name in pair)]
+    access, secret = _values(hocon, pairs[0]) if pairs else (None, None)
+    return None if access is None or secret is None else (access, secret)
+
+
 def _is_set(hocon: Hocon, name: str) -> bool:
     return hocon.text(f"storage.s3.{name}") is not None
 

@@ -44,6 +44,11 @@ def login(username: str | None, password: SecretRef | None) -> Login | None:
     return None if username is None or password is None else (username, resolve(password))
 
 
+def pair(access_key: SecretRef | None, secret_key: SecretRef | None) -> Login | None:
+    """Give a bucket's two keys; None if none are named. Raises ConfigError if one can't be had."""
+    return None if access_key is None or secret_key is None else (resolve(access_key), resolve(secret_key))
+
+
 def _credential(name: str) -> str:
     """Read a credential that systemd handed to this unit."""
     folder = os.environ.get("CREDENTIALS_DIRECTORY")

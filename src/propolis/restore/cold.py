@@ -154,12 +154,14 @@ def _compare_logins(context: RestoreContext, request: RestoreRequest, in_place: 
         except PropolisError as error:  # a missing key, or damage: the restore's own checks say so, and refuse
             raise ConfigError(error.what) from None
 
+    settings_come = any(tree.name == backed_up.TREE for tree in in_place)
+    context.settings = settings if settings_come else None
     context.logins = logins_after(
         context.config,
         frozenset(tree.store for tree in in_place),
         settings,
         superuser=str(context.header.facts.get("database_superuser", "")),
-        settings_come=any(tree.name == backed_up.TREE for tree in in_place),
+        settings_come=settings_come,
     )
     open_questions = [question(login) for login in context.logins if login.state == "differs" and login.can_set]
     context.set_password = request.set_password or (

@@ -11,7 +11,7 @@ from propolis.command.context import Context
 from propolis.config.schema import Config
 from propolis.config.secrets import Login
 from propolis.repository import Header, Manifest, Repository, Stats
-from propolis.restore.logins import LoginAfter
+from propolis.restore.logins import LoginAfter, Settings
 from propolis.run import Observer
 
 
@@ -48,6 +48,8 @@ class RestoreContext(Context):
         self.restored_files = 0
         self.logins: tuple[LoginAfter, ...] = ()
         self.set_password = False
+        self.settings: Settings | None = None
+        """Reads the backup's application.conf, where that is restored in place of this host's."""
         self.holding: dict[str, Login] = {}
         """Logins of the backup, by service, while those of this host don't hold: from the swap until they do."""
 

@@ -12,6 +12,7 @@ from propolis.errors import IntegrityError, PreflightError
 from propolis.repository import verify
 from propolis.repository.locks import ReadingLease
 from propolis.restore import logins
+from propolis.restore.bucket_keys import try_keys
 from propolis.restore.context import RestoreContext
 from propolis.stack import database, index
 from propolis.stack.model import Tree, trees
@@ -41,6 +42,9 @@ def check(context: RestoreContext, wanted: tuple[str, ...], running: tuple[str, 
     _fitting_versions(context, running)
     _room(context, targets)
     check_logins(context)
+    for tree in targets:
+        if tree.bucket is not None:
+            try_keys(tree.bucket, context.settings)
     return {"backup": context.manifest.id, "packs": checked.packs}
 
 
