@@ -18,7 +18,7 @@ from propolis.errors import ConfigError, PreflightError, PropolisError
 from propolis.repository import BackupId
 from propolis.restore import backed_up
 from propolis.restore.context import RestoreContext, RestoreRequest
-from propolis.restore.logins import LoginAfter, logins_after, question
+from propolis.restore.logins import LoginAfter, agreed, logins_after, settable
 from propolis.restore.steps import (
     CheckRestore,
     CheckStores,
@@ -163,15 +163,11 @@ def _compare_logins(context: RestoreContext, request: RestoreRequest, in_place: 
         superuser=str(context.header.facts.get("database_superuser", "")),
         settings_come=settings_come,
     )
-    open_questions = [question(login) for login in context.logins if login.state == "differs" and login.can_set]
-    context.set_password = request.set_password or (
-        request.ask is not None and bool(open_questions) and all(map(request.ask, open_questions))
-    )
+    context.set_password = request.set_password or agreed(context.logins, request.ask)
 
 
 def _given(context: RestoreContext) -> list[LoginAfter]:
-    wanted = [login for login in context.logins if login.state == "differs" and login.can_set]
-    return wanted if context.set_password else []
+    return settable(context.logins) if context.set_password else []
 
 
 def _came_from_here(context: RestoreContext, tree: Tree) -> bool:

@@ -146,8 +146,18 @@ def _next(login: LoginAfter) -> str:
     return f"{change[0].upper()}{change[1:]}"
 
 
-def question(login: LoginAfter) -> str:
-    """What to ask a person about a login that differs and can be set."""
+def settable(logins: tuple[LoginAfter, ...]) -> list[LoginAfter]:
+    """Those that don't hold after the restore unless Propolis gives them this host's password, which it can."""
+    return [login for login in logins if login.state == "differs" and login.can_set]
+
+
+def agreed(logins: tuple[LoginAfter, ...], ask: Callable[[str], bool] | None) -> bool:
+    """Ask a person whether those that can be set shall be; True if so for all of them, and if there are any."""
+    wanted = settable(logins)
+    return ask is not None and bool(wanted) and all(ask(_question(login)) for login in wanted)
+
+
+def _question(login: LoginAfter) -> str:
     _, kind = _WHO[login.service]
     return f"{_sentence(login)}. Give the {kind} {login.name} this host's password after the restore?"
 

@@ -13,7 +13,7 @@ from propolis.config.sample import sample
 from propolis.config.schema import Config
 from propolis.errors import ConfigError, PreflightError
 from propolis.restore.context import RestoreContext
-from propolis.restore.logins import LoginAfter, checks, logins_after, question
+from propolis.restore.logins import LoginAfter, agreed, checks, logins_after
 from propolis.restore.preflight import check_logins
 from propolis.run import SilentObserver
 
@@ -85,16 +85,43 @@ def test_another_password_is_refused_with_the_lines_to_change_or_set_on_request(
     assert f"{file}:2 (db.janusgraph.storage.username) and {file}:3 (db.janusgraph.storage.password)" in database.hint
     assert f"{file}:5 (db.janusgraph.index.search.elasticsearch.http.auth.basic.password)" in index.hint
     assert {one.result for one in checks(tuple(found.values()), set_password=True)} == {"ok"}
-    assert "role thehive" in question(found["database"])
+
+
+def test_a_person_is_asked_about_each_login_and_one_no_is_no(config: Config) -> None:
+    found = tuple(after(config, settings("thehive", THERE, index=THERE)).values())
+    asked: list[str] = []
+
+    def answer(text: str, *, yes: bool) -> bool:
+        asked.append(text)
+        return yes
+
+    assert agreed(found, functools.partial(answer, yes=True))
+    assert ["role thehive" in asked[0], "user hive-index" in asked[1]] == [True, True]
+    assert not agreed(found, functools.partial(answer, yes=False))
+    assert not agreed(found, None), "without a terminal nobody is asked"
+
+
+def test_nobody_is_asked_where_nothing_is_to_be_set(config: Config) -> None:
+    def never(text: str) -> bool:
+        raise AssertionError(text)
+
+    assert not agreed(tuple(after(config, settings("thehive", HERE, index=HERE)).values()), never)
+    assert not agreed(tuple(after(config, settings("hive", THERE, index=HERE)).values()), never)
 
 
 def test_no_password_is_ever_told(config: Config) -> None:
+    told: list[str] = []
+
+    def hear(text: str) -> bool:
+        told.append(text)
+        return True
+
     for text in (settings("thehive", THERE, index=THERE), settings("other", THERE), "a = 1"):
         found = tuple(after(config, text).values())
-        told = repr(found) + "".join(f"{one}" for flag in (True, False) for one in checks(found, set_password=flag))
-        told += "".join(question(login) for login in found)
-        assert HERE not in told
-        assert THERE not in told
+        told += [repr(found), *(f"{one}" for flag in (True, False) for one in checks(found, set_password=flag))]
+        agreed(found, hear)
+    assert HERE not in "".join(told)
+    assert THERE not in "".join(told)
 
 
 def test_another_role_can_be_made_only_by_a_superuser(config: Config) -> None:
