@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from propolis_lab import answers
 from system.conftest import Scene
 
 STEPS = 19
@@ -43,3 +44,25 @@ def test_when_the_watchdog_is_killed_too_recover_puts_things_right_and_can_be_re
 def test_when_nobody_recovered_the_next_backup_does_so_first(settled: Scene) -> None:
     settled.propolis.killed_with_watchdog(settled.propolis.step("backup", "clone"), "backup")
     settled.propolis.ok("backup")
+
+
+def test_a_thehive_that_somebody_started_before_the_index_answered_is_restarted_by_recovery(settled: Scene) -> None:
+    lab, propolis = settled.lab, settled.propolis
+    settings, own = lab.layout.etc("thehive") / "application.conf", propolis.config_file
+    kept = {path: path.read_text() for path in (settings, own)}
+    try:
+        settings.write_text(kept[settings] + "standin.start-tries = 2\nstandin.start-pause = 0.2\n")
+        own.write_text(kept[own] + "timeouts:\n  listen: 1\n")
+        propolis.killed_with_watchdog(propolis.step("backup", "stop the index"), "backup")
+        lab.platform.start("thehive")
+        answers.until(lambda: "only a restart helps" in lab.log_tail("thehive", 40), "the end of its tries")
+        hung = lab.platform.pids("thehive")
+        lab.platform.start("index")
+        lab.wait("index")
+        propolis.ok("recover")
+    finally:
+        for path, text in kept.items():
+            path.write_text(text)
+    assert lab.platform.pids("thehive") != hung
+    settled.assert_serving()
+    assert "Nothing was left half done" in propolis.ok("recover").out
