@@ -35,6 +35,12 @@ NOT_LOCKABLE = (
     "the bucket was made without Object Lock",
     "Make a bucket with Object Lock (see the user guide on storage), or leave object_lock out",
 )
+_NO_ROLE = (
+    "there are no keys for it: AWS gives this host none (no role), and none are configured",
+    "Give the host a role that may use the bucket, or set access_key and secret_key",
+)
+_METADATA = re.compile(r"Generic S3 error: Error performing (PUT|GET) https?://[^/\s]+/latest/(api/token|meta-data/)")
+"""How the client begins to tell that it asked the host's own service for keys, in vain."""
 _REASONS = {
     "ObjectLockConfigurationNotFoundError": NOT_LOCKABLE,
     "NoSuchBucket": _BUCKET,
@@ -162,6 +168,8 @@ def is_missing(error: Exception) -> bool:
 def explain(error: Exception, what: str, failed: str) -> RepositoryError:
     """The error to raise: `what` can't `failed`, for which reason."""
     found = told(error)
+    if _METADATA.match(str(error)):
+        return RepositoryError(f"{what} can't {failed}: {_NO_ROLE[0]}", next=_NO_ROLE[1])
     reason = _LOCKED if "protected by object lock" in found.message else _REASONS.get(found.code)
     if reason is None and found.status is not None:
         if "HTTP request to an HTTPS server" in found.message:
