@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+
+import pydantic
 
 from propolis import clone
 from propolis.backup import BACKUP_STEPS
 from propolis.backup.context import BackupContext
+from propolis.command.promise import keep_promise
 from propolis.command.runner import journal_folder
 from propolis.config.schema import Config
-from propolis.errors import PropolisError
+from propolis.errors import PropolisError, ServicesDownError
 from propolis.restore import RESTORE_STEPS
 from propolis.restore.context import RestoreContext
-from propolis.run import JournalState, Observer, StackLock
+from propolis.run import JournalState, Observer, StackLock, Telling, UnreadableJournal
 from propolis.run.interrupts import Interrupts
-from propolis.run.journal import open_journals
-from propolis.run.plan import recover
-from propolis.stack.model import trees
+from propolis.run.journal import describe
+from propolis.run.journals import open_runs, parsed_lines, recorded_places
+from propolis.run.plan import UnknownStep, recover
 
 
 @dataclass(frozen=True)
@@ -29,38 +33,74 @@ class Recovered:
     outcome: str
 
 
-def recover_stack(config: Config, observer: Observer) -> list[Recovered]:
-    """Take the stack's lock and recover it. Raises BusyError while a run is going on."""
+def recover_stack(state: Path, observer: Observer) -> list[Recovered]:
+    """Take the lock of the stack with this state folder, and recover it. Raises BusyError while a run is going on.
+
+    Signals wait until all is done: what puts things right isn't cut short.
+    """
     interrupts = Interrupts()
-    with StackLock(config.state), interrupts.active():
-        return recover_held(config, observer)
+    with StackLock(state), interrupts.active(), Telling(observer) as told, interrupts.shield():
+        return recover_held(state, told)
 
 
-def recover_held(config: Config, observer: Observer) -> list[Recovered]:
+def recover_held(state: Path, observer: Observer) -> list[Recovered]:
     """Undo or finish every open run, the newest first; the caller holds the lock. Idempotent.
 
+    Of a run whose journal can't be read nothing is undone, but its services are brought back; it hides no other.
     Raises ServicesDownError, or the first failure, once every run was tried; what failed stays open.
     """
     recovered: list[Recovered] = []
     failures: list[PropolisError] = []
-    for state in reversed(open_journals(journal_folder(config))):
+    runs = open_runs(journal_folder(state))
+    for run in reversed(runs.states):
         try:
-            recovered.append(Recovered(state.run_id, state.command, state.started, _recover_one(state, observer)))
+            recovered.append(Recovered(run.run_id, run.command, run.started, _recover_one(run, observer)))
         except PropolisError as error:
             failures.append(error)
+    for unreadable in runs.unreadable:
+        failures.append(_keep_promise(unreadable, observer))
     if failures:
         raise max(failures, key=lambda error: error.exit_code)
-    # With every run closed, whatever else a killed one left (a clone it was just trying out) is nobody's.
-    for leftover in clone.leftovers(tree.path for tree in trees(config) if tree.path is not None):
-        clone.drop(leftover)
+    for place in sorted(recorded_places(journal_folder(state))):
+        clone.drop_leftover(place)
     return recovered
 
 
 def _recover_one(state: JournalState, observer: Observer) -> str:
     observer.note(f"`propolis {state.command}` of {state.started} was cut short: putting things right")
-    config = Config.model_validate(state.facts["config"])
-    if state.command.startswith("restore"):
-        with RestoreContext(None, config, observer, state.run_id) as restoring:
-            return recover(state, RESTORE_STEPS, restoring, observer, Interrupts())
-    with BackupContext(config, observer, state.run_id) as backing_up:
-        return recover(state, BACKUP_STEPS, backing_up, observer, Interrupts())
+    try:
+        config = Config.model_validate(state.facts.get("config"))
+    except pydantic.ValidationError as error:
+        wrong = "; ".join(".".join(map(str, found["loc"])) or found["msg"] for found in error.errors())
+        why = f"its configuration is not one of this version: {wrong}"
+        raise _keep_promise(_not_understood(state, why), observer) from error
+    restores = state.command.startswith("restore")
+    try:
+        if restores:
+            with RestoreContext(None, config, observer, state.run_id) as restoring:
+                return recover(state, RESTORE_STEPS, restoring, observer)
+        with BackupContext(config, observer, state.run_id) as backing_up:
+            return recover(state, BACKUP_STEPS, backing_up, observer)
+    except UnknownStep as error:
+        raise _keep_promise(_not_understood(state, error.what), observer) from error
+    except PropolisError:
+        raise
+    except Exception as error:
+        raise PropolisError(
+            f"The run with the journal {state.path} could not be put right: {describe(error)}",
+            left="What it left half done stays in the journal",
+            next="Fix the cause, then run `propolis recover`",
+        ) from error
+
+
+def _not_understood(state: JournalState, why: str) -> UnreadableJournal:
+    return UnreadableJournal(state.path, why, parsed_lines(state.path))
+
+
+def _keep_promise(journal: UnreadableJournal, observer: Observer) -> PropolisError:
+    """Bring services back, and give what is to be said of the journal."""
+    try:
+        keep_promise(journal, observer)
+    except ServicesDownError as error:
+        return error
+    return journal

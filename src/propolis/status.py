@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from propolis import clone, platform
+from propolis import platform
+from propolis.command import leftovers
 from propolis.command.host_key import why_closed
 from propolis.command.runner import journal_folder
 from propolis.command.stores import open_repository
@@ -13,9 +14,9 @@ from propolis.config.schema import Config
 from propolis.errors import PropolisError
 from propolis.repository import BackupSummary
 from propolis.run import JournalState
-from propolis.run.journal import open_journals
+from propolis.run.journals import Watch, open_runs, watches
 from propolis.run.lock import held
-from propolis.stack.model import services, trees
+from propolis.stack.model import services
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class RunStatus:
     started: str
     step: int
     steps: int
+    watch: Watch | None = None
+    """What its watchdog says, which tries to put it right."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,16 @@ class StackStatus:
     """All of it. `backups` newest last; `backups_error` says why they can't be listed.
 
     `closed` says why this host can't back up to its repository yet, for want of its key there; empty if it can.
+    `unreadable` says of journals why they can't be read; `strangers` are named like leftovers and no run's.
     """
 
     stack: str
     services: dict[str, str]
     running: RunStatus | None
     half_done: tuple[RunStatus, ...]
+    unreadable: tuple[str, ...]
     leftovers: tuple[str, ...]
+    strangers: tuple[str, ...]
     backups: tuple[BackupSummary, ...]
     backups_error: str | None
     closed: str
@@ -49,7 +55,8 @@ class StackStatus:
 def status(config: Config, identity: Path | None = None, last: int = 10) -> StackStatus:
     """Look, without touching anything; the `last` backups, with the recovery key in the file `identity` if given."""
     busy = held(config.state)
-    runs = [_run(state) for state in open_journals(journal_folder(config))]
+    found = open_runs(journal_folder(config.state))
+    runs = [_run(state) for state in found.states]
     running = runs.pop() if busy and runs else None
     backups: list[BackupSummary] = []
     problem = None
@@ -57,14 +64,15 @@ def status(config: Config, identity: Path | None = None, last: int = 10) -> Stac
         backups = open_repository(config, identity).list()
     except PropolisError as error:
         problem = str(error)
-    folders = [tree.path for tree in trees(config) if tree.path is not None]
-    left = [] if busy else [str(path) for path in clone.leftovers(folders)]
+    left = leftovers.Leftovers((), ()) if busy else leftovers.find(config)
     return StackStatus(
         stack=config.name,
         services=_services(config),
         running=running,
         half_done=tuple(runs),
-        leftovers=tuple(left),
+        unreadable=tuple(str(error) for error in found.unreadable),
+        leftovers=tuple(map(str, left.ours)),
+        strangers=tuple(map(str, left.strangers)),
         backups=tuple(backups[-last:]),
         backups_error=problem,
         closed=why_closed(config),
@@ -83,4 +91,4 @@ def _services(config: Config) -> dict[str, str]:
 
 def _run(state: JournalState) -> RunStatus:
     step = state.begun[-1] + 1 if state.begun else 0
-    return RunStatus(state.run_id, state.command, state.started, step, len(state.steps))
+    return RunStatus(state.run_id, state.command, state.started, step, len(state.steps), watches(state.path))

@@ -13,7 +13,7 @@ from typing import Any
 
 from propolis.config.load import load
 from propolis.config.schema import Config
-from propolis.run.journal import read_journal
+from propolis.run import read_journal
 
 KILLER = Path(__file__).with_name("killer.py")
 

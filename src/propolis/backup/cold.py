@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from propolis import clone
 from propolis.backup.context import BACKGROUND, BackupContext
@@ -49,9 +48,12 @@ def cold_plan(context: BackupContext) -> Plan[BackupContext]:
     running = context.running()
     kept = trees(context.config)
     places = {tree.name: str(clone.place(tree.path, context.run_id)) for tree in kept if tree.path is not None}
+    trials = {
+        tree.name: str(clone.place(tree.path, f"{context.run_id}.trial")) for tree in kept if tree.path is not None
+    }
     reserve = reserve_files(context)
     steps: list[Step[BackupContext]] = [
-        CheckStack(running=running),
+        CheckStack(running=running, trials=trials),
         OpenRepository(url=context.config.repository.url),
         *(StoreAhead(tree=tree.name) for tree in kept if tree.bucket is not None),
         KeepServices(services=running),
@@ -67,12 +69,11 @@ def cold_plan(context: BackupContext) -> Plan[BackupContext]:
         WriteManifest(),
         DropClones(places=places),
     ]
-    return Plan("backup --cold", tuple(steps), commit=len(steps) - 2)
+    return Plan("backup --cold", tuple(steps))
 
 
 def back_up(
     config: Config,
-    config_file: Path,
     observer: Observer,
     recover_first: RecoverFirst,
     limits: Limits = BACKGROUND,
@@ -84,7 +85,7 @@ def back_up(
     Raises a PropolisError; then every service that ran before runs again, or it says so.
     """
     make_context = partial(BackupContext, limits=limits, reread=reread)
-    context, _ = run(config, config_file, make_context, cold_plan, observer, recover_first)
+    context, _ = run(config, make_context, cold_plan, observer, recover_first)
     assert context.summary is not None
     assert context.writer is not None
     return BackupReport(

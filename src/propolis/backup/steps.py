@@ -7,10 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from propolis import clone
 from propolis.backup.context import BackupContext
 from propolis.backup.reread import is_due
-from propolis.command.context import utc_now
+from propolis.command.context import CHECK_SECONDS, utc_now
 from propolis.command.known import remember
 from propolis.command.reserve import ReleaseSpace, ReserveSpace
 from propolis.command.services import SERVICE_STEPS
@@ -31,6 +33,8 @@ class CheckStack(Step[BackupContext], frozen=True, kw_only=True, tag="check-stac
     """Checks, with everything still running, that the backup can be taken; gathers the versions."""
 
     running: tuple[str, ...]
+    trials: dict[str, str] = msgspec.field(default_factory=dict)
+    """Where, by tree, it is tried how a folder can be cloned."""
 
     @property
     def title(self) -> str:
@@ -42,7 +46,7 @@ class CheckStack(Step[BackupContext], frozen=True, kw_only=True, tag="check-stac
         context.started = utc_now()
         config = context.config
         for service in self.running:
-            context.wait_for(service)
+            context.wait_for(service, seconds=CHECK_SECONDS)
         for store in ("database", "index"):
             if lacking := embedded.missing(config, store):
                 raise PreflightError(
@@ -64,12 +68,23 @@ class CheckStack(Step[BackupContext], frozen=True, kw_only=True, tag="check-stac
             context.services["thehive"] = thehive.facts(config.thehive).version
         if config.cassandra is not None:
             context.facts.setdefault("cluster_name", config.cassandra.cluster_name)
-        context.methods = methods = {tree.name: _check_room(tree) for tree in trees(config) if tree.path is not None}
+        context.methods = methods = self._methods(context)
         context.facts["clone"] = methods
         for tree in trees(config):
             if tree.path is not None:
                 clone.settle(tree.path)
         return {"services": context.services, "clone": methods}
+
+    def undo(self, context: BackupContext) -> None:
+        """Drop what was tried."""
+        drop_all(self.trials)
+
+    def _methods(self, context: BackupContext) -> dict[str, clone.Method]:
+        return {
+            tree.name: _check_room(context, tree, Path(self.trials[tree.name]))
+            for tree in trees(context.config)
+            if tree.path is not None
+        }
 
 
 class OpenRepository(Step[BackupContext], frozen=True, kw_only=True, tag="open-repository"):
@@ -168,7 +183,13 @@ class CloneTrees(Step[BackupContext], frozen=True, kw_only=True, tag="clone-tree
 
     def _clone(self, context: BackupContext, tree: Tree) -> clone.CloneReport:
         assert tree.path is not None
-        return clone.clone(tree.path, Path(self.places[tree.name]), tree.immutable, context.methods.get(tree.name))
+        return clone.clone(
+            tree.path,
+            Path(self.places[tree.name]),
+            tree.immutable,
+            context.methods.get(tree.name),
+            context.own_names(tree.path),
+        )
 
 
 class ListBucket(Step[BackupContext], frozen=True, kw_only=True, tag="list-bucket"):
@@ -220,10 +241,12 @@ class StoreTrees(Step[BackupContext], frozen=True, kw_only=True, tag="store-tree
 class WriteManifest(Step[BackupContext], frozen=True, kw_only=True, tag="write-manifest"):
     """Writes the manifest: from here on the backup exists."""
 
+    commits = True
+
     @property
     def title(self) -> str:
         """What it does."""
-        return "write the manifest: now the backup exists"
+        return "write the manifest (from here on the backup exists)"
 
     def do(self, context: BackupContext) -> Mapping[str, Any]:
         """Commit."""
@@ -284,9 +307,9 @@ def bucket_name(bucket: S3Files) -> str:
     return f"s3://{bucket.bucket}/{bucket.prefix}".rstrip("/")
 
 
-def _check_room(tree: Tree) -> clone.Method:
+def _check_room(context: BackupContext, tree: Tree, trial: Path) -> clone.Method:
     assert tree.path is not None
-    survey = clone.survey(tree.path, tree.immutable)
+    survey = clone.survey(tree.path, tree.immutable, leave_out=context.own_names(tree.path), trial=trial)
     if survey.bytes_copied and survey.bytes_copied + SPARE_BYTES > survey.free:
         raise PreflightError(
             f"No room for the clone of {tree.name} ({tree.path}): it copies {survey.bytes_copied / 2**20:.0f} MiB, "

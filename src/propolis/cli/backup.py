@@ -50,7 +50,7 @@ def backup(
         with BackupContext(settings, SilentObserver(), new_run_id()) as context:
             console.show_plan(cold_plan(context))
         return
-    report = back_up(settings, config, observer(quiet=quiet, as_json=as_json), recover_held, limits, reread=reread)
+    report = back_up(settings, observer(quiet=quiet, as_json=as_json), recover_held, limits, reread=reread)
     if as_json:
         print_json(report)
     elif not quiet:

@@ -76,7 +76,7 @@ def restore(
         raise UsageError(f"--only: there is no store {', '.join(unknown)}; stores are {', '.join(STORES)}")
     moment = moment_of(at)
     source = config_of(config)
-    target, target_file = (source, config) if to is None else target_of(to, source)
+    target = source if to is None else target_of(to, source)
     asks = not (plan or quiet or as_json) and sys.stdin.isatty() and sys.stderr.isatty()
     request = RestoreRequest(
         source=source,
@@ -95,7 +95,7 @@ def restore(
                 if found.result != "ok":
                     console.console().print(f"{found.message}. {found.hint}.", markup=False)
         return
-    report = run_restore(request, target_file, observer(quiet=quiet, as_json=as_json), recover_held)
+    report = run_restore(request, observer(quiet=quiet, as_json=as_json), recover_held)
     if as_json:
         print_json(report)
     elif not quiet:

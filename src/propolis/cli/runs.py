@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from propolis.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, IdentityFile, Quiet, config_of, observer
@@ -18,10 +21,18 @@ def register(app: typer.Typer) -> None:
     app.command()(status)
 
 
-def recover(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False, quiet: Quiet = False) -> None:
+def recover(
+    config: ConfigFile = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    state: Annotated[
+        Path | None,
+        typer.Option("--state", help="The stack's state folder: its journals say all that is needed", hidden=True),
+    ] = None,
+) -> None:
     """Undo or finish what a killed run left: services come back, clones go. Safe to run at any time."""
     # Folders that overlap are nobody's concern here: services that ran have to run again.
-    recovered = recover_stack(load(config), observer(quiet=quiet, as_json=as_json))
+    recovered = recover_stack(state or load(config).state, observer(quiet=quiet, as_json=as_json))
     if as_json:
         print_json(recovered)
     elif not quiet:

@@ -12,15 +12,15 @@ from propolis.config.schema import Config
 from propolis.errors import ConfigError, UsageError
 
 
-def target_of(path: Path, source: Config) -> tuple[Config, Path]:
-    """The stack that `--to PATH` names, and its configuration file.
+def target_of(path: Path, source: Config) -> Config:
+    """The stack that `--to PATH` names.
 
     PATH is a propolis.yaml, or the root folder of a stack: then the stack is found from its own configuration files,
-    and what was found is kept in its state folder, so that recovery can read it. Raises ConfigError or UsageError,
+    and what was found is kept in its state folder, for later commands. Raises ConfigError or UsageError,
     also when its folders overlap what the source keeps or where its backups are.
     """
     if path.is_file():
-        return _apart(load(path), source), path
+        return _apart(load(path), source)
     if not path.is_dir():
         raise UsageError(
             f"--to {path}: neither a propolis.yaml nor a folder",
@@ -39,7 +39,7 @@ def target_of(path: Path, source: Config) -> tuple[Config, Path]:
     file = target.state / "restore-target.yaml"
     file.unlink(missing_ok=True)
     sample.write(file, sample.render(target, found.notes))
-    return target, file
+    return target
 
 
 def _apart(target: Config, source: Config) -> Config:

@@ -1,17 +1,18 @@
 """Instant copies of a stopped service's folder.
 
 `probe` says which method works, `survey` what it would take, `place` where it goes, `clone` makes it, `drop` removes
-it, `leftovers` finds what an earlier run left.
+it, `lookalikes` finds what is named like one.
 """
 
 from propolis.clone.base import CloneReport, Immutable, Method, Survey
 from propolis.clone.inodes import InodeTable
-from propolis.clone.place import aside, drop, is_ours, leftovers, place
+from propolis.clone.place import RESERVE, aside, drop, drop_leftover, lookalikes, names_directly_in, place
 from propolis.clone.probe import probe, settle
 from propolis.clone.survey import survey
 from propolis.clone.tree import clone
 
 __all__ = [
+    "RESERVE",
     "CloneReport",
     "Immutable",
     "InodeTable",
@@ -20,8 +21,9 @@ __all__ = [
     "aside",
     "clone",
     "drop",
-    "is_ours",
-    "leftovers",
+    "drop_leftover",
+    "lookalikes",
+    "names_directly_in",
     "place",
     "probe",
     "settle",

@@ -14,6 +14,9 @@ from propolis.errors import PreflightError
 
 _PREFIX = ".propolis-"
 _ASIDE = ".propolis-aside-"
+RESERVE = ".reserve"
+"""How the name of a file ends that only reserves space."""
+
 _RUN_ID = re.compile(r"(?!aside-)[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 _PLACE = re.compile(r"\.propolis-(?!aside-)[A-Za-z0-9]")
 
@@ -36,40 +39,32 @@ def aside(folder: Path, run_id: str) -> Path:
     return _placed(folder, f"{_ASIDE}{_checked(run_id)}")
 
 
-def is_ours(name: str) -> bool:
-    """Whether a folder of this name was put there by Propolis and so belongs in no clone and no backup."""
-    return name.startswith(_PREFIX)
+def names_directly_in(folder: Path, places: Iterable[Path]) -> frozenset[str]:
+    """Those of these places that lie directly in a folder, by name: in a mount of its own, a run's own do."""
+    real = folder.resolve()
+    return frozenset(place.name for place in places if place.parent == real)
 
 
-def leftovers(folders: Iterable[Path], *, besides: str | None = None) -> list[Path]:
-    """Find what earlier runs left at the places of these folders; `besides` names a run whose own are left out.
+def lookalikes(folders: Iterable[Path]) -> list[Path]:
+    """Find what is named, in or beside these folders, as runs name what they make there: `OURS` at the beginning.
 
-    A folder that is missing has only its siblings looked at. Raises PreflightError if a place can't be read.
+    Whether a run made it is for its journal to say. A folder that is missing has only its siblings looked at. Raises
+    PreflightError if a place can't be read.
     """
     found: set[Path] = set()
     for folder in folders:
         real = folder.resolve()
-        own = None if besides is None else {place_name(real, besides), f"{_PREFIX}{besides}"}
-        for parent, ending in ((real.parent, f"-{real.name}"), (real, "")):
+        for parent, endings in ((real.parent, (f"-{real.name}", f"-{real.name}{RESERVE}")), (real, ("",))):
             try:
-                names = [entry.name for entry in os.scandir(parent) if entry.is_dir(follow_symlinks=False)]
+                names = [entry.name for entry in parent.iterdir()]
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as error:
                 raise PreflightError(
                     f"Can't look for old clones in {parent}: {error.strerror}", next="Run Propolis as root"
                 ) from error
-            found.update(
-                parent / name
-                for name in names
-                if _PLACE.match(name) and name.endswith(ending) and not (own and name in own)
-            )
+            found.update(parent / name for name in names if name.startswith(_PREFIX) and name.endswith(endings))
     return sorted(found)
-
-
-def place_name(folder: Path, run_id: str) -> str:
-    """Return the name of a sibling place."""
-    return f"{_PREFIX}{run_id}-{folder.name}"
 
 
 def drop(path: Path) -> None:
@@ -98,6 +93,17 @@ def drop(path: Path) -> None:
             raise _not_dropped(path, error) from error
     except OSError as error:
         raise _not_dropped(path, error) from error
+
+
+def drop_leftover(path: Path) -> None:
+    """Remove what a run that is over left at a path that its journal names. Idempotent.
+
+    What was moved aside stays: it may be the only copy there is. Raises PreflightError as `drop` does.
+    """
+    if path.name.endswith(RESERVE) and path.is_file() and not path.is_symlink():
+        path.unlink()
+    elif _PLACE.match(path.name) and path.is_dir() and not path.is_symlink():
+        drop(path)
 
 
 def check_place(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import secrets
 from pathlib import Path
 
 from propolis.clone import transfer
@@ -16,12 +17,13 @@ _SAMPLE = b"propolis" * 1024
 """Two blocks: shorter content may lie inside the inode and so be no proof."""
 
 
-def probe(folder: Path) -> Method:
+def probe(folder: Path, trial: Path | None = None) -> Method:
     """Try the methods with a little file where the clone would be placed; return the best that works.
 
-    Raises PreflightError if nothing can be written there.
+    `trial`, a place that the run's journal names already, is where that is tried. Raises PreflightError if nothing
+    can be written there.
     """
-    trial = place(folder, f"probe{os.getpid()}")
+    trial = trial or place(folder, f"trial{secrets.token_hex(6)}")
     try:
         drop(trial)
         trial.mkdir(mode=0o700)

@@ -7,21 +7,27 @@ import stat
 from pathlib import Path
 
 from propolis.clone.base import Immutable, Method, Survey
-from propolis.clone.place import is_ours
 from propolis.clone.probe import probe
 from propolis.clone.tree import refuse_mounts
 from propolis.errors import PreflightError
 
 
-def survey(folder: Path, immutable: Immutable, method: Method | None = None) -> Survey:
+def survey(
+    folder: Path,
+    immutable: Immutable,
+    method: Method | None = None,
+    *,
+    leave_out: frozenset[str] = frozenset(),
+    trial: Path | None = None,
+) -> Survey:
     """Count a folder's files and those bytes that a clone would really copy while its service is down.
 
     Files that come and go meanwhile are no error: the service runs. Raises PreflightError if the folder can't be
-    read, or holds a mount.
+    read, or holds a mount. `leave_out` as for `clone`, `trial` as for `probe`.
     """
     real = folder.resolve()
     refuse_mounts(real)
-    method = method or probe(real)
+    method = method or probe(real, trial)
     files = total = copied = 0
     waiting = [""]
     while waiting:
@@ -29,14 +35,15 @@ def survey(folder: Path, immutable: Immutable, method: Method | None = None) -> 
         try:
             with os.scandir(real / prefix) as entries:
                 for entry in entries:
+                    if not prefix and entry.name in leave_out:
+                        continue
                     path = prefix + entry.name
                     try:
                         found = entry.stat(follow_symlinks=False)
                     except FileNotFoundError:
                         continue
                     if stat.S_ISDIR(found.st_mode):
-                        if not is_ours(entry.name):
-                            waiting.append(f"{path}/")
+                        waiting.append(f"{path}/")
                     elif stat.S_ISREG(found.st_mode):
                         files += 1
                         total += found.st_size

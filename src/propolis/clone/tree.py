@@ -22,7 +22,7 @@ from propolis.clone import transfer
 from propolis.clone.base import CloneReport, Immutable, Method
 from propolis.clone.inodes import InodeTable
 from propolis.clone.mounts import mounts_below
-from propolis.clone.place import check_place, drop, is_ours
+from propolis.clone.place import check_place, drop, names_directly_in
 from propolis.clone.probe import probe
 from propolis.errors import PreflightError
 
@@ -64,14 +64,21 @@ class _Folder:
             os.close(self.target)
 
 
-def clone(folder: Path, destination: Path, immutable: Immutable, method: Method | None = None) -> CloneReport:
+def clone(
+    folder: Path,
+    destination: Path,
+    immutable: Immutable,
+    method: Method | None = None,
+    leave_out: frozenset[str] = frozenset(),
+) -> CloneReport:
     """Clone a stopped service's folder to a destination, which must be one that `place` names.
 
     Files share their blocks with the original where the method allows: by reflink all of them, as independent
     copies; by hard link those that are immutable by the rule. All others are really copied. A single file that
     can't be shared as the rest (other filesystem flags, too many links) is linked or copied instead. Owner,
     mode and times are kept, also of empty folders and symbolic links; extended attributes are not.
-    Sockets, pipes and devices are skipped and named. Folders that Propolis made are left out.
+    Sockets, pipes and devices are skipped and named. What lies directly in the folder and is named in
+    `leave_out` is left out: what runs of this stack made there, clone and reserve among them.
 
     Raises PreflightError for something mounted below the folder, if the folder changes meanwhile, and if the
     filesystem is full or refuses; then the half-made clone is gone again.
@@ -85,7 +92,8 @@ def clone(folder: Path, destination: Path, immutable: Immutable, method: Method 
         )
     refuse_mounts(source)
     method = method or probe(source)
-    job = _Job(source, destination, immutable, method)
+    leave_out |= names_directly_in(source, [destination])
+    job = _Job(source, destination, immutable, method, leave_out)
     try:
         destination.mkdir(mode=0o700)
     except OSError as error:
@@ -125,11 +133,14 @@ def refuse_mounts(folder: Path) -> None:
 class _Job:
     """One clone under way."""
 
-    def __init__(self, source: Path, destination: Path, immutable: Immutable, method: Method) -> None:
+    def __init__(
+        self, source: Path, destination: Path, immutable: Immutable, method: Method, leave_out: frozenset[str]
+    ) -> None:
         self.source = source
         self.destination = destination
         self.immutable = immutable
         self.method = method
+        self.leave_out = leave_out
         self.files = self.folders = self.shared = self.copied = 0
         self.skipped: list[str] = []
         self.inodes = InodeTable()
@@ -166,10 +177,12 @@ class _Job:
             try:
                 with os.scandir(part.source) as entries:
                     for entry in entries:
-                        if not entry.is_dir(follow_symlinks=False):
-                            self._take(part, entry, threads)
-                        elif not is_ours(entry.name):
+                        if not part.prefix and entry.name in self.leave_out:
+                            continue
+                        if entry.is_dir(follow_symlinks=False):
                             waiting.append(self._make(part, entry))
+                        else:
+                            self._take(part, entry, threads)
             finally:
                 part.release()
             if not waiting:

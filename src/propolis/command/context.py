@@ -7,17 +7,26 @@ import datetime
 import functools
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from propolis import platform
+from propolis import clone, platform
+from propolis.command.waiting import patiently
 from propolis.config.schema import Config
 from propolis.config.secrets import Login
 from propolis.errors import PreflightError, PropolisError, ServicesDownError
 from propolis.platform.base import ServiceState
 from propolis.run import Observer
+from propolis.run.journal import describe
+from propolis.run.journals import recorded_places
 from propolis.stack import thehive
-from propolis.stack.model import START_WAVES, answers, services
+from propolis.stack.model import START_WAVES, address, answers, services
+
+CHECK_SECONDS = 30.0
+"""How long a service that runs may take to answer before anything is stopped: it should be up already."""
+
+LABELS = {"thehive": "TheHive", "index": "the index", "database": "the database"}
 
 
 class Context:
@@ -44,6 +53,10 @@ class Context:
     ) -> None:
         """Close what steps opened."""
         self.resources.__exit__(kind, error, trace)
+
+    def own_names(self, folder: Path) -> frozenset[str]:
+        """What lies directly in a folder and is this stack's runs' own, by name, as their journals say."""
+        return clone.names_directly_in(folder, recorded_places(self.config.state / "journal"))
 
     def is_running(self, service: str) -> bool:
         """Whether the service's process runs, answering or not."""
@@ -79,7 +92,8 @@ class Context:
         if service == "thehive" and self._stopped_at is None:
             self._stopped_at = time.monotonic()
         self._answering.discard(service)
-        self.platform.stop(service)
+        with patiently(self.observer, f"{LABELS[service]} to stop"):
+            self.platform.stop(service)
 
     def login_of(self, service: str) -> Login | None:
         """The login that holds for a store now; None where that is the configured one."""
@@ -91,22 +105,24 @@ class Context:
             self._started_in_time = self._answering.issuperset(self._stores())
         self.platform.start(service)
 
-    def wait_for(self, service: str, *, revive: bool = False) -> None:
+    def wait_for(self, service: str, *, revive: bool = False, seconds: float | None = None) -> None:
         """Wait until a service answers for real; raise PreflightError when it doesn't within its time.
 
-        `revive`: a TheHive that never will, since it was started before its stores answered, is restarted once.
+        That is `seconds`, or `timeouts.start` for one that was just started. `revive`: a TheHive that never will,
+        since it was started before its stores answered, is restarted once.
         """
-        if service == "thehive":
-            self._wait_for_thehive(revive)
-            if self._stopped_at is not None:
-                self._answered_at = time.monotonic()
-        else:
-            patience = self.config.timeouts.start
-            answers(self.config, service, patience, lambda: self.is_running(service), self.login_of(service))
-            self._answering.add(service)
+        patience = self.config.timeouts.start if seconds is None else min(seconds, self.config.timeouts.start)
+        with patiently(self.observer, f"{LABELS[service]} at {address(self.config, service)}", patience):
+            if service == "thehive":
+                self._wait_for_thehive(revive, patience)
+            else:
+                answers(self.config, service, patience, lambda: self.is_running(service), self.login_of(service))
+                self._answering.add(service)
+        if service == "thehive" and self._stopped_at is not None:
+            self._answered_at = time.monotonic()
 
-    def _wait_for_thehive(self, revive: bool) -> None:
-        config, patience = self.config.thehive, self.config.timeouts.start
+    def _wait_for_thehive(self, revive: bool, patience: float) -> None:
+        config = self.config.thehive
 
         def alive() -> bool:
             return self.is_running("thehive")
@@ -148,7 +164,7 @@ class Context:
         """Have these services running and answering, whatever state they are in now.
 
         The services of one wave start side by side; a wave waits for the one before, without which it couldn't serve.
-        Raises ServicesDownError, having tried all of a wave.
+        Raises ServicesDownError, and nothing else, having tried all of a wave.
         """
         failures: list[str] = []
         for wave in START_WAVES:
@@ -157,12 +173,12 @@ class Context:
                 for name in wanted:
                     try:
                         action(name)
-                    except PropolisError as error:
-                        failures.append(error.what)
+                    except Exception as error:
+                        failures.append(error.what if isinstance(error, PropolisError) else describe(error))
             if failures:
                 raise ServicesDownError(
                     f"Not all services came back: {'; '.join(failures)}",
-                    next="See the service's own log, mend the cause, then run `propolis recover`",
+                    next="See the service's own log, fix the cause, then run `propolis recover`",
                 )
 
 

@@ -71,7 +71,7 @@ def reserve_files(context: Context) -> tuple[str, ...]:
     for tree in trees(context.config):
         if tree.path is not None and tree.path.is_dir():
             place = clone.place(tree.path, context.run_id)
-            found.setdefault(place.parent.stat().st_dev, f"{place}.reserve")
+            found.setdefault(place.parent.stat().st_dev, f"{place}{clone.RESERVE}")
     return tuple(found.values())
 
 

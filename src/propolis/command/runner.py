@@ -9,25 +9,26 @@ from typing import TypeVar
 
 from propolis.command.context import Context
 from propolis.config.schema import Config
-from propolis.run import Journal, Observer, Outcome, Plan, StackLock, execute
+from propolis.errors import PreflightError
+from propolis.run import Journal, Observer, Outcome, Plan, StackLock, Telling, execute
 from propolis.run.interrupts import Interrupts
-from propolis.run.journal import new_run_id
+from propolis.run.journal import journal_file, new_run_id
+from propolis.run.journals import forget_old
 from propolis.run.watchdog import Watchdog
 
 C = TypeVar("C", bound=Context)
 
 MakeContext = Callable[[Config, Observer, str], C]
-RecoverFirst = Callable[[Config, Observer], object]
+RecoverFirst = Callable[[Path, Observer], object]
 
 
-def journal_folder(config: Config) -> Path:
-    """Where the journals of this stack's runs are."""
-    return config.state / "journal"
+def journal_folder(state: Path) -> Path:
+    """Where the journals of a stack's runs are, in its state folder."""
+    return state / "journal"
 
 
 def run(
     config: Config,
-    config_file: Path,
     make_context: MakeContext[C],
     make_plan: Callable[[C], Plan[C]],
     observer: Observer,
@@ -36,31 +37,58 @@ def run(
     """Run the plan that `make_plan` gives, as the only run on this stack.
 
     `recover_first` undoes or finishes what an earlier run left (it is called with the lock held). Raises what the
-    plan raises; then the stack is as it was before, or the error is ServicesDownError.
+    plan raises; then the stack is as it was before, or the error is ServicesDownError and the watchdog tries on.
+    Nothing that `observer` does, or fails to do, has any bearing on the run.
     """
     interrupts = Interrupts()
-    with StackLock(config.state), interrupts.active():
-        recover_first(config, observer)
+    with StackLock(config.state), interrupts.active(), Telling(observer) as told:
+        with interrupts.shield():
+            recover_first(config.state, told)
         run_id = new_run_id()
-        with make_context(config, observer, run_id) as context:
+        with make_context(config, told, run_id) as context:
             plan = make_plan(context)
-            journal = Journal.create(
-                journal_folder(config),
-                run_id=run_id,
-                command=plan.command,
-                steps=plan.builtins(),
-                commit=plan.commit,
-                facts={"config": config.model_dump(mode="json")},
-            )
-            watchdog = Watchdog(recovery_command(config_file), config.state / "watchdog.log")
+            with interrupts.shield():
+                watchdog = _watched(config, run_id)
+                journal = _begun(config, run_id, plan, watchdog)
             try:
-                outcome = execute(plan, context, journal, observer, interrupts)
+                outcome = execute(plan, context, journal, told, interrupts)
             finally:
                 interrupts.ignore_from_now_on()
-                watchdog.dismiss()
+                if journal.closed:
+                    watchdog.dismiss()
+                else:
+                    watchdog.take_over()
+        forget_old(journal_folder(config.state))
         return context, outcome
 
 
-def recovery_command(config_file: Path) -> list[str]:
-    """The command that brings the stack back after this process was killed."""
-    return [sys.executable, "-m", "propolis", "recover", "--quiet", "--config", str(config_file.resolve())]
+def recovery_command(state: Path) -> list[str]:
+    """The command that brings the stack back after this process was killed: it needs the journals alone."""
+    return [sys.executable, "-m", "propolis", "recover", "--quiet", "--state", str(state.resolve())]
+
+
+def _watched(config: Config, run_id: str) -> Watchdog:
+    log = config.state / "watchdog.log"
+    try:
+        return Watchdog(recovery_command(config.state), log, journal_file(journal_folder(config.state), run_id))
+    except OSError as error:
+        raise PreflightError(
+            f"The watchdog that would bring services back can't be started: {error.strerror or error}",
+            left="Nothing was touched",
+            next=f"See {log}, and whether this host is out of memory or processes",
+        ) from error
+
+
+def _begun(config: Config, run_id: str, plan: Plan[C], watchdog: Watchdog) -> Journal:
+    try:
+        return Journal.create(
+            journal_folder(config.state),
+            run_id=run_id,
+            command=plan.command,
+            steps=plan.builtins(),
+            commit=plan.commit,
+            facts={"config": config.model_dump(mode="json")},
+        )
+    except BaseException:
+        watchdog.dismiss()
+        raise

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from propolis.command.context import Context
+from collections.abc import Mapping
+from typing import Any
+
+from propolis.command.context import LABELS, Context
+from propolis.command.promise import promise
 from propolis.run import Step
 from propolis.stack.model import START_WAVES, STOP_ORDER
-
-LABELS = {"thehive": "TheHive", "index": "the index", "database": "the database"}
 
 
 class KeepServices(Step[Context], frozen=True, kw_only=True, tag="keep-services"):
@@ -23,6 +25,10 @@ class KeepServices(Step[Context], frozen=True, kw_only=True, tag="keep-services"
         """What it does."""
         names = ", ".join(LABELS[name] for name in self.services) or "none"
         return f"promise to bring back what runs now: {names}"
+
+    def promise(self, context: Context) -> Mapping[str, Any]:
+        """Have it in the journal in a shape that any version can read."""
+        return promise(context.config, self.services)
 
     def do(self, context: Context) -> None:
         """Nothing: the journal now holds the promise."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from propolis import clone
 from propolis.clone import Method, Survey
+from propolis.command.leftovers import STRANGER, find
 from propolis.config.schema import Config
 from propolis.doctor.model import Check
 from propolis.errors import PropolisError
@@ -37,7 +38,7 @@ def _readable(name: str, path: Path) -> Check:
                 status = entry.stat(follow_symlinks=False)
                 if stat.S_ISDIR(status.st_mode) and not os.access(entry.path, os.R_OK | os.X_OK):
                     return Check(name, "fail", f"{entry.path} can't be read", "Run Propolis as root")
-                if status.st_uid != owner and not clone.is_ours(entry.name):
+                if status.st_uid != owner:
                     others.append(entry.name)
     except OSError as error:
         return Check(name, "fail", f"{error.filename or path}: {error.strerror}", "Run Propolis as root")
@@ -93,10 +94,13 @@ def _room(surveys: list[Survey]) -> Iterator[Check]:
 
 def leftovers(config: Config) -> Iterator[Check]:
     """Whether an interrupted run left clones behind."""
-    left = clone.leftovers(path for _, path in _folders(config))
-    if left:
-        yield Check("leftovers", "warn", f"an earlier run left {left[0]}", "Run `propolis recover`")
-    else:
+    found = find(config)
+    if found.ours:
+        yield Check("leftovers", "warn", f"an earlier run left {found.ours[0]}", "Run `propolis recover`")
+    for stranger in found.strangers:
+        hint = "Remove it by hand if it is not needed; what lies in a store is backed up with it"
+        yield Check("leftovers", "warn", f"{stranger} {STRANGER}", hint)
+    if not found.ours and not found.strangers:
         yield Check("leftovers", "ok", "no clone of an earlier run is left")
 
 

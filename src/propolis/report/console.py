@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from propolis.command.leftovers import STRANGER
 from propolis.errors import PropolisError
 from propolis.report.units import human_bytes, human_seconds
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:  # a command loads what its own results take, when it tells th
     from propolis.repository import BackupSummary, VerifyResult
     from propolis.restore import RestoreReport
     from propolis.run import Plan
-    from propolis.status import StackStatus
+    from propolis.status import RunStatus, StackStatus
 
 MARKS = {"ok": "[green]ok[/]  ", "warn": "[yellow]warn[/]", "fail": "[red]FAIL[/]"}
 
@@ -201,9 +202,13 @@ def show_status(status: StackStatus) -> None:
         out.print(escape(f"running now: {run.command} since {run.started}, at step {run.step} of {run.steps}"))
     for run in status.half_done:
         told = escape(f"{run.command} of {run.started}, at step {run.step} of {run.steps}")
-        out.print(f"[red]left half done:[/] {told}; run `propolis recover`")
+        out.print(f"[red]left half done:[/] {told}; {_watched(run)}")
+    for unreadable in status.unreadable:
+        out.print(f"[red]left half done:[/] {escape(unreadable)}")
     for leftover in status.leftovers:
         out.print(f"[yellow]left over:[/] {escape(leftover)}")
+    for stranger in status.strangers:
+        out.print(f"[yellow]left alone:[/] {escape(stranger)} {STRANGER}")
     if status.backups_error is not None:
         out.print(f"[red]backups can't be listed:[/] {escape(status.backups_error)}")
     else:
@@ -218,6 +223,15 @@ def _show_closed(out: Console, closed: str) -> None:
 
     out.print(f"[yellow]no backups from here yet:[/] {escape(closed)}")
     out.print(f"To go on backing up from this host: {ADD_HOST_KEY}")
+
+
+def _watched(run: RunStatus) -> str:
+    if run.watch is None:
+        return "run `propolis recover`"
+    tried = (
+        f"{run.watch.tries} tries so far, the last with exit code {run.watch.last_exit}; " if run.watch.tries else ""
+    )
+    return f"its watchdog is putting it right: {tried}next try at {run.watch.next_at}"
 
 
 def show_checks(checks: Iterable[Check]) -> None:

@@ -20,6 +20,7 @@ from propolis.restore import backed_up
 from propolis.restore.context import RestoreContext, RestoreRequest
 from propolis.restore.logins import LoginAfter, agreed, logins_after, settable
 from propolis.restore.steps import (
+    AcceptRestore,
     CheckRestore,
     CheckStores,
     DropAside,
@@ -86,17 +87,16 @@ def restore_plan(context: RestoreContext) -> Plan[RestoreContext]:
             steps += [GivePassword(service=login.service, name=login.name) for login in _given(context)]
             steps += [CheckStores(stores=stores)] if stores else []
         steps += start_steps(tuple(name for name in wave if name in touched), stop_on_undo=True)
+    steps.append(AcceptRestore(services=running))
     steps.append(ReleaseSpace(files=reserve))
     steps.append(DropAside(swaps=swaps, buckets=buckets))
-    return Plan("restore", tuple(steps), commit=len(steps) - 3)
+    return Plan("restore", tuple(steps))
 
 
-def restore(
-    request: RestoreRequest, config_file: Path, observer: Observer, recover_first: RecoverFirst
-) -> RestoreReport:
+def restore(request: RestoreRequest, observer: Observer, recover_first: RecoverFirst) -> RestoreReport:
     """Restore. Raises a PropolisError; then the former data and services are back, or it says so."""
     make_context = functools.partial(RestoreContext, request)
-    context, _ = run(request.target, config_file, make_context, restore_plan, observer, recover_first)
+    context, _ = run(request.target, make_context, restore_plan, observer, recover_first)
     assert context.manifest is not None
     targets = _targets(context, request)
     return RestoreReport(

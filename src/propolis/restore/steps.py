@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from propolis import clone
+from propolis.command.context import LABELS
+from propolis.command.promise import promise
 from propolis.command.reserve import ReleaseSpace, ReserveSpace
-from propolis.command.services import LABELS, SERVICE_STEPS
+from propolis.command.services import SERVICE_STEPS
 from propolis.errors import IntegrityError
 from propolis.repository import restore_folder
 from propolis.restore.bucket import add_missing, forget_added, take_back
@@ -126,6 +128,10 @@ class ReplaceFolders(Step[RestoreContext], frozen=True, kw_only=True, tag="repla
         """What it does."""
         return f"move {len(self.swaps)} present folders' content aside and the restored content in"
 
+    def promise(self, context: RestoreContext) -> Mapping[str, Any]:
+        """Nobody may start services on folders that are half replaced without undoing that first."""
+        return promise(context.config, (), because="its restore was replacing the services' folders")
+
     def do(self, context: RestoreContext) -> None:
         """Swap them one by one."""
         for swap in self.swaps:
@@ -205,6 +211,26 @@ class CheckStores(Step[RestoreContext], frozen=True, kw_only=True, tag="check-st
         return found
 
 
+class AcceptRestore(Step[RestoreContext], frozen=True, kw_only=True, tag="accept-restore"):
+    """All checks have passed and every service answers: from here on the restored data is the stack's."""
+
+    services: tuple[str, ...]
+
+    commits = True
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return "accept the restored data (from here on it is kept)"
+
+    def promise(self, context: RestoreContext) -> Mapping[str, Any]:
+        """The services run on whole data again, and are to."""
+        return promise(context.config, self.services)
+
+    def do(self, context: RestoreContext) -> None:
+        """Nothing: the journal now holds it."""
+
+
 class DropAside(Step[RestoreContext], frozen=True, kw_only=True, tag="drop-aside"):
     """Removes what was moved aside: the restore has passed its checks."""
 
@@ -242,6 +268,7 @@ _STEPS: tuple[type[Step[RestoreContext]], ...] = (
     ReplaceFolders,
     GivePassword,
     CheckStores,
+    AcceptRestore,
     DropAside,
     ReserveSpace,
     ReleaseSpace,

@@ -16,7 +16,8 @@ from propolis import clone
 from propolis.errors import PropolisError
 from propolis.run.journal import sync_folder
 
-MARKER = ".all-moved-aside"
+OLD_MARKER = ".all-moved-aside"
+"""Of journals that name none."""
 
 
 class Former(msgspec.Struct, frozen=True):
@@ -30,13 +31,24 @@ class Former(msgspec.Struct, frozen=True):
 class Swap(msgspec.Struct, frozen=True):
     """One folder to be replaced: where it is, where its replacement was staged, where its present content goes.
 
-    `staged` None: the folder is only emptied. `former` None: the target wasn't there before.
+    `staged` None: the folder is only emptied. `former` None: the target wasn't there before. `marker` is the name of
+    the file that marks all as moved aside: one that no content has.
     """
 
     target: str
     staged: str | None
     aside: str
     former: Former | None
+    marker: str = OLD_MARKER
+
+    @property
+    def own(self) -> frozenset[str]:
+        """What lies in the target and is this run's own: there, where the target is a mount of its own."""
+        aside = Path(self.aside)
+        if aside.parent != Path(self.target).resolve():
+            return frozenset()
+        place = aside.name.replace("-aside-", "-", 1)
+        return frozenset({aside.name, place, place + clone.RESERVE})
 
 
 def plan_swap(target: Path, run_id: str, *, staged: Path | None) -> Swap:
@@ -45,7 +57,13 @@ def plan_swap(target: Path, run_id: str, *, staged: Path | None) -> Swap:
     if target.is_dir():
         status = target.stat()
         former = Former(status.st_uid, status.st_gid, status.st_mode & 0o7777)
-    return Swap(str(target), None if staged is None else str(staged), str(clone.aside(target, run_id)), former)
+    return Swap(
+        str(target),
+        None if staged is None else str(staged),
+        str(clone.aside(target, run_id)),
+        former,
+        f"{OLD_MARKER}-{run_id}",
+    )
 
 
 def swap_in(swap: Swap) -> None:
@@ -53,12 +71,12 @@ def swap_in(swap: Swap) -> None:
     target, aside = Path(swap.target), Path(swap.aside)
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     aside.mkdir(mode=0o700, exist_ok=True)
-    _move_children(target, aside)
-    (aside / MARKER).touch(mode=0o600)
+    _move_children(target, aside, swap.own)
+    (aside / swap.marker).touch(mode=0o600)
     sync_folder(aside)
     if swap.staged is not None:
         staged = Path(swap.staged)
-        _move_children(staged, target)
+        _move_children(staged, target, frozenset())
         _take_over(staged, target)
         sync_folder(target)
 
@@ -69,11 +87,11 @@ def swap_back(swap: Swap) -> None:
     if not aside.is_dir():
         return
     target.mkdir(mode=0o700, exist_ok=True)
-    if (aside / MARKER).exists():
+    if (aside / swap.marker).exists():
         _move_new_content_out(swap, target)
-        (aside / MARKER).unlink()
+        (aside / swap.marker).unlink()
         sync_folder(aside)
-    _move_children(aside, target)
+    _move_children(aside, target, frozenset())
     if swap.former is None:
         target.rmdir()
     else:
@@ -97,7 +115,7 @@ def drop_aside(swap: Swap) -> None:
 def _move_new_content_out(swap: Swap, target: Path) -> None:
     if swap.staged is None:
         with os.scandir(target) as children:
-            for child in [child for child in children if not clone.is_ours(child.name)]:
+            for child in [child for child in children if child.name not in swap.own]:
                 if child.is_dir(follow_symlinks=False):
                     shutil.rmtree(child.path)
                 else:
@@ -105,12 +123,12 @@ def _move_new_content_out(swap: Swap, target: Path) -> None:
         return
     staged = Path(swap.staged)
     staged.mkdir(mode=0o700, exist_ok=True)
-    _move_children(target, staged)
+    _move_children(target, staged, swap.own)
 
 
-def _move_children(source: Path, destination: Path) -> None:
+def _move_children(source: Path, destination: Path, left: frozenset[str]) -> None:
     with os.scandir(source) as children:
-        names = [child.name for child in children if not clone.is_ours(child.name) and child.name != MARKER]
+        names = [child.name for child in children if child.name not in left]
     for name in names:
         if os.path.lexists(destination / name):
             raise PropolisError(

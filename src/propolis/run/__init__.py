@@ -1,9 +1,11 @@
 """Plans of journalled steps that are finished or undone, whatever happens; knows nothing of TheHive."""
 
-from propolis.run.journal import Journal, JournalState, read_journal
+from propolis.run.journal import Journal, JournalState
+from propolis.run.journals import UnreadableJournal, read_journal
 from propolis.run.lock import StackLock
 from propolis.run.plan import Outcome, Plan, execute
 from propolis.run.step import Observer, SilentObserver, Step
+from propolis.run.telling import Telling
 
 __all__ = [
     "Journal",
@@ -14,6 +16,8 @@ __all__ = [
     "SilentObserver",
     "StackLock",
     "Step",
+    "Telling",
+    "UnreadableJournal",
     "execute",
     "read_journal",
 ]

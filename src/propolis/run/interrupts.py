@@ -14,11 +14,16 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupts:
-    """While active, a stopping signal raises Interrupted in the main thread, except inside `shield()`."""
+    """While active, the first stopping signal raises Interrupted in the main thread, except inside `shield()`.
+
+    Only the first: when a terminal vanishes, the kernel and the shell send one each, and the second must not cut
+    short what the first one set going.
+    """
 
     def __init__(self) -> None:
         self._shields = 0
         self._pending: signal.Signals | None = None
+        self._raised: signal.Signals | None = None
 
     @contextlib.contextmanager
     def active(self) -> Iterator[Interrupts]:
@@ -27,6 +32,8 @@ class Interrupts:
             yield self
             return
         former = {number: signal.signal(number, self._handle) for number in STOPPING}
+        # Else a terminal that lets only its foreground write would halt the whole run at its first line.
+        former[signal.SIGTTOU] = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
         try:
             yield self
         finally:
@@ -44,11 +51,18 @@ class Interrupts:
         if self._pending is not None and not self._shields:
             self._raise(self._pending)
 
+    def check(self) -> None:
+        """Raise Interrupted if a signal asked to stop before, and a library swallowed what it raised."""
+        if self._raised is not None and not self._shields:
+            raise Interrupted(f"Interrupted by {self._raised.name}")
+
     def ignore_from_now_on(self) -> None:
         """What follows (undo) isn't to be interrupted any more."""
         self._shields += 1
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._raised is not None:
+            return
         if self._shields:
             self._pending = signal.Signals(number)
         else:
@@ -56,4 +70,5 @@ class Interrupts:
 
     def _raise(self, which: signal.Signals) -> None:
         self._pending = None
+        self._raised = which
         raise Interrupted(f"Interrupted by {which.name}")

@@ -1,7 +1,7 @@
 """The journal: the durable record of how far a run got.
 
 One file a run, JSON lines, appended and synced to disk one by one. A torn last line is what a crash leaves; it is
-ignored, since a step is only begun once its line is on disk.
+ignored, since a step is only begun once its line is on disk. `propolis.run.journals` reads them back.
 """
 
 from __future__ import annotations
@@ -16,22 +16,27 @@ from typing import Any, Literal
 
 import msgspec
 
+from propolis import __version__
 from propolis.errors import PropolisError
 
-KEPT_JOURNALS = 50
+FORMAT = 1
+"""What this version writes and the newest that it reads. A journal without a number is older, and reads the same."""
 
 
 class Record(msgspec.Struct, omit_defaults=True):
     """One line of a journal."""
 
-    event: Literal["begin", "before", "after", "undone", "failed", "end"]
+    event: Literal["begin", "promise", "before", "after", "undone", "failed", "end"]
     at: str
+    format: int | None = None
+    propolis: str | None = None
     step: int | None = None
     command: str | None = None
     pid: int | None = None
     steps: list[dict[str, Any]] | None = None
     commit: int | None = None
     facts: dict[str, Any] | None = None
+    promise: dict[str, Any] | None = None
     result: dict[str, Any] | None = None
     message: str | None = None
     outcome: str | None = None
@@ -48,6 +53,7 @@ class JournalState(msgspec.Struct):
     steps: list[dict[str, Any]]
     commit: int | None
     facts: dict[str, Any]
+    propolis: str | None = None
     begun: list[int] = []
     done: dict[int, dict[str, Any]] = {}
     undone: set[int] = set()
@@ -67,10 +73,16 @@ class JournalState(msgspec.Struct):
 
 
 class Journal:
-    """Writes one run's journal."""
+    """Writes one run's journal.
 
-    def __init__(self, path: Path, fd: int) -> None:
+    What must be on disk before a step may begin or counts as done raises PropolisError if it can't be written. What
+    is recorded while things are put back never raises: a full disk must not keep anything from being undone.
+    """
+
+    def __init__(self, path: Path, fd: int | None) -> None:
         self.path = path
+        self.closed = False
+        """Whether the run's end is recorded: nothing of it is half done any more."""
         self._fd = fd
 
     @classmethod
@@ -85,14 +97,23 @@ class Journal:
         facts: Mapping[str, Any],
     ) -> Journal:
         """Begin a run: `steps` as builtins, `commit` the commit step's number, `facts` what recovery needs."""
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = folder / f"{run_id}.jsonl"
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        path = journal_file(folder, run_id)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise PropolisError(
+                f"The journal {path} can't be made: {error.strerror}",
+                left="Nothing was touched",
+                next="Correct the folder `state`",
+            ) from error
         journal = cls(path, fd)
         journal._append(
             Record(
                 "begin",
                 now(),
+                format=FORMAT,
+                propolis=__version__,
                 command=command,
                 pid=os.getpid(),
                 steps=steps,
@@ -101,22 +122,31 @@ class Journal:
             )
         )
         sync_folder(folder)
-        _forget_old(folder)
         return journal
 
     @classmethod
     def reopen(cls, path: Path) -> Journal:
-        """Go on writing a journal that a dead process left; a torn last line is cut off first."""
-        content = path.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole != len(content):
-            os.truncate(path, whole)
-        return cls(path, os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC))
+        """Go on writing a journal that a dead process left; a torn last line is cut off first.
+
+        Where it can't be written (a read-only filesystem), what is recorded is lost, and `close` says so.
+        """
+        try:
+            content = path.read_bytes()
+            whole = content.rfind(b"\n") + 1
+            if whole != len(content):
+                os.truncate(path, whole)
+            return cls(path, os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC))
+        except OSError:
+            return cls(path, None)
 
     @property
     def run_id(self) -> str:
         """The run's name."""
         return self.path.stem
+
+    def promise(self, promise: Mapping[str, Any]) -> None:
+        """Record what the run owes from now on."""
+        self._append(Record("promise", now(), promise=dict(promise)))
 
     def before(self, step: int) -> None:
         """Record that a step is about to begin."""
@@ -126,80 +156,82 @@ class Journal:
         """Record that it ended well."""
         self._append(Record("after", now(), step=step, result=dict(result) if result else None))
 
-    def failed(self, message: str) -> None:
-        """Record why the run is being undone. A full disk must not keep it from being undone: best effort."""
-        with contextlib.suppress(OSError):
-            self._append(Record("failed", now(), message=message))
+    def failed(self, error: BaseException) -> None:
+        """Record why the run failed: best effort."""
+        with contextlib.suppress(Exception):
+            self._append(Record("failed", now(), message=describe(error)))
 
     def undone(self, step: int) -> None:
         """Record that a step was undone: best effort, since undo is idempotent."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(Exception):
             self._append(Record("undone", now(), step=step))
 
-    def end(self, outcome: str) -> None:
-        """Close the run: nothing of it is half done any more."""
-        self._append(Record("end", now(), outcome=outcome))
-        os.close(self._fd)
+    def close(self, outcome: str) -> bool:
+        """Record that nothing of the run is half done any more; say whether that could be written.
+
+        If not, the journal stays open, and recovery finds that nothing is left to do.
+        """
+        with contextlib.suppress(Exception):
+            self._append(Record("end", now(), outcome=outcome))
+            self.closed = True
+        self.leave_open()
+        return self.closed
 
     def leave_open(self) -> None:
         """Stop writing without closing the run: recovery has work to do."""
-        os.close(self._fd)
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            with contextlib.suppress(OSError):  # a network filesystem tells of its full disk only now
+                os.close(fd)
 
     def _append(self, record: Record) -> None:
-        line = msgspec.json.encode(record) + b"\n"
-        start = os.fstat(self._fd).st_size
         try:
-            written = os.write(self._fd, line)
-            if written != len(line):
-                raise OSError(28, "No space left on device")
-            os.fdatasync(self._fd)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._fd, start)
-            raise
-
-
-def read_journal(path: Path) -> JournalState | None:
-    """Read a journal; None when its run was killed before its first line was whole: nothing was begun.
-
-    Raises PropolisError when a line other than the last is damaged.
-    """
-    lines = path.read_bytes().split(b"\n")
-    state: JournalState | None = None
-    for number, line in enumerate(lines[:-1], 1):
+            line = msgspec.json.encode(record) + b"\n"
+        except UnicodeEncodeError:  # names of files needn't be text
+            line = msgspec.json.encode(readable(msgspec.to_builtins(record))) + b"\n"
         try:
-            record = msgspec.json.decode(line, type=Record)
-        except msgspec.DecodeError as error:
+            if self._fd is None:
+                raise OSError(30, "Read-only file system")
+            start = os.fstat(self._fd).st_size
+            try:
+                written = os.write(self._fd, line)
+                if written != len(line):
+                    raise OSError(28, "No space left on device")
+                os.fdatasync(self._fd)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._fd, start)
+                raise
+        except OSError as error:
             raise PropolisError(
-                f"The journal is damaged: {path}, line {number}: {error}",
-                left="The services were left as they are",
-                next="Check that TheHive, its database and its index run; then move this file away",
+                f"The journal {self.path} can't be written: {error.strerror}",
+                next="Free some space in its folder, or correct the folder `state`",
             ) from error
-        if record.event == "begin":
-            state = JournalState(
-                path=path,
-                run_id=path.stem,
-                command=record.command or "",
-                started=record.at,
-                pid=record.pid or 0,
-                steps=record.steps or [],
-                commit=record.commit,
-                facts=record.facts or {},
-            )
-        elif state is not None:
-            _apply(state, record)
-    return state
 
 
-def journals(folder: Path) -> list[Path]:
-    """All journals in `folder`, oldest first."""
-    return sorted(folder.glob("*.jsonl")) if folder.is_dir() else []
+def journal_file(folder: Path, run_id: str) -> Path:
+    """Where a run's journal is."""
+    return folder / f"{run_id}.jsonl"
 
 
-def open_journals(folder: Path) -> list[JournalState]:
-    """The runs that neither ended nor were recovered, oldest first."""
-    states = (read_journal(path) for path in journals(folder))
-    return [state for state in states if state is not None and state.is_open]
+def describe(error: BaseException) -> str:
+    """One line for a journal, of any error, also of one that can't say what it is."""
+    try:
+        text = str(error) if isinstance(error, PropolisError) else f"{type(error).__name__}: {error}"
+        return " ".join(readable(text).split())
+    except Exception:
+        return type(error).__name__
+
+
+def readable(value: Any) -> Any:
+    """Replace what isn't text in JSON values: a file's name needn't be."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {readable(key): readable(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [readable(part) for part in value]
+    return value
 
 
 def new_run_id() -> str:
@@ -219,24 +251,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def _apply(state: JournalState, record: Record) -> None:
-    step = record.step
-    if record.event == "before" and step is not None:
-        state.begun.append(step)
-    elif record.event == "after" and step is not None:
-        state.done[step] = record.result or {}
-    elif record.event == "undone" and step is not None:
-        state.undone.add(step)
-    elif record.event == "failed":
-        state.failure = record.message
-    elif record.event == "end":
-        state.outcome, state.ended = record.outcome, record.at
-
-
-def _forget_old(folder: Path) -> None:
-    for path in journals(folder)[:-KEPT_JOURNALS]:
-        state = read_journal(path)
-        if state is None or not state.is_open:
-            path.unlink(missing_ok=True)

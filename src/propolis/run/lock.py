@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -30,8 +32,9 @@ class StackLock:
                 left="Nothing was touched",
                 next="Wait for it to end; `propolis status` shows how far it is",
             ) from None
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # a full disk must not keep anything from being put right
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         self._fd = fd
         return self
 
@@ -60,11 +63,17 @@ def held(state: Path) -> bool:
 
 
 def open_lock_file(path: Path) -> int:
-    """Open (and make) the lock file; raise PreflightError when the state folder can't be written."""
+    """Open (and make) the lock file; raise PreflightError when the state folder can't be used.
+
+    Where it has become read-only, a lock file that is there is enough to lock: services can still be brought back.
+    """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
+        if error.errno == errno.EROFS:
+            with contextlib.suppress(OSError):
+                return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         raise PreflightError(
             f"The state folder can't be used: {path}: {error.strerror}",
             left="Nothing was touched",

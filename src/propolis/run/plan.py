@@ -11,22 +11,34 @@ import msgspec
 
 from propolis.errors import PropolisError, ServicesDownError
 from propolis.run.interrupts import Interrupts
-from propolis.run.journal import Journal, JournalState
+from propolis.run.journal import Journal, JournalState, describe
 from propolis.run.step import Observer, Step
+from propolis.run.telling import quietly
 
 C = TypeVar("C")
+
+TRIES_ON = "Fix the cause. Propolis goes on trying in the background; `propolis recover` tries at once"
+
+
+class UnknownStep(PropolisError):
+    """A journal holds a step that this version can't read; nothing of its run was undone."""
 
 
 @dataclass(frozen=True)
 class Plan(Generic[C]):
-    """A command's steps in order.
-
-    `commit` is the number of the step after which the run is finished rather than undone (None: no such step).
-    """
+    """A command's steps in order. At most one of them commits: ValueError if there are more."""
 
     command: str
     steps: tuple[Step[C], ...]
-    commit: int | None = None
+
+    def __post_init__(self) -> None:
+        if sum(step.commits for step in self.steps) > 1:
+            raise ValueError(f"{self.command}: more than one step commits")
+
+    @property
+    def commit(self) -> int | None:
+        """The number of the step after which the run is finished rather than undone; None: there is none."""
+        return next((number for number, step in enumerate(self.steps) if step.commits), None)
 
     def builtins(self) -> list[dict[str, Any]]:
         """The steps as the journal keeps them."""
@@ -46,7 +58,8 @@ def execute(plan: Plan[C], context: C, journal: Journal, observer: Observer, int
 
     On any failure before its commit point all begun steps are undone in reverse and the failure is raised again;
     ServicesDownError if a service could not be brought back. Behind the commit point nothing is undone: the journal
-    stays open, and recovery finishes the rest.
+    stays open, and recovery finishes the rest. The journal is closed when this returns or raises, unless there is
+    still something to do (`Journal.closed`).
     """
     results: list[Mapping[str, Any]] = []
     seconds: list[float] = []
@@ -54,67 +67,78 @@ def execute(plan: Plan[C], context: C, journal: Journal, observer: Observer, int
     count = len(plan.steps)
     try:
         for number, step in enumerate(plan.steps):
+            interrupts.check()
+            promised = step.promise(context)
             with interrupts.shield():
+                if promised is not None:
+                    journal.promise(promised)
                 journal.before(number)
                 begun.append(number)
-            observer.step_started(number + 1, count, step.title)
+            quietly(observer.step_started, number + 1, count, step.title)
             start = time.monotonic()
             result = step.do(context) or {}
             with interrupts.shield():
                 journal.after(number, result)
                 results.append(result)
             seconds.append(time.monotonic() - start)
-            observer.step_ended(number + 1, count, step.title, seconds[-1])
+            quietly(observer.step_ended, number + 1, count, step.title, seconds[-1])
     except BaseException as error:
+        # Nothing comes between the failure and the undoing that could fail itself: all telling is done afterwards.
         interrupts.ignore_from_now_on()
-        journal.failed(describe(error))
         if plan.commit is not None and len(results) > plan.commit:
+            journal.failed(error)
             journal.leave_open()
             raise
         failures = undo_steps(
             [(number, plan.steps[number]) for number in reversed(begun)], context, journal, observer
         )
+        journal.failed(error)
         if failures:
             journal.leave_open()
-            raise _worst(error, failures) from error
-        try:
-            journal.end("undone")
-        except OSError:
-            # No room even for one line: the journal stays open, and recovery finds all undone already.
-            journal.leave_open()
+            raise _worst(error, failures, TRIES_ON) from error
+        journal.close("undone")
         raise
-    journal.end("done")
+    interrupts.ignore_from_now_on()
+    journal.close("done")
     return Outcome(tuple(results), tuple(seconds))
 
 
-def recover(
-    state: JournalState,
-    known: Mapping[str, type[Step[C]]],
-    context: C,
-    observer: Observer,
-    interrupts: Interrupts,
-) -> str:
+def recover(state: JournalState, known: Mapping[str, type[Step[C]]], context: C, observer: Observer) -> str:
     """Undo an open run, or finish it if it had passed its commit point; return the outcome recorded for it.
 
-    Idempotent: may itself be killed at any point and run again. Raises ServicesDownError or the first failure.
+    Idempotent: may itself be killed at any point and run again. The caller keeps signals waiting. Raises
+    ServicesDownError or the first failure, and UnknownStep, with nothing done, for a step that isn't `known`.
     """
     steps = [_decode(raw, known) for raw in state.steps]
     journal = Journal.reopen(state.path)
-    interrupts.ignore_from_now_on()
     if state.is_committed:
-        for number, step in enumerate(steps):
-            if number not in state.done:
-                observer.step_started(number + 1, len(steps), step.title)
-                journal.after(number, step.do(context))
-        journal.end("finished by recovery")
-        return "finished"
-    pending = [(number, steps[number]) for number in reversed(state.begun) if number not in state.undone]
-    failures = undo_steps(pending, context, journal, observer)
-    if failures:
-        journal.leave_open()
-        raise _worst(PropolisError(f"`{state.command}` was cut short"), failures)
-    journal.end("undone by recovery")
-    return "undone"
+        try:
+            for number, step in enumerate(steps):
+                if number not in state.done:
+                    quietly(observer.step_started, number + 1, len(steps), step.title)
+                    step.do(context)
+        except BaseException:
+            journal.leave_open()
+            raise
+        outcome = "finished"
+    else:
+        pending = [(number, steps[number]) for number in reversed(state.begun) if number not in state.undone]
+        failures = undo_steps(pending, context, journal, observer)
+        if failures:
+            journal.leave_open()
+            raise _worst(
+                PropolisError(f"`{state.command}` was cut short"),
+                failures,
+                "Fix the cause, then run `propolis recover`",
+            )
+        outcome = "undone"
+    if not journal.close(f"{outcome} by recovery"):
+        raise PropolisError(
+            f"All is put right, but the journal can't be closed: {state.path}",
+            left="Services are back",
+            next="Free some space in its folder, then run `propolis recover`",
+        )
+    return outcome
 
 
 def undo_steps(
@@ -125,7 +149,7 @@ def undo_steps(
     for number, step in steps:
         try:
             if type(step).undo is not Step.undo:
-                observer.undoing(step.title)
+                quietly(observer.undoing, step.title)
                 step.undo(context)
             journal.undone(number)
         except Exception as error:
@@ -133,32 +157,19 @@ def undo_steps(
     return failures
 
 
-def describe(error: BaseException) -> str:
-    """One line for a journal."""
-    text = str(error) if isinstance(error, PropolisError) else f"{type(error).__name__}: {error}"
-    return " ".join(text.split())
-
-
-def _worst(error: BaseException, failures: list[BaseException]) -> PropolisError:
+def _worst(error: BaseException, failures: list[BaseException], next: str) -> PropolisError:
     told = "; ".join(describe(failure).rstrip(".") for failure in failures)
+    what = f"{describe(error).rstrip('.')}. Then, while putting things back: {told}"
     if any(isinstance(failure, ServicesDownError) for failure in failures):
-        return ServicesDownError(
-            f"{describe(error).rstrip('.')}. Then, while putting things back: {told}",
-            next="Mend the cause, then run `propolis recover`",
-        )
-    return PropolisError(
-        f"{describe(error).rstrip('.')}. Then, while putting things back: {told}",
-        left="What could not be undone stays in the journal",
-        next="Mend the cause, then run `propolis recover`",
-    )
+        return ServicesDownError(what, next=next)
+    return PropolisError(what, left="What could not be undone stays in the journal", next=next)
 
 
 def _decode(raw: dict[str, Any], known: Mapping[str, type[Step[C]]]) -> Step[C]:
     kind = known.get(raw.get("type", ""))
     if kind is None:
-        raise PropolisError(
-            f"The journal holds a step that this version does not know: {raw.get('type')!r}",
-            left="Nothing was touched",
-            next="Run `propolis recover` with the version that wrote it",
-        )
-    return msgspec.convert(raw, type=kind)
+        raise UnknownStep(f"this version doesn't know its step {raw.get('type')!r}")
+    try:
+        return msgspec.convert(raw, type=kind)
+    except msgspec.ValidationError as error:
+        raise UnknownStep(f"this version can't read its step {raw.get('type')!r}: {error}") from None

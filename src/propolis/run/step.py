@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -21,6 +21,9 @@ class Step(msgspec.Struct, Generic[C_contra], frozen=True, kw_only=True):
     set `tag=` to the stable name under which the journal knows them.
     """
 
+    commits: ClassVar[bool] = False
+    """Whether a run is finished rather than undone once such a step is done: its plan's commit point."""
+
     @property
     def title(self) -> str:
         """What it does, in a few words, as `--plan` prints it."""
@@ -29,6 +32,14 @@ class Step(msgspec.Struct, Generic[C_contra], frozen=True, kw_only=True):
     def do(self, context: C_contra) -> Result | None:
         """Do it. Steps behind a plan's commit point must be idempotent."""
         raise NotImplementedError
+
+    def promise(self, context: C_contra) -> Mapping[str, Any] | None:
+        """What the run owes from this step on, whatever becomes of it: written to the journal before the step begins.
+
+        It stands until another step promises something else (None: nothing changes), and is so plain that a version
+        which understands nothing else of the journal can still keep it: see `propolis.command.promise`.
+        """
+        return None
 
     def undo(self, context: C_contra) -> None:
         """Bring back what was before. Idempotent; also called for a step that was cut short at any point."""

@@ -113,6 +113,16 @@ def answers(
         raise ConfigError(f"There is no service {service}; services are {', '.join(services(config))}")
 
 
+def address(config: Config, service: str) -> str:
+    """Where a service of this stack answers, as a person writes it: a URL, or host and port."""
+    if service == "database" and config.cassandra is not None:
+        host = config.cassandra.host
+        return f"{f'[{host}]' if ':' in host else host}:{config.cassandra.port}"
+    if service == "index" and config.elasticsearch is not None:
+        return config.elasticsearch.url
+    return config.thehive.url
+
+
 def nothing_immutable(path: str) -> bool:
     """Say of every file that it may change in place (an `Immutable` rule): its bytes are copied."""
     return False

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from lab_fixtures import MakeLab
-from propolis.clone import Method, clone, drop, leftovers, place
+from propolis.clone import Method, clone, drop, lookalikes, place
 from propolis.config.discovery import discover
 from propolis.stack.model import Tree, trees
 from propolis_lab import cassandra, http, java
@@ -41,7 +41,7 @@ def servers(request: pytest.FixtureRequest) -> Iterator[Lab]:
         make_lab: MakeLab = request.getfixturevalue("make_lab")
         lab = make_lab(msgspec.structs.replace(options, cases=20, attachments=100))
     yield lab
-    for path in leftovers(folder(tree) for tree in kept_by(lab)):
+    for path in lookalikes(folder(tree) for tree in kept_by(lab)):
         drop(path)
     if options == Options():
         lab.start_all()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from integration.clone.filesystems import bound, mounted, run
-from propolis.clone import Method, clone, drop, leftovers, place, probe, settle
+from propolis.clone import Method, clone, drop, lookalikes, place, probe, settle
 from propolis.errors import PreflightError
 from unit.clone.trees import content
 
@@ -79,7 +79,7 @@ def test_a_reflinked_clone_is_independent_even_of_files_rewritten_in_place(shari
     after = content(report.clone)
     assert after == before
     drop(report.clone)
-    assert leftovers([data]) == []
+    assert lookalikes([data]) == []
 
 
 def test_a_reflinked_files_original_inode_is_known(sharing: Path) -> None:
@@ -116,7 +116,7 @@ def test_on_btrfs_a_subvolume_holds_its_clones_itself_and_shares(tmp_path: Path)
         assert where == point / "data" / ".propolis-r1"
         report = clone(point / "data", where, never)
         assert (report.method, report.bytes_copied) == (Method.REFLINK, 0)
-        assert leftovers([point / "data"]) == [where]
+        assert lookalikes([point / "data"]) == [where]
 
 
 def test_on_btrfs_a_subvolume_inside_the_folder_is_refused(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_a_file_system_without_a_free_inode_is_a_clear_error(tmp_path: Path) -> 
             (data / f"file{i}").touch()
         with pytest.raises(PreflightError, match="full"):
             clone(data, place(data, "r1"), never, Method.COPY)
-        assert leftovers([data]) == []
+        assert lookalikes([data]) == []
 
 
 def test_a_full_disk_is_told_by_the_probe(ext4: Path) -> None:
@@ -189,7 +189,7 @@ def test_a_full_disk_is_told_by_the_probe(ext4: Path) -> None:
             ballast.write(b"x" * 4096)
     with pytest.raises(PreflightError, match="No space left"):
         probe(ext4 / "data")
-    assert leftovers([ext4 / "data"]) == []
+    assert lookalikes([ext4 / "data"]) == []
 
 
 def test_a_mount_point_holds_its_clones_itself(ext4: Path) -> None:
@@ -200,7 +200,7 @@ def test_a_mount_point_holds_its_clones_itself(ext4: Path) -> None:
     assert report.method is Method.HARDLINK
     assert report.bytes_copied == 0
     assert report.files == 52
-    assert leftovers([ext4]) == [where]
+    assert lookalikes([ext4]) == [where]
     drop(where)
 
 
@@ -222,7 +222,7 @@ def test_anything_mounted_below_the_folder_is_refused(ext4: Path, tmp_path: Path
     other.mkdir()
     with bound(other, data / "a mount"), pytest.raises(PreflightError, match=r"a mount is a filesystem"):
         clone(data, place(data, "r1"), always)
-    assert leftovers([data]) == []
+    assert lookalikes([data]) == []
 
 
 def test_a_clone_with_something_mounted_below_is_not_dropped(ext4: Path, tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_a_killed_clone_is_found_and_dropped(tmp_path: Path) -> None:
     killed = subprocess.run([sys.executable, "-c", KILLED, str(data), str(where)], check=False)
     assert killed.returncode == -9
     assert 0 < len(list(where.rglob("segment*"))) < 50
-    assert leftovers([data]) == [where]
+    assert lookalikes([data]) == [where]
     drop(where)
     assert content(data) == before
     assert [path.name for path in tmp_path.iterdir()] == ["data"]

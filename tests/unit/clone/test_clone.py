@@ -146,12 +146,25 @@ def test_a_folder_reached_through_a_symbolic_link_is_cloned_beside_its_real_plac
     assert content(report.clone) == content(folder)
 
 
-def test_a_clone_inside_its_own_folder_holds_no_clones(folder: Path) -> None:
-    first = clone(folder, folder / ".propolis-r1", everything, Method.HARDLINK)
-    second = clone(folder, folder / ".propolis-r2", everything, Method.HARDLINK)
+def test_a_clone_inside_its_own_folder_holds_neither_itself_nor_what_is_to_be_left_out(folder: Path) -> None:
+    (folder / ".propolis-r2.reserve").write_bytes(b"reserve")
+    own = frozenset({".propolis-r1", ".propolis-r2.reserve"})
+    first = clone(folder, folder / ".propolis-r1", everything, Method.HARDLINK, own)
+    second = clone(folder, folder / ".propolis-r2", everything, Method.HARDLINK, own)
     assert first.files == second.files == 2
     assert sorted(path.name for path in second.clone.iterdir()) == ["a"]
-    assert survey(folder, nothing, Method.HARDLINK).files == 2
+    drop(second.clone)
+    assert survey(folder, nothing, Method.HARDLINK, leave_out=own).files == 2
+
+
+def test_content_that_is_only_named_like_ours_is_cloned_like_any_other(folder: Path) -> None:
+    for name in (".propolis-notes", ".propolis-aside-x", "a/.propolis-r1"):
+        (folder / name).mkdir()
+        (folder / name / "precious").write_text("x")
+    (folder / ".propolis-r9-data.reserve").write_text("x")
+    report = clone(folder, place(folder, "r1"), nothing, Method.COPY, frozenset({".propolis-r1"}))
+    assert content(report.clone) == content(folder)
+    assert survey(folder, nothing, Method.COPY).files == report.files
 
 
 def test_a_place_that_is_taken_is_left_alone(folder: Path) -> None:

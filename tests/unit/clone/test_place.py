@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from propolis.clone import aside, drop, is_ours, leftovers, place
+from propolis.clone import aside, drop, drop_leftover, lookalikes, names_directly_in, place
 from propolis.clone.inodes import InodeTable
 from propolis.errors import PreflightError
 
@@ -39,29 +39,45 @@ def test_a_run_id_that_could_name_another_path_is_refused(tmp_path: Path, run_id
         place(tmp_path, run_id)
 
 
-def test_leftovers_are_found_beside_and_inside_and_the_running_runs_own_left_out(tmp_path: Path) -> None:
+def test_all_that_is_named_like_ours_is_found_beside_and_inside(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
-    expected = [tmp_path / ".propolis-old-data", folder / ".propolis-older"]
-    for path in [*expected, tmp_path / ".propolis-now-data", folder / ".propolis-now"]:
+    expected = [tmp_path / ".propolis-old-data", folder / ".propolis-older", aside(folder, "old")]
+    for path in expected:
         path.mkdir()
     (tmp_path / ".propolis-old-other").mkdir()
     (tmp_path / "plain").mkdir()
-    aside(folder, "old").mkdir()
-    (tmp_path / ".propolis-file-data").touch()
-    (tmp_path / ".propolis-link-data").symlink_to(folder)
-    assert leftovers([folder, folder], besides="now") == sorted(expected)
+    (tmp_path / ".propolis-old-data.reserve").touch()
+    (folder / ".propolis-file").touch()
+    expected += [tmp_path / ".propolis-old-data.reserve", folder / ".propolis-file"]
+    assert lookalikes([folder, folder]) == sorted(expected)
 
 
-def test_leftovers_of_a_missing_folder_are_found_beside_it(tmp_path: Path) -> None:
+def test_only_what_lies_directly_in_a_folder_is_named_of_it(tmp_path: Path) -> None:
+    places = [tmp_path / ".propolis-1", tmp_path / "a" / ".propolis-2", tmp_path.parent / ".propolis-3"]
+    assert names_directly_in(tmp_path, places) == {".propolis-1"}
+
+
+def test_of_what_a_run_left_the_clone_and_the_reserve_go_and_nothing_else(tmp_path: Path) -> None:
+    clone, reserve, file = (tmp_path / f".propolis-r1-data{end}" for end in ("", ".reserve", ".txt"))
+    clone.mkdir()
+    reserve.touch()
+    file.touch()
+    for path in (clone, reserve, file, tmp_path / ".propolis-gone"):
+        drop_leftover(path)
+        drop_leftover(path)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_what_is_named_like_ours_is_found_beside_it(tmp_path: Path) -> None:
     (tmp_path / ".propolis-old-data").mkdir()
-    assert leftovers([tmp_path / "data", tmp_path / "nowhere" / "data"]) == [tmp_path / ".propolis-old-data"]
+    assert lookalikes([tmp_path / "data", tmp_path / "nowhere" / "data"]) == [tmp_path / ".propolis-old-data"]
 
 
 def test_what_was_moved_aside_is_never_dropped(tmp_path: Path) -> None:
     kept = aside(tmp_path / "data", "r1")
     kept.mkdir()
-    assert is_ours(kept.name)
+    drop_leftover(kept)
     with pytest.raises(PreflightError, match="not a clone's place"):
         drop(kept)
     assert kept.is_dir()

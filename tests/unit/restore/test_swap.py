@@ -120,3 +120,52 @@ def test_a_crash_at_any_moment_of_doing_and_of_undoing_loses_nothing(
     assert content(target) == OLD
     assert target.stat().st_mode & 0o777 == 0o750
     assert not Path(swap.aside).exists()
+
+
+ODD = {".propolis-notes/a": "1", ".propolis-aside-x": "2", ".all-moved-aside": "3", ".propolis-r9.reserve": "4"}
+"""Content of a service's own, named as Propolis names its."""
+
+
+@pytest.mark.parametrize("inside", [True, False], ids=["own mount", "beside"])
+def test_content_that_is_only_named_like_ours_is_replaced_and_brought_back_like_any_other(
+    tmp_path: Path, inside: bool
+) -> None:
+    target = tmp_path / "cassandra"
+    fill(target, **OLD, **ODD)
+    place, aside, reserve = (
+        target / name if inside else tmp_path / f"{name}-cassandra"
+        for name in (".propolis-run1", ".propolis-aside-run1", ".propolis-run1.reserve")
+    )
+    new = {**NEW, **{name: f"new {text}" for name, text in ODD.items()}}
+    fill(place, **new)
+    if inside:
+        reserve.write_text("room")
+    status = target.stat()
+    former = module.Former(status.st_uid, status.st_gid, status.st_mode & 0o7777)
+    swap = module.Swap(str(target), str(place), str(aside), former, plan_swap(target, "run1", staged=place).marker)
+
+    def present() -> dict[str, str]:
+        own = {".propolis-run1", ".propolis-aside-run1", ".propolis-run1.reserve"}
+        return {path: text for path, text in content(target).items() if Path(path).parts[0] not in own}
+
+    swap_in(swap)
+    assert present() == new
+    swap_back(swap)
+    assert present() == {**OLD, **ODD}
+    assert reserve.exists() == inside
+    swap_in(swap)
+    drop_aside(swap)
+    assert present() == new
+    assert not aside.exists()
+    assert not place.exists()
+
+
+def test_an_emptied_folder_loses_all_that_is_its_own(tmp_path: Path) -> None:
+    target = tmp_path / "saved_caches"
+    fill(target, **ODD)
+    swap = plan_swap(target, "run1", staged=None)
+    swap_in(swap)
+    assert content(target) == {}
+    fill(target, **{".propolis-new": "by the new service"})
+    swap_back(swap)
+    assert content(target) == ODD

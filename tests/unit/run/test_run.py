@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,9 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from propolis.errors import BusyError, Interrupted, PropolisError, ServicesDownError
-from propolis.run import Journal, Plan, SilentObserver, StackLock, Step, execute, read_journal
+from propolis.run import Journal, Observer, Plan, SilentObserver, StackLock, Step, Telling, execute, read_journal
 from propolis.run.interrupts import Interrupts
-from propolis.run.journal import new_run_id, open_journals
+from propolis.run.journal import new_run_id
+from propolis.run.journals import open_journals
 from propolis.run.plan import recover
 from propolis.run.step import tag_of
 
@@ -56,16 +60,23 @@ class Mark(Step[World], frozen=True, kw_only=True, tag="mark"):
         (context.folder / self.name).unlink(missing_ok=True)
 
 
-KNOWN = {tag_of(Mark): Mark}
+class Commit(Mark, frozen=True, kw_only=True, tag="commit"):
+    commits = True
 
 
-def run(folder: Path, *steps: Mark, commit: int | None = None) -> World:
-    world = World(folder)
-    plan = Plan("test", steps, commit)
-    journal = Journal.create(
-        folder, run_id=new_run_id(), command="test", steps=plan.builtins(), commit=commit, facts={}
+KNOWN = {tag_of(kind): kind for kind in (Mark, Commit)}
+
+
+def begin(folder: Path, plan: Plan[World]) -> Journal:
+    return Journal.create(
+        folder, run_id=new_run_id(), command="test", steps=plan.builtins(), commit=plan.commit, facts={}
     )
-    execute(plan, world, journal, SilentObserver(), Interrupts())
+
+
+def run(folder: Path, *steps: Mark, observer: Observer | None = None) -> World:
+    world = World(folder)
+    plan = Plan("test", steps)
+    execute(plan, world, begin(folder, plan), observer or SilentObserver(), Interrupts())
     return world
 
 
@@ -88,13 +99,13 @@ def test_a_failing_step_and_all_before_it_are_undone(
 
 def test_behind_the_commit_point_nothing_is_undone_and_recovery_finishes(tmp_path: Path) -> None:
     with pytest.raises(PropolisError):
-        run(tmp_path, Mark(name="a"), Mark(name="b", fails=True), Mark(name="c"), commit=0)
+        run(tmp_path, Commit(name="a"), Mark(name="b", fails=True), Mark(name="c"))
     world = World(tmp_path)
     assert world.marks() == {"a", "b"}
     (state,) = open_journals(tmp_path)
     steps = [dict(raw, fails=False) for raw in state.steps]
     state.steps = steps
-    assert recover(state, KNOWN, world, SilentObserver(), Interrupts()) == "finished"
+    assert recover(state, KNOWN, world, SilentObserver()) == "finished"
     assert world.marks() == {"a", "b", "c"}
     assert open_journals(tmp_path) == []
 
@@ -111,8 +122,8 @@ KILLED = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {here!r})
-from test_run import Mark, run
-run(Path(sys.argv[1]), *(Mark(name=str(n), kills=n == int(sys.argv[2])) for n in range(4)), commit=2)
+from test_run import Commit, Mark, run
+run(Path(sys.argv[1]), *((Commit if n == 2 else Mark)(name=str(n), kills=n == int(sys.argv[2])) for n in range(4)))
 """
 
 
@@ -123,7 +134,7 @@ def test_a_killed_run_is_undone_before_its_commit_point_and_finished_after(tmp_p
     assert done.returncode == -signal.SIGKILL
     (state,) = open_journals(tmp_path)
     state.steps = [dict(raw, kills=False) for raw in state.steps]
-    recover(state, KNOWN, World(tmp_path), SilentObserver(), Interrupts())
+    recover(state, KNOWN, World(tmp_path), SilentObserver())
     assert World(tmp_path).marks() == (set() if killed <= 2 else {"0", "1", "2", "3"})
     assert open_journals(tmp_path) == []
 
@@ -144,7 +155,7 @@ def test_a_journal_cut_anywhere_reads_as_some_earlier_moment(
     assert state is None or state.is_open
     if state is not None:
         assert set(state.done) <= set(state.begun)
-    Journal.reopen(journal.path).end("undone")
+    assert Journal.reopen(journal.path).close("undone")
 
 
 def test_a_damaged_line_in_the_middle_is_an_error_that_names_it(tmp_path: Path) -> None:
@@ -176,7 +187,7 @@ def test_an_interrupt_undoes_the_run_and_a_second_one_does_not_cut_the_undoing(t
             super().undo(context)
 
     plan = Plan("test", (Mark(name="a"), Impatient(name="b")))
-    journal = Journal.create(tmp_path, run_id=new_run_id(), command="t", steps=plan.builtins(), commit=None, facts={})
+    journal = begin(tmp_path, plan)
     interrupts = Interrupts()
     with pytest.raises(Interrupted), interrupts.active():
         execute(plan, World(tmp_path), journal, SilentObserver(), interrupts)
@@ -191,7 +202,7 @@ def test_a_full_disk_under_the_journal_begins_no_step_and_still_undoes(tmp_path:
             super().before(step)
 
     plan = Plan("test", (Mark(name="a"), Mark(name="b")))
-    journal = Journal.create(tmp_path, run_id=new_run_id(), command="t", steps=plan.builtins(), commit=None, facts={})
+    journal = begin(tmp_path, plan)
     journal.__class__ = Full
     with pytest.raises(OSError, match="No space"):
         execute(plan, World(tmp_path), journal, SilentObserver(), Interrupts())
@@ -203,22 +214,180 @@ def test_steps_survive_the_journal_unchanged() -> None:
     assert msgspec.convert(msgspec.to_builtins(step), type=Mark) == step
 
 
-WATCHED = """
-import os, signal, sys
-from pathlib import Path
-from propolis.run.watchdog import Watchdog
-dog = Watchdog([sys.executable, "-c", f"open({str(Path(sys.argv[1]) / 'recovered')!r}, 'w').close()"],
-               Path(sys.argv[1]) / "log")
-if sys.argv[2] == "killed":
-    os.kill(os.getpid(), signal.SIGKILL)
-dog.dismiss()
-"""
+class Failing(SilentObserver):
+    """Fails at everything it is told."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        self.told = 0
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("step_started", "step_ended", "undoing", "progress", "note"):
+            return self._fail
+        return super().__getattribute__(name)
+
+    def _fail(self, *arguments: object) -> None:
+        self.told += 1
+        raise self.error
 
 
-@pytest.mark.parametrize("fate", ["killed", "ended"])
-def test_the_watchdog_recovers_a_killed_run_and_only_that(tmp_path: Path, fate: str) -> None:
-    subprocess.run([sys.executable, "-c", WATCHED, str(tmp_path), fate], check=False)
-    deadline = time.monotonic() + 20
-    while fate == "killed" and not (tmp_path / "recovered").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert (tmp_path / "recovered").exists() == (fate == "killed")
+FAILURES = [
+    BrokenPipeError(32, "Broken pipe"),
+    OSError(5, "Input/output error"),
+    OSError(28, "No space left on device"),
+    OSError(9, "Bad file descriptor"),
+    ValueError("I/O operation on closed file"),
+    UnicodeEncodeError("ascii", "ä", 0, 1, "ordinal not in range(128)"),
+    RuntimeError("a bug of the console"),
+    SystemExit(1),
+]
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("guarded", [True, False])
+def test_no_failure_of_telling_keeps_a_plan_from_being_finished_or_undone(
+    tmp_path: Path, error: BaseException, guarded: bool
+) -> None:
+    class Tells(Mark, frozen=True, kw_only=True, tag="tells"):
+        def do(self, context: World) -> None:
+            telling.note("one")
+            telling.progress(1, 2, "bytes")
+            super().do(context)
+
+    observer = Failing(error)
+    with Telling(observer) as telling:
+        seen = telling if guarded else observer
+        assert run(tmp_path, Tells(name="a"), Mark(name="b"), observer=seen).marks() == {"a", "b"}
+        for name in "ab":
+            (tmp_path / name).unlink()
+        with pytest.raises(PropolisError, match="it failed"):
+            run(tmp_path, Tells(name="a"), Mark(name="b", fails=True), observer=seen)
+        assert World(tmp_path).marks() == set()
+    assert open_journals(tmp_path) == []
+    assert observer.told
+
+
+def test_a_terminal_that_is_halted_halts_no_run(tmp_path: Path) -> None:
+    gone_on = threading.Event()
+
+    class Halted(SilentObserver):
+        def step_started(self, number: int, count: int, title: str) -> None:
+            assert gone_on.wait(60)
+
+    with Telling(Halted()) as telling:
+        assert run(tmp_path, Mark(name="a"), Mark(name="b"), observer=telling).marks() == {"a", "b"}
+        for number in range(5000):
+            telling.note(str(number))
+        gone_on.set()
+
+
+def test_what_is_told_arrives_in_order_and_progress_is_the_newest() -> None:
+    heard: list[object] = []
+
+    class Hears(SilentObserver):
+        def note(self, text: str) -> None:
+            heard.append(text)
+
+        def progress(self, done: int, total: int | None, unit: str) -> None:
+            heard.append(done)
+
+    with Telling(Hears()) as telling:
+        telling.note("first")
+        for done in range(1000):
+            telling.progress(done, None, "bytes")
+        telling.note("last")
+    assert heard[0] == "first"
+    assert heard[-1] == "last"
+    assert 999 in heard
+
+
+class Nameless(Exception):
+    """Can't say what it is."""
+
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+@pytest.mark.parametrize("error", [Nameless(), OSError(5, "b\udcff", "\udcff"), PropolisError("\udcff")])
+def test_no_error_is_so_odd_that_it_keeps_a_run_from_being_undone(tmp_path: Path, error: Any) -> None:
+    class Odd(Mark, frozen=True, kw_only=True, tag="odd"):
+        def do(self, context: World) -> None:
+            super().do(context)
+            raise error
+
+    with pytest.raises(type(error)):
+        run(tmp_path, Mark(name="a"), Odd(name="b"))
+    assert World(tmp_path).marks() == set()
+    assert open_journals(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [28, 5])
+def test_a_journal_that_can_not_be_written_while_undoing_keeps_nothing_from_being_undone(
+    tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(fd: int, content: bytes) -> int:
+        raise OSError(number, os.strerror(number))
+
+    class Fills(Mark, frozen=True, kw_only=True, tag="fills"):
+        def do(self, context: World) -> None:
+            super().do(context)
+            monkeypatch.setattr(os, "write", refused)
+
+    with pytest.raises(PropolisError, match="can't be written"):
+        run(tmp_path, Mark(name="a"), Fills(name="b"))
+    assert World(tmp_path).marks() == set()
+    (state,) = open_journals(tmp_path)
+    with pytest.raises(PropolisError, match="journal can't be closed"):
+        recover(state, {**KNOWN, tag_of(Fills): Fills}, World(tmp_path), SilentObserver())
+    monkeypatch.undo()
+    assert recover(state, {**KNOWN, tag_of(Fills): Fills}, World(tmp_path), SilentObserver()) == "undone"
+    assert open_journals(tmp_path) == []
+
+
+def test_of_two_signals_that_come_at_once_the_second_does_not_cut_the_undoing(tmp_path: Path) -> None:
+    class Hung(Mark, frozen=True, kw_only=True, tag="hung"):
+        def do(self, context: World) -> None:
+            super().do(context)
+            try:
+                os.kill(os.getpid(), signal.SIGHUP)
+            finally:
+                os.kill(os.getpid(), signal.SIGHUP)
+                (context.folder / "cleaned up").touch()
+
+    interrupts = Interrupts()
+    plan = Plan("test", (Mark(name="a"), Hung(name="b")))
+    with pytest.raises(Interrupted), interrupts.active():
+        execute(plan, World(tmp_path), begin(tmp_path, plan), SilentObserver(), interrupts)
+    assert World(tmp_path).marks() == {"cleaned up"}
+
+
+def test_a_signal_whose_error_a_library_swallows_still_ends_the_run(tmp_path: Path) -> None:
+    class Swallows(Mark, frozen=True, kw_only=True, tag="swallows"):
+        def do(self, context: World) -> None:
+            with contextlib.suppress(Interrupted):
+                os.kill(os.getpid(), signal.SIGTERM)
+            super().do(context)
+
+    interrupts = Interrupts()
+    plan = Plan("test", (Swallows(name="a"), Mark(name="b")))
+    with pytest.raises(Interrupted), interrupts.active():
+        execute(plan, World(tmp_path), begin(tmp_path, plan), SilentObserver(), interrupts)
+    assert World(tmp_path).marks() == set()
+
+
+def test_at_most_one_step_of_a_plan_commits() -> None:
+    assert Plan("test", (Mark(name="a"), Commit(name="b"), Mark(name="c"))).commit == 1
+    assert Plan("test", (Mark(name="a"),)).commit is None
+    with pytest.raises(ValueError, match="more than one step commits"):
+        Plan("test", (Commit(name="a"), Commit(name="b")))
+
+
+def test_a_lock_is_taken_even_if_its_disk_has_no_room_for_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(fd: int, content: bytes, offset: int) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with StackLock(tmp_path), pytest.raises(BusyError), StackLock(tmp_path):
+        pass

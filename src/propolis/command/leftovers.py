@@ -1,0 +1,39 @@
+"""What runs left in and beside the stack's folders, and what only looks as if they had.
+
+Ours is what a journal of this stack names, and nothing else: a folder of a service may well be called `.propolis-…`,
+and a state folder that was lost takes the knowledge of its runs along.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from propolis import clone
+from propolis.command.runner import journal_folder
+from propolis.config.schema import Config
+from propolis.run.journals import recorded_places
+from propolis.stack.model import trees
+
+STRANGER = "looks like a leftover of Propolis, but no run of this stack made it: left alone"
+
+
+@dataclass(frozen=True)
+class Leftovers:
+    """`ours` goes with `propolis recover`; `strangers` are left alone, and backed up where they lie in a store."""
+
+    ours: tuple[Path, ...]
+    strangers: tuple[Path, ...]
+
+
+def find(config: Config) -> Leftovers:
+    """Look, while no run is under way. Raises PreflightError if a folder can't be read."""
+    recorded = recorded_places(journal_folder(config.state))
+    folders = [tree.path for tree in trees(config) if tree.path is not None]
+    if config.cassandra is not None:
+        folders.append(config.cassandra.saved_caches)
+    return Leftovers(
+        tuple(sorted(place for place in recorded if os.path.lexists(place))),
+        tuple(place for place in clone.lookalikes(folders) if place not in recorded),
+    )
