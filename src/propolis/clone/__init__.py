@@ -4,7 +4,7 @@
 it, `lookalikes` finds what is named like one.
 """
 
-from propolis.clone.base import CloneReport, Immutable, Method, Survey
+from propolis.clone.base import CloneReport, Immutable, KeptEmpty, Method, Survey, none_kept_empty
 from propolis.clone.inodes import InodeTable
 from propolis.clone.place import RESERVE, aside, drop, drop_leftover, lookalikes, names_directly_in, place
 from propolis.clone.probe import probe, settle
@@ -16,6 +16,7 @@ __all__ = [
     "CloneReport",
     "Immutable",
     "InodeTable",
+    "KeptEmpty",
     "Method",
     "Survey",
     "aside",
@@ -24,6 +25,7 @@ __all__ = [
     "drop_leftover",
     "lookalikes",
     "names_directly_in",
+    "none_kept_empty",
     "place",
     "probe",
     "settle",

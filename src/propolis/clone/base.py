@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from propolis.clone.inodes import InodeTable
+from propolis.filesystem.unkept import Unkept
 
 
 class Method(StrEnum):
@@ -23,6 +24,14 @@ Immutable = Callable[[str], bool]
 
 Anything a rule doesn't know must be False: then its bytes are copied.
 """
+
+KeptEmpty = Callable[[str], str | None]
+"""Says of a folder in the cloned one ("a/b") whether it is kept without what it holds, and what that is called."""
+
+
+def none_kept_empty(path: str) -> str | None:
+    """Keep every folder with all that is in it (a `KeptEmpty` rule)."""
+    return None
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,8 @@ class CloneReport:
     """What one clone took.
 
     `bytes_shared` are those of files that share their blocks with the original, `bytes_copied` those really
-    written. `skipped` names what a clone can't hold (sockets, pipes, devices), relative to the folder.
+    written. `unkept` names what is not in the clone (sockets, pipes, devices, what was to be left out), relative to
+    the folder. `linked` are the inodes of those hard-linked files that had several names before.
     """
 
     source: Path
@@ -57,8 +67,9 @@ class CloneReport:
     bytes_copied: int
     seconds: float
     folders: int
-    skipped: tuple[str, ...]
+    unkept: tuple[Unkept, ...]
     inodes: InodeTable
+    linked: frozenset[int]
 
     def inode_of(self, path: str) -> int | None:
         """Return the original's inode of a cloned file, or None where the clone's own is the original's.

@@ -12,6 +12,7 @@ from propolis.clone import transfer
 from propolis.clone.base import Method
 from propolis.clone.place import drop, place
 from propolis.errors import PreflightError
+from propolis.filesystem.unkept import Tally
 
 _SAMPLE = b"propolis" * 1024
 """Two blocks: shorter content may lie inside the inode and so be no proof."""
@@ -67,7 +68,7 @@ def _try(trial: Path, folder: Path) -> Method:
     from_fd = os.open(source, os.O_RDONLY | os.O_DIRECTORY)
     into_fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        if transfer.reflink("file", from_fd, into_fd, (source / "file").stat()):
+        if transfer.reflink("file", from_fd, into_fd, (source / "file").stat(), Tally()):
             if (target / "file").read_bytes() == _SAMPLE:
                 return Method.REFLINK
             (target / "file").unlink()

@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from propolis.clone.base import Immutable, Method, Survey
+from propolis.clone.base import Immutable, KeptEmpty, Method, Survey, none_kept_empty
 from propolis.clone.probe import probe
 from propolis.clone.tree import refuse_mounts
 from propolis.errors import PreflightError
@@ -18,6 +18,7 @@ def survey(
     method: Method | None = None,
     *,
     leave_out: frozenset[str] = frozenset(),
+    kept_empty: KeptEmpty = none_kept_empty,
     trial: Path | None = None,
 ) -> Survey:
     """Count a folder's files and those bytes that a clone would really copy while its service is down.
@@ -34,7 +35,7 @@ def survey(
         prefix = waiting.pop()
         try:
             with os.scandir(real / prefix) as entries:
-                for entry in entries:
+                for entry in entries if kept_empty(prefix[:-1]) is None else ():
                     if not prefix and entry.name in leave_out:
                         continue
                     path = prefix + entry.name
@@ -48,7 +49,8 @@ def survey(
                         files += 1
                         total += found.st_size
                         if method is Method.COPY or (method is Method.HARDLINK and not immutable(path)):
-                            copied += found.st_size
+                            # Holes are not copied.
+                            copied += min(found.st_size, found.st_blocks * 512)
                     elif stat.S_ISLNK(found.st_mode):
                         files += 1
         except FileNotFoundError as error:

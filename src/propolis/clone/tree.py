@@ -19,12 +19,14 @@ from pathlib import Path
 from threading import Event, Lock
 
 from propolis.clone import transfer
-from propolis.clone.base import CloneReport, Immutable, Method
+from propolis.clone.base import CloneReport, Immutable, KeptEmpty, Method, none_kept_empty
 from propolis.clone.inodes import InodeTable
 from propolis.clone.mounts import mounts_below
 from propolis.clone.place import check_place, drop, names_directly_in
 from propolis.clone.probe import probe
 from propolis.errors import PreflightError
+from propolis.filesystem import attributes
+from propolis.filesystem.unkept import Tally, special_kind
 
 _LARGE = 1 << 20
 """Bytes from which a copy goes to another thread."""
@@ -45,6 +47,7 @@ class _Folder:
     source: int
     target: int
     original: os.stat_result
+    tally: Tally
     parts: int = 1
     lock: Lock = field(default_factory=Lock)
 
@@ -58,7 +61,7 @@ class _Folder:
             if self.parts:
                 return
         try:
-            transfer.dress(self.target, self.original)
+            transfer.dress(self.target, self.source, self.original, self.prefix or ".", self.tally)
         finally:
             os.close(self.source)
             os.close(self.target)
@@ -70,15 +73,17 @@ def clone(
     immutable: Immutable,
     method: Method | None = None,
     leave_out: frozenset[str] = frozenset(),
+    kept_empty: KeptEmpty = none_kept_empty,
 ) -> CloneReport:
     """Clone a stopped service's folder to a destination, which must be one that `place` names.
 
     Files share their blocks with the original where the method allows: by reflink all of them, as independent
     copies; by hard link those that are immutable by the rule. All others are really copied. A single file that
     can't be shared as the rest (other filesystem flags, too many links) is linked or copied instead. Owner,
-    mode and times are kept, also of empty folders and symbolic links; extended attributes are not.
-    Sockets, pipes and devices are skipped and named. What lies directly in the folder and is named in
-    `leave_out` is left out: what runs of this stack made there, clone and reserve among them.
+    mode, times, extended attributes and access lists are kept, also of empty folders and symbolic links; so are
+    holes and hard links within the folder. Sockets, pipes and devices are not, and named; nor is what lies in folders
+    that are `kept_empty`. What lies directly in the folder and is named in `leave_out` is left out: what runs of this
+    stack made there, clone and reserve among them.
 
     Raises PreflightError for something mounted below the folder, if the folder changes meanwhile, and if the
     filesystem is full or refuses; then the half-made clone is gone again.
@@ -93,7 +98,7 @@ def clone(
     refuse_mounts(source)
     method = method or probe(source)
     leave_out |= names_directly_in(source, [destination])
-    job = _Job(source, destination, immutable, method, leave_out)
+    job = _Job(source, destination, immutable, method, leave_out, kept_empty)
     try:
         destination.mkdir(mode=0o700)
     except OSError as error:
@@ -118,8 +123,9 @@ def clone(
         bytes_copied=job.copied,
         seconds=time.perf_counter() - started,
         folders=job.folders,
-        skipped=tuple(sorted(job.skipped)),
+        unkept=tuple(job.tally.all()),
         inodes=job.inodes,
+        linked=frozenset(job.linked),
     )
 
 
@@ -134,16 +140,27 @@ class _Job:
     """One clone under way."""
 
     def __init__(
-        self, source: Path, destination: Path, immutable: Immutable, method: Method, leave_out: frozenset[str]
+        self,
+        source: Path,
+        destination: Path,
+        immutable: Immutable,
+        method: Method,
+        leave_out: frozenset[str],
+        kept_empty: KeptEmpty,
     ) -> None:
         self.source = source
         self.destination = destination
         self.immutable = immutable
         self.method = method
         self.leave_out = leave_out
+        self.kept_empty = kept_empty
         self.files = self.folders = self.shared = self.copied = 0
-        self.skipped: list[str] = []
+        self.tally = Tally()
         self.inodes = InodeTable()
+        self.linked: set[int] = set()
+        self._root = -1
+        self._first_names: dict[int, str] = {}
+        """Inode of an original with several names → path of what was made of it."""
         self._failed = Event()
         self._large: deque[Future[int]] = deque()
 
@@ -151,7 +168,9 @@ class _Job:
         try:
             source = os.open(self.source, _OPEN_FOLDER)
             target = os.open(self.destination, _OPEN_FOLDER)
-            root = _Folder("", source, target, os.fstat(source))
+            attributes.drop_lists(target)  # those of its parent, which everything in it would inherit
+            self._root = target
+            root = _Folder("", source, target, os.fstat(source), self.tally)
             try:
                 with ThreadPoolExecutor(_THREADS, thread_name_prefix="clone") as threads:
                     try:
@@ -174,11 +193,15 @@ class _Job:
         waiting: list[tuple[str, int]] = []
         while True:
             self.folders += 1
+            kind = self.kept_empty(part.prefix[:-1])
             try:
                 with os.scandir(part.source) as entries:
                     for entry in entries:
                         if not part.prefix and entry.name in self.leave_out:
                             continue
+                        if kind is not None:
+                            self.tally.add(kind, part.prefix[:-1])
+                            break
                         if entry.is_dir(follow_symlinks=False):
                             waiting.append(self._make(part, entry))
                         else:
@@ -209,40 +232,48 @@ class _Job:
         except BaseException:
             os.close(source)
             raise
-        return _Folder(f"{path}/", source, target, original)
+        return _Folder(f"{path}/", source, target, original, self.tally)
 
     def _take(self, part: _Folder, entry: os.DirEntry[str], threads: ThreadPoolExecutor) -> None:
-        name = entry.name
-        path = part.prefix + name
+        path = part.prefix + entry.name
         try:
             original = entry.stat(follow_symlinks=False)
-            if not stat.S_ISREG(original.st_mode):
-                if stat.S_ISLNK(original.st_mode):
-                    transfer.symlink(name, part.source, part.target, original)
-                    self.files += 1
-                else:
-                    self.skipped.append(path)
-                return
-            self.files += 1
-            if self.method is Method.REFLINK and transfer.reflink(name, part.source, part.target, original):
-                self.shared += original.st_size
-            elif (
-                self.method is not Method.COPY
-                and self.immutable(path)
-                and transfer.link(name, part.source, part.target)
-            ):
-                self.shared += original.st_size
-                return
-            elif original.st_size < _LARGE:
-                self.copied += self._copy(part, name)
+            if stat.S_ISREG(original.st_mode):
+                self.files += 1
+                self._take_file(part, entry.name, original, threads)
+            elif stat.S_ISLNK(original.st_mode):
+                transfer.symlink(path, part.source, part.target, original, self.tally)
+                self.files += 1
             else:
-                if len(self._large) >= _WAITING:
-                    self.copied += self._large.popleft().result()
-                part.hold()
-                self._large.append(threads.submit(self._copy_large, part, name))
-            self.inodes.add(path, original.st_ino)
+                self.tally.add(special_kind(original.st_mode), path)
         except OSError as error:
             raise self._explained(error, path) from error
+
+    def _take_file(self, part: _Folder, name: str, original: os.stat_result, threads: ThreadPoolExecutor) -> None:
+        path = part.prefix + name
+        several = original.st_nlink > 1
+        first = self._first_names.get(original.st_ino) if several else None
+        if first is not None:
+            transfer.link_within(first, self._root, name, part.target)
+        elif self.method is Method.REFLINK and transfer.reflink(path, part.source, part.target, original, self.tally):
+            self.shared += original.st_size
+        elif (
+            self.method is not Method.COPY and self.immutable(path) and transfer.link(name, part.source, part.target)
+        ):
+            self.shared += original.st_size
+            if several:
+                self.linked.add(original.st_ino)
+            return
+        elif original.st_size < _LARGE or several:
+            self.copied += self._copy(part, name)
+        else:
+            if len(self._large) >= _WAITING:
+                self.copied += self._large.popleft().result()
+            part.hold()
+            self._large.append(threads.submit(self._copy_large, part, name))
+        if several:
+            self._first_names.setdefault(original.st_ino, path)
+        self.inodes.add(path, original.st_ino)
 
     def _copy_large(self, part: _Folder, name: str) -> int:
         try:
@@ -252,7 +283,7 @@ class _Job:
 
     def _copy(self, part: _Folder, name: str) -> int:
         try:
-            return transfer.copy(name, part.source, part.target, stop=self._failed)
+            return transfer.copy(part.prefix + name, part.source, part.target, self._failed, self.tally)
         except transfer.Changed as error:
             raise self._changed(part.prefix + name) from error
         except OSError as error:

@@ -8,15 +8,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from propolis.errors import IntegrityError, UsageError
-from propolis.repository.fetch import label, positions
+from propolis.repository.entries import segment_ids
+from propolis.repository.fetch import positions
 from propolis.repository.layout import CONFIG, pack_name
-from propolis.repository.manifest import Manifest, object_meta, order, segment_ids
-from propolis.repository.model import BackupId, Entry, Observer, TreeHeader
+from propolis.repository.manifest import Manifest
+from propolis.repository.model import BackupId, Entry, Observer
 from propolis.repository.recipients import AnyKey
 from propolis.repository.repository import Repository
+from propolis.repository.rules import BackupRules, label
 from propolis.repository.storage import Storage
 from propolis.repository.survey import Survey, load_manifest, survey
-from propolis.repository.target import check_link, safe_parts
 
 _EXAMPLES = 20
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)%")
@@ -205,14 +206,9 @@ def losses_of(repository: Repository, found: Survey) -> Losses:
 
 
 def _check_entries(manifest: Manifest, found: Survey, bad: dict[int | None, str], losses: Losses) -> None:
-    trees = {tree.name: _Tree(tree) for tree in manifest.header.trees}
-    if len(trees) != len(manifest.header.trees):
-        raise IntegrityError(f"{manifest.name} has two trees of one name")
+    rules = BackupRules(manifest.header)
     for entry in manifest.entries():
-        tree = trees.get(entry.tree)
-        if tree is None:
-            raise IntegrityError(f"{label(entry)} belongs to no tree of the backup")
-        tree.take(entry, manifest.name)
+        rules.take(entry)
         if entry.type not in "fo":
             continue
         segments = segment_ids(entry.segments, manifest.name)
@@ -220,62 +216,8 @@ def _check_entries(manifest: Manifest, found: Survey, bad: dict[int | None, str]
         if None in known:
             losses.lose(manifest.name, manifest.id, entry)
             continue
-        positions(found.table, entry, manifest.name)
+        positions(found.table, entry)
         for name in {bad[place.pack] for place in known if place is not None and place.pack in bad}:
             losses.lose(name, manifest.id, entry)
-    for tree in trees.values():
-        tree.end(manifest.name)
-
-
-class _Tree:
-    """The rules that a reader holds a tree's entries to."""
-
-    def __init__(self, header: TreeHeader) -> None:
-        self._header = header
-        self._folders: set[bytes] = set()
-        self._keys: set[int] = set()
-        self._last: bytes | None = None
-        self._seen = [0, 0, 0]
-
-    def take(self, entry: Entry, name: str) -> None:
-        """Check the next entry; raises `IntegrityError`."""
-        self._seen[0] += 1
-        if entry.type in "fo":
-            self._seen[1] += 1
-            self._seen[2] += entry.size
-        elif entry.size or entry.segments:
-            raise IntegrityError(f"{label(entry)} has content, and is neither a file nor an object")
-        if self._header.kind == "bucket":
-            if entry.type != "o":
-                raise IntegrityError(f"{label(entry)} is not an object, in a bucket")
-            object_meta(entry, name)
-            self._once(entry)
-            return
-        if entry.type == "o":
-            raise IntegrityError(f"{label(entry)} is an object inside of a folder")
-        if entry.type == "l":
-            check_link(entry.extra, label(entry))
-        path = b"" if entry.path == b"." and entry.type == "d" else entry.path
-        if path:
-            safe_parts(path, label(entry))
-        here = order(entry.path) if path else b""
-        if (path and path.rpartition(b"/")[0] not in self._folders) or (
-            self._last is not None and here <= self._last
-        ):
-            raise IntegrityError(f"{label(entry)} is not in a folder of the backup, out of order, or twice")
-        self._last = here
-        if entry.type == "d":
-            self._folders.add(path)
-
-    def _once(self, entry: Entry) -> None:
-        # Buckets are listed in an order of their own. 64 bits each, of a hash that nobody outside can aim at.
-        key = hash(entry.path)
-        if key in self._keys:
-            raise IntegrityError(f"{label(entry)} comes twice")
-        self._keys.add(key)
-
-    def end(self, name: str) -> None:
-        """After the last entry: all that the header states was there."""
-        header = self._header
-        if self._seen != [header.entries, header.files, header.bytes]:
-            raise IntegrityError(f"{name} is damaged: tree {header.name} has not the entries its header states")
+    for tree in rules.trees():
+        tree.end()

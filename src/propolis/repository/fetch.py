@@ -10,10 +10,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from propolis.errors import IntegrityError
+from propolis.repository.entries import content_of
 from propolis.repository.index import Pack, SegmentTable
 from propolis.repository.layout import RepositoryKey, pack_name
-from propolis.repository.manifest import segment_ids
 from propolis.repository.model import Entry
+from propolis.repository.rules import label
 from propolis.repository.storage import Storage, Stored
 
 T = TypeVar("T")
@@ -24,30 +25,28 @@ _AHEAD_BYTES = 4 << 20
 """A few small objects bridge the storage's delays; large ones would only take memory."""
 
 
-def positions(table: SegmentTable, entry: Entry, name: str) -> list[int]:
-    """The positions in the table of an entry's segments, in order.
+def positions(table: SegmentTable, entry: Entry) -> list[tuple[int, int]]:
+    """Of an entry's segments, in order: the position in the table, and the offset in the file.
 
-    Raises `IntegrityError` when one is unknown, or when together they don't have the entry's size.
+    Raises `IntegrityError` when one is unknown, or when with the holes they don't have the entry's size.
     """
     found = []
     size = 0
-    for segment in segment_ids(entry.segments, name):
-        position = table.position(segment)
+    for piece in content_of(entry.segments):
+        if isinstance(piece, int):
+            size += piece
+            continue
+        position = table.position(piece)
         if position is None:
             raise IntegrityError(
-                f"{label(entry)} can't be restored: no index knows its segment {segment.hex()}",
+                f"{label(entry)} can't be restored: no index knows its segment {piece.hex()}",
                 next="Run propolis repository check, and use another backup",
             )
-        found.append(position)
+        found.append((position, size))
         size += table.record(position)[1].length
     if size != entry.size:
         raise IntegrityError(f"{label(entry)} has segments that don't add up to its {entry.size} bytes")
     return found
-
-
-def label(entry: Entry) -> str:
-    """How an entry is called in messages: `tree/path`."""
-    return f"{entry.tree}/{os.fsdecode(entry.path)}"
 
 
 def fetch_ahead(

@@ -17,15 +17,18 @@ import msgspec
 from propolis.errors import PropolisError
 from propolis.repository import direct
 from propolis.repository.direct import buffer
+from propolis.repository.entries import object_extra
 from propolis.repository.index import Codec, PackedSegments, SegmentTable
 from propolis.repository.keys import Recipient
 from propolis.repository.layout import RepositoryInfo, RepositoryKey
 from propolis.repository.limits import NO_LIMITS, Limits, Pace, rank_last
-from propolis.repository.manifest import object_extra
 from propolis.repository.model import ObjectMeta, ObjectSource, Observer, Stats
 from propolis.repository.packs import Compressibility, PackMaker
 from propolis.repository.storage import Storage
 from propolis.repository.text import escape
+
+NO_ATTRIBUTES = b"\t-"
+"""The end of an entry's line."""
 
 
 class Pending:
@@ -37,6 +40,7 @@ class Pending:
         self.before = before
         self.after = after
         self.segments: list[bytes] = [b""] * count
+        """As they stand in the line; holes among them."""
         self.expected = b""
         """The field of segments that it should turn out to have, if that is known."""
         self.lost = False
@@ -51,7 +55,7 @@ class Pending:
 
     def set(self, number: int, segment: bytes) -> None:
         """The ID of one segment."""
-        self.segments[number] = segment
+        self.segments[number] = segment.hex().encode()
         with self._lock:
             self._missing -= 1
 
@@ -65,7 +69,7 @@ class Pending:
 
     def line(self) -> bytes:
         """The whole line."""
-        return self.before + (b",".join(part.hex().encode() for part in self.segments) or b"-") + self.after
+        return self.before + (b",".join(self.segments) or b"-") + self.after
 
 
 class Piece(msgspec.Struct):
@@ -244,8 +248,8 @@ class _Worker:
         if done != listed.size or meta.size != listed.size or meta.etag != listed.etag:
             return self._lost_object(job, "it changed while it was read")
         self._shared.stats.add(read=done)
-        job.pending.segments = segments
-        job.pending.after = b"\t" + escape(object_extra(meta))
+        job.pending.segments = [segment.hex().encode() for segment in segments]
+        job.pending.after = b"\t" + escape(object_extra(meta)) + NO_ATTRIBUTES
         job.pending.finish()
         return None
 

@@ -7,9 +7,13 @@ from collections.abc import Sequence
 
 import msgspec
 
+from propolis.filesystem.attributes import Attributes
 from propolis.repository.index import ByPack, Place, SegmentTable
 from propolis.repository.model import ObjectMeta
-from propolis.repository.target import Times
+from propolis.repository.target import Properties
+
+_SECOND = 10**9
+_Rights = tuple[int, int, int, Attributes]
 
 
 class Texts:
@@ -40,27 +44,31 @@ class Files:
         self.sizes = array.array("Q")
         self.missing = array.array("I")
         """Pieces still to be written."""
-        self._changed = array.array("q")
+        self._seconds = array.array("q")
+        self._nanoseconds = array.array("I")
         self._rights = array.array("I")
-        self._known: dict[tuple[int, int, int], int] = {}
-        self._all: list[tuple[int, int, int]] = []
+        self._known: dict[_Rights, int] = {}
+        self._all: list[_Rights] = []
 
-    def add(self, path: bytes, size: int, times: Times, pieces: int) -> int:
+    def add(self, path: bytes, size: int, properties: Properties, pieces: int) -> int:
         """The file's number."""
-        rights = (times.mode, times.uid, times.gid)
+        rights = (properties.mode, properties.uid, properties.gid, properties.attributes)
         number = self._known.setdefault(rights, len(self._all))
         if number == len(self._all):
             self._all.append(rights)
         self._rights.append(number)
-        self._changed.append(times.mtime_ns)
+        seconds, nanoseconds = divmod(properties.mtime_ns, _SECOND)
+        self._seconds.append(seconds)
+        self._nanoseconds.append(nanoseconds)
         self.sizes.append(size)
         self.missing.append(pieces)
         return self.paths.add(path)
 
-    def times(self, number: int) -> Times:
-        """Mode, owner and time of a file."""
-        mode, uid, gid = self._all[self._rights[number]]
-        return Times(mode, (uid, gid), self._changed[number])
+    def properties(self, number: int) -> Properties:
+        """What a file gets besides its bytes."""
+        mode, uid, gid, attributes = self._all[self._rights[number]]
+        mtime_ns = self._seconds[number] * _SECOND + self._nanoseconds[number]
+        return Properties(mode, (uid, gid), mtime_ns, attributes)
 
 
 class Part(msgspec.Struct, gc=False):

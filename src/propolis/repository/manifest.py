@@ -7,15 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from propolis.errors import IntegrityError
+from propolis.repository.entries import order, parse_entry
 from propolis.repository.keys import Identity
 from propolis.repository.layout import FORMAT, RepositoryKey, check_name, parse_manifest_name
-from propolis.repository.model import BackupId, Entry, EntryType, Header, ObjectMeta
+from propolis.repository.model import BackupId, Entry, Header
 from propolis.repository.text import escape, read_header, read_lines, unescape
-
-FIELDS = 13
-_NOBODY = (1 << 32) - 1
-"""The ID that means "leave it" to chown."""
-_TYPES: dict[bytes, EntryType] = {b"d": "d", b"f": "f", b"l": "l", b"o": "o"}
 
 
 class Manifest:
@@ -71,91 +67,6 @@ def parse_header(line: bytes, name: str) -> Header:
     if named is None or header.ended.replace("-", "").replace(":", "") != named[0]:
         raise IntegrityError(f"{name} is not called by its own time", next="Do not restore from it")
     return header
-
-
-def format_entry(entry: Entry) -> bytes:
-    """An entry's line."""
-    return b"\t".join(
-        (
-            entry.type.encode(),
-            b"%o" % entry.mode,
-            b"%d" % entry.uid,
-            b"%d" % entry.gid,
-            escape(entry.user.encode("utf-8", "surrogateescape")),
-            escape(entry.group.encode("utf-8", "surrogateescape")),
-            b"%d" % entry.mtime_ns,
-            b"%d" % entry.size,
-            b"%d" % entry.inode,
-            escape(entry.tree.encode()),
-            escape(entry.path),
-            entry.segments or b"-",
-            escape(entry.extra),
-        )
-    )
-
-
-def parse_entry(line: bytes, name: str) -> Entry:
-    """The reverse of `format_entry`; raises `IntegrityError`."""
-    fields = line.split(b"\t")
-    try:
-        if len(fields) != FIELDS:
-            raise ValueError
-        entry = Entry(
-            _TYPES[fields[0]],
-            int(fields[1], 8),
-            int(fields[2]),
-            int(fields[3]),
-            unescape(fields[4]).decode("utf-8", "surrogateescape"),
-            unescape(fields[5]).decode("utf-8", "surrogateescape"),
-            int(fields[6]),
-            int(fields[7]),
-            int(fields[8]),
-            unescape(fields[9]).decode(),
-            unescape(fields[10]),
-            b"" if fields[11] == b"-" else fields[11],
-            unescape(fields[12]),
-        )
-        if not (
-            0 <= entry.mode < 1 << 12
-            and 0 <= entry.uid < _NOBODY
-            and 0 <= entry.gid < _NOBODY
-            and -(1 << 63) < entry.mtime_ns < 1 << 63
-            and 0 <= entry.size < 1 << 63
-            and 0 <= entry.inode < 1 << 64
-        ):
-            raise ValueError
-    except (ValueError, KeyError):
-        raise IntegrityError(f"{name} is damaged: an entry can't be understood") from None
-    return entry
-
-
-def segment_ids(field: bytes, name: str) -> list[bytes]:
-    """The 32-byte IDs in an entry's `segments`."""
-    if not field:
-        return []
-    try:
-        ids = [bytes.fromhex(part.decode()) for part in field.split(b",")]
-    except (ValueError, UnicodeDecodeError):
-        raise IntegrityError(f"{name} is damaged: an entry's segments can't be understood") from None
-    if any(len(segment) != 32 for segment in ids):
-        raise IntegrityError(f"{name} is damaged: an entry's segments can't be understood")
-    return ids
-
-
-def object_extra(meta: ObjectMeta) -> bytes:
-    """What an entry keeps of an object besides key, size and time."""
-    rest = msgspec.structs.replace(meta, key="", size=0, last_modified_ns=0)
-    return msgspec.json.encode(rest)
-
-
-def object_meta(entry: Entry, name: str) -> ObjectMeta:
-    """The reverse, from a whole entry."""
-    try:
-        meta = msgspec.json.decode(entry.extra, type=ObjectMeta)
-        key = entry.path.decode()
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise IntegrityError(f"{name} is damaged: an object's attributes can't be understood") from None
-    return msgspec.structs.replace(meta, key=key, size=entry.size, last_modified_ns=entry.mtime_ns)
 
 
 class ParentCursor:
@@ -217,8 +128,3 @@ class ParentCursor:
     def _advance(self) -> None:
         self._line = next(self._lines, None)
         self._split = []
-
-
-def order(path: bytes) -> bytes:
-    """What entries of a tree are sorted by: a directory, then what is in it, names bytewise."""
-    return b"" if path == b"." else path.replace(b"/", b"\0")

@@ -9,16 +9,18 @@ from typing import Any, Literal, NewType, Protocol
 
 import msgspec
 
+from propolis.filesystem.unkept import Unkept, joined
+
 BackupId = NewType("BackupId", str)
 """A backup's full ID as shown to users, such as `20261123T224500Z-1a2b3c4d`."""
 
-EntryType = Literal["d", "f", "l", "o"]
-"""directory, file, symbolic link, object of a bucket"""
+EntryType = Literal["d", "f", "l", "h", "o"]
+"""directory, file, symbolic link, hard link (a further name of a file), object of a bucket"""
 
 TreeKind = Literal["folder", "bucket"]
 
 
-class TreeHeader(msgspec.Struct, frozen=True):
+class TreeHeader(msgspec.Struct, frozen=True, omit_defaults=True):
     """One tree of a backup: a folder or bucket of a store."""
 
     name: str
@@ -32,6 +34,13 @@ class TreeHeader(msgspec.Struct, frozen=True):
     """Files and objects among the entries."""
     bytes: int
     """Sum of their sizes."""
+    holes: int = 0
+    """Those of the bytes that are holes and take no room."""
+    unkept: list[Unkept] = []
+    """What was there and is not in the backup."""
+    users: dict[str, str] = {}
+    """Number → name on the host, of users that access lists name; `groups` likewise."""
+    groups: dict[str, str] = {}
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -58,6 +67,11 @@ class Header(msgspec.Struct, frozen=True):
         """The tree of that name."""
         return next((tree for tree in self.trees if tree.name == name), None)
 
+    @property
+    def unkept(self) -> list[Unkept]:
+        """What was there and is not in the backup, of all trees."""
+        return joined(tree.unkept for tree in self.trees)
+
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """One line of a manifest: a directory, file, symbolic link or object."""
@@ -76,9 +90,11 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     path: bytes
     """Relative to the tree (`.` is the tree's own folder), or the object's key."""
     segments: bytes
-    """Segment IDs as hex joined by commas, in order; empty when size is 0."""
+    """Segment IDs as hex joined by commas, in order, and holes (`entries.content_of`); empty when size is 0."""
     extra: bytes
-    """A link's target; an object's attributes as JSON (see `ObjectMeta`)."""
+    """A link's target; of a hard link the first name's path; an object's attributes as JSON (see `ObjectMeta`)."""
+    attributes: bytes = b""
+    """Extended attributes and access lists, as they stand in the line (`entries.attributes_of`)."""
 
 
 class ObjectMeta(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -282,3 +298,7 @@ class RestoreResult:
     bytes: int
     packs: int
     """Packs fetched."""
+    links: int = 0
+    """Hard links: further names of files."""
+    unkept: tuple[Unkept, ...] = ()
+    """What the backup holds and the target did not get."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from propolis.errors import RepositoryError
-from propolis.repository.fetch import check_segment, label, positions
+from propolis.repository.entries import link_of
+from propolis.repository.fetch import check_segment, positions
 from propolis.repository.manifest import Manifest
 from propolis.repository.model import Stats
 from propolis.repository.packs import PackOpener
 from propolis.repository.reader import PathFilter, tree_of
+from propolis.repository.rules import label
 
 if TYPE_CHECKING:
     from propolis.repository.repository import Repository
@@ -24,18 +26,22 @@ def read_files(
     """
     repository.require_pack_key()
     tree_of(manifest, tree, "folder")
-    entries = [entry for entry in manifest.entries(tree) if entry.type == "f" and wanted(entry.path)]
+    names: dict[bytes, list[bytes]] = {}
+    for entry in manifest.entries(tree):
+        if entry.type in "fh" and wanted(entry.path):
+            names.setdefault(link_of(entry) if entry.type == "h" else entry.path, []).append(entry.path)
+    entries = [entry for entry in manifest.entries(tree) if entry.type == "f" and entry.path in names]
     if sum(entry.size for entry in entries) > limit:
         raise RepositoryError(f"{label(entries[0])} and others of {manifest.name} are larger than {limit} bytes")
     table = repository.load_table()
     opener = PackOpener(repository.storage, repository.identities, Stats())
     found = {}
     for entry in entries:
-        content = b""
-        for position in positions(table, entry, manifest.name):
+        content = bytearray(entry.size)
+        for position, at in positions(table, entry):
             segment, place = table.record(position)
             pack = table.packs[place.pack]
             data = check_segment(repository.key, opener.open(pack), segment, place.offset, place.length, pack)
-            content += bytes(data)
-        found[entry.path] = content
+            content[at : at + len(data)] = data
+        found.update(dict.fromkeys(names[entry.path], bytes(content)))
     return found

@@ -14,6 +14,7 @@ import datetime
 import threading
 
 from propolis.errors import IntegrityError
+from propolis.repository.entries import SEGMENTS, segment_ids
 from propolis.repository.immutability import LockedStorage, gone, reach
 from propolis.repository.index import SegmentTable
 from propolis.repository.layout import CONFIG, pack_name, utc_text
@@ -24,7 +25,6 @@ _SURE_NS = 86_400 * 10**9
 """What was stored less than a day before the parent may have been unknown to it (another backup ran beside it), so it
 is asked for."""
 _READ, _INHERITED = 1, 2
-_SEGMENTS = 11
 _APART_NS = 60 * 10**9
 """The clocks of a storage's machines may differ a little."""
 LOCKED_UNTIL = "locked_until"
@@ -48,13 +48,11 @@ class Protection:
 
     def refer(self, line: bytes, *, inherited: bool) -> None:
         """A line of the manifest refers to segments; `inherited`: it has them from the parent."""
-        segments = line.split(b"\t")[_SEGMENTS]
-        if segments == b"-":
-            return
+        segments = line.split(b"\t", SEGMENTS + 1)[SEGMENTS]
         mark = _INHERITED if inherited else _READ
-        for segment in segments.split(b","):
+        for segment in segment_ids(segments, "the manifest"):
             # A reader may take any copy.
-            for _, place in self._table.copies(bytes.fromhex(segment.decode())):
+            for _, place in self._table.copies(segment):
                 self._used[place.pack] |= mark
 
     def stored(self, digest: str) -> None:

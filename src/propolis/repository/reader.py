@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from propolis.errors import IntegrityError, RepositoryError
+from propolis.errors import RepositoryError
+from propolis.filesystem.unkept import Tally, Unkept
 from propolis.repository import direct
-from propolis.repository.fetch import check_segment, label, positions, side_by_side
+from propolis.repository.entries import link_of, object_meta
+from propolis.repository.extras import Extras, Owner
+from propolis.repository.fetch import check_segment, positions, side_by_side
 from propolis.repository.index import Place, SegmentTable
 from propolis.repository.ledger import Files, Objects, Part, Parts
-from propolis.repository.manifest import Manifest, object_meta
+from propolis.repository.manifest import Manifest
 from propolis.repository.model import (
     Entry,
     ObjectSink,
@@ -24,13 +27,12 @@ from propolis.repository.model import (
     TreeKind,
 )
 from propolis.repository.packs import PackOpener
-from propolis.repository.target import Folders, Times, WriteBack, check_link, new_folder, safe_parts, unwritable
+from propolis.repository.rules import TreeRules
+from propolis.repository.target import Folders, Properties, WriteBack, new_folder, unwritable
 
 if TYPE_CHECKING:
     from propolis.repository.repository import Repository
 
-Owner = Callable[[Entry], tuple[int, int] | None]
-"""The (uid, gid) that an entry gets; None leaves it to the user who restores."""
 PathFilter = Callable[[bytes], bool]
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -41,13 +43,18 @@ class _Plan:
     """A tree's entries, checked, sorted by what is to be done."""
 
     def __init__(self, table: SegmentTable) -> None:
-        self.folders: dict[bytes, Times] = {}
-        self.links: list[tuple[bytes, bytes, Times]] = []
+        self.folders: dict[bytes, Properties] = {}
+        self.links: list[tuple[bytes, bytes, Properties]] = []
+        self.names: list[tuple[bytes, bytes]] = []
+        """Further names of files: the first name's path, and the new one."""
         self.files = Files()
         self.empty: list[int] = []
         self.large: list[int] = []
+        self.sparse: set[int] = set()
+        """Files with holes."""
         self.parts = Parts(table)
         self.bytes = 0
+        self.tally = Tally()
 
 
 def restore_folder(
@@ -65,7 +72,8 @@ def restore_folder(
 
     Every segment is checked before it is written, and all is on the disk when this returns. `owner` decides whose the
     files become (default: as recorded when run as root, else the user's own); `paths` chooses entries by their path;
-    `table` is `repository.load_table()` when the caller has it already. Set-user-ID bits are not restored.
+    `table` is `repository.load_table()` when the caller has it already. Nothing that bears privileges is restored
+    (see `extras`); that and what the target's file system refuses is in the result.
     Raises `RepositoryError` (wrong key, unreachable), `IntegrityError` (damaged), `PropolisError` (target can't be
     written).
     """
@@ -83,7 +91,19 @@ def restore_folder(
         raise unwritable(target, error) from None
     finally:
         os.close(root)
-    return RestoreResult(tree, len(plan.files.sizes), len(plan.folders), len(plan.links), plan.bytes, stats.packs)
+    unkept = tuple(
+        Unkept(item.what, item.count, [f"{tree}/{path}" for path in item.examples]) for item in plan.tally.all()
+    )
+    return RestoreResult(
+        tree,
+        len(plan.files.sizes),
+        len(plan.folders),
+        len(plan.links),
+        plan.bytes,
+        stats.packs,
+        len(plan.names),
+        unkept,
+    )
 
 
 def tree_of(manifest: Manifest, tree: str, kind: TreeKind) -> TreeHeader:
@@ -103,53 +123,69 @@ def _plan(
     manifest: Manifest, header: TreeHeader, table: SegmentTable, owner: Owner, paths: PathFilter | None
 ) -> _Plan:
     plan = _Plan(table)
-    folders: dict[bytes, Times] = {}
-    seen_bytes = seen_files = seen = 0
+    rules = TreeRules(header)
+    extras = Extras(header, owner)
+    folders: dict[bytes, Properties] = {}
+    firsts = _first_names(manifest, header, paths) if paths is not None else {}
     for entry in manifest.entries(header.name):
-        seen += 1
-        path = b"" if entry.path == b"." and entry.type == "d" else entry.path
-        parts = safe_parts(path, label(entry)) if path else []
-        parent = path.rpartition(b"/")[0]
-        if path in folders or (path and parent not in folders):
-            raise IntegrityError(f"{label(entry)} is not in a folder of the backup, or twice")
-        bits = 0o3777 if entry.type == "d" else 0o777
-        times = Times(entry.mode & bits, owner(entry), entry.mtime_ns)
+        rules.take(entry)
         chosen = paths is None or paths(entry.path)
+        if not chosen and entry.type != "d" and entry.path not in firsts:
+            continue
+        path = b"" if entry.path == b"." else entry.path
+        counted = plan.tally if chosen or entry.path in firsts else Tally()
+        properties = _properties(entry, owner, extras, counted)
         if entry.type == "d":
-            folders[path] = times
-        elif entry.type == "f":
-            seen_files += 1
-            seen_bytes += entry.size
-        elif entry.type == "l":
-            check_link(entry.extra, label(entry))
-        else:
-            raise IntegrityError(f"{label(entry)} is an object inside of a folder")
+            folders[path] = properties
+        if not chosen and entry.path in firsts:
+            # Only a further name of it was chosen: that becomes its first.
+            _plan_file(plan, table, entry, firsts[entry.path], properties)
         if not chosen:
             continue
+        parts = path.split(b"/") if path else []
         for depth in range(len(parts) + (entry.type == "d")):
             above = b"/".join(parts[:depth])
             plan.folders.setdefault(above, folders[above])
         if entry.type == "f":
-            _plan_file(plan, table, entry, path, times, manifest.name)
+            _plan_file(plan, table, entry, path, properties)
         elif entry.type == "l":
-            plan.links.append((path, entry.extra, times))
-    if (seen, seen_files, seen_bytes) != (header.entries, header.files, header.bytes):
-        raise IntegrityError(f"{manifest.name} is damaged: tree {header.name} has not the entries its header states")
+            plan.links.append((path, entry.extra, properties))
+        elif entry.type == "h":
+            first = firsts.get(link_of(entry), link_of(entry))
+            if first != path:
+                plan.names.append((first, path))
+    rules.end()
     return plan
 
 
-def _plan_file(plan: _Plan, table: SegmentTable, entry: Entry, path: bytes, times: Times, name: str) -> None:
-    found = positions(table, entry, name)
-    file = plan.files.add(path, entry.size, times, len(found))
+def _first_names(manifest: Manifest, header: TreeHeader, paths: PathFilter) -> dict[bytes, bytes]:
+    """Files that weren't chosen but by a further name: their path → the first of their names that was."""
+    found: dict[bytes, bytes] = {}
+    for entry in manifest.entries(header.name):
+        if entry.type == "h" and paths(entry.path) and not paths(link_of(entry)):
+            found.setdefault(link_of(entry), entry.path)
+    return found
+
+
+def _properties(entry: Entry, owner: Owner, extras: Extras, tally: Tally) -> Properties:
+    bits = 0o3777 if entry.type == "d" else 0o1777
+    if entry.type in "df" and entry.mode & ~bits:
+        tally.add("set-user-ID and set-group-ID bits", os.fsdecode(entry.path))
+    return Properties(entry.mode & bits, owner(entry), entry.mtime_ns, extras.of(entry, tally))
+
+
+def _plan_file(plan: _Plan, table: SegmentTable, entry: Entry, path: bytes, properties: Properties) -> None:
+    found = positions(table, entry)
+    file = plan.files.add(path, entry.size, properties, len(found))
     plan.bytes += entry.size
+    if sum(table.record(position)[1].length for position, _ in found) < entry.size:
+        plan.sparse.add(file)
     if not found:
         plan.empty.append(file)
-    elif len(found) > 1:
+    elif len(found) > 1 or file in plan.sparse:
         plan.large.append(file)
-    at = 0
-    for position in found:
+    for position, at in found:
         plan.parts.add(position, file, at)
-        at += table.record(position)[1].length
 
 
 def _write(
@@ -164,17 +200,23 @@ def _write(
     folders = Folders(root)
     workers: list[Folders] = []
     lock = threading.Lock()
+    files = plan.files
     try:
         for path in plan.folders:
             if path:
                 parent, name = folders.of(path)
                 os.mkdir(name, 0o700, dir_fd=parent)
         for file in plan.empty:
-            with _Opened(folders, plan.files.paths[file], _CREATE) as descriptor:
-                plan.files.times(file).give(descriptor)
+            path = files.paths[file]
+            with _Opened(folders, path, _CREATE) as descriptor:
+                os.ftruncate(descriptor, files.sizes[file])
+                files.properties(file).give(descriptor, path, plan.tally)
         for file in plan.large:
-            with _Opened(folders, plan.files.paths[file], _CREATE) as descriptor:
-                os.posix_fallocate(descriptor, 0, plan.files.sizes[file])
+            with _Opened(folders, files.paths[file], _CREATE) as descriptor:
+                if file in plan.sparse:
+                    os.ftruncate(descriptor, files.sizes[file])
+                else:
+                    os.posix_fallocate(descriptor, 0, files.sizes[file])
 
         def make() -> Callable[[int], None]:
             own = Folders(root)
@@ -184,14 +226,18 @@ def _write(
             return worker.restore
 
         side_by_side(plan.parts.seal(), make)
-        for path, content, times in plan.links:
+        firsts = Folders(root)
+        workers.append(firsts)
+        for first, path in plan.names:
+            source, old = firsts.of(first)
+            parent, name = folders.of(path)
+            os.link(old, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
+        for path, content, properties in plan.links:
             parent, name = folders.of(path)
             os.symlink(content, name, dir_fd=parent)
-            if times.uid >= 0:
-                os.chown(name, times.uid, times.gid, dir_fd=parent, follow_symlinks=False)
-            os.utime(name, ns=(times.mtime_ns, times.mtime_ns), dir_fd=parent, follow_symlinks=False)
+            properties.give_link(parent, name, path, plan.tally)
         for path in reversed(plan.folders):
-            plan.folders[path].give(folders.folder(path))
+            plan.folders[path].give(folders.folder(path), path or b".", plan.tally)
     finally:
         for own in [folders, *workers]:
             own.close()
@@ -224,7 +270,7 @@ class _Worker:
         observer: Observer | None,
     ) -> None:
         self._key = repository.key
-        self._table, self._files, self._parts = table, plan.files, plan.parts
+        self._table, self._files, self._parts, self._tally = table, plan.files, plan.parts, plan.tally
         self._folders, self._cache, self._lock = folders, cache, lock
         self._stats, self._observer = stats, observer
         self._opener = PackOpener(repository.storage, repository.identities, stats)
@@ -260,7 +306,7 @@ class _Worker:
                     files.missing[file] -= 1
                     if files.missing[file]:
                         return 0
-            files.times(file).give(descriptor)
+            files.properties(file).give(descriptor, files.paths[file], self._tally)
         return 1
 
 
@@ -282,16 +328,12 @@ def restore_bucket(
     header = tree_of(manifest, tree, "bucket")
     table = table or repository.load_table()
     objects = Objects(table)
-    seen = seen_bytes = 0
+    rules = TreeRules(header)
     for entry in manifest.entries(tree):
-        seen += 1
-        seen_bytes += entry.size
-        if entry.type != "o":
-            raise IntegrityError(f"{label(entry)} is not an object, in a bucket")
+        rules.take(entry)
         if paths is None or paths(entry.path):
-            objects.add(object_meta(entry, manifest.name), positions(table, entry, manifest.name))
-    if (seen, seen_bytes) != (header.entries, header.bytes):
-        raise IntegrityError(f"{manifest.name} is damaged: tree {tree} has not the entries its header states")
+            objects.add(object_meta(entry), [position for position, _ in positions(table, entry)])
+    rules.end()
     stats = Stats()
 
     def make() -> Callable[[int], None]:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository.check import Hit, Losses, ReadData
+from propolis.repository.entries import segment_ids
 from propolis.repository.index import Codec, PackContents, PackedSegments, SegmentTable, index_lines, write_index
 from propolis.repository.layout import INDEX_LIMIT, MANIFEST_LIMIT, hash_name, pack_name
 from propolis.repository.locks import Lease
-from propolis.repository.manifest import segment_ids
 from propolis.repository.model import BackupId, Entry, Observer
 from propolis.repository.packs import Compressibility, PackMaker
 from propolis.repository.repository import Repository

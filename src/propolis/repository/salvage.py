@@ -17,13 +17,16 @@ from blake3 import blake3
 from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository import age
 from propolis.repository.direct import buffer
+from propolis.repository.entries import segment_ids
 from propolis.repository.index import Pack, PackContents, PackedSegments, SegmentTable
 from propolis.repository.inflate import inflated
 from propolis.repository.layout import MAX_SEGMENT_BYTES, hash_name, pack_name
-from propolis.repository.manifest import Manifest, segment_ids
+from propolis.repository.manifest import Manifest
 from propolis.repository.model import Entry, ObjectSource
+from propolis.repository.rules import safe_parts
+from propolis.repository.scan import cut
 from propolis.repository.survey import PACK_LIMIT
-from propolis.repository.target import Folders, safe_parts
+from propolis.repository.target import Folders
 
 if TYPE_CHECKING:
     from propolis.repository.repository import Repository
@@ -184,10 +187,12 @@ def _file_pieces(root: int, entry: Entry, step: int) -> Iterator[memoryview]:
     try:
         parent, name = folders.of(entry.path)
         file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
-        if not stat.S_ISREG(os.fstat(file).st_mode):
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode) or status.st_size != entry.size:
             return
-        for offset in range(0, entry.size, step):
-            yield memoryview(os.pread(file, min(step, entry.size - offset), offset))
+        for offset, length, empty in cut(file, status, step):
+            if not empty:
+                yield memoryview(os.pread(file, length, offset))
     except OSError:
         return  # it is gone, or can't be read: nothing can be had from it
     finally:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from propolis.filesystem import holes
+
 Exclude = Callable[[str], bool]
 """Whether to leave out a path relative to the folder, and all below it."""
 
@@ -20,7 +22,7 @@ class Found(msgspec.Struct):
     """One directory, file or link."""
 
     kind: bytes
-    """`d`, `f` or `l`"""
+    """`d`, `f` or `l`; `s` for what holds no data: sockets, pipes, devices"""
     path: bytes
     """Relative to the folder; `.` is the folder itself."""
     status: os.stat_result
@@ -29,7 +31,7 @@ class Found(msgspec.Struct):
 def walk(folder: bytes, exclude: Exclude | None) -> Iterator[Found]:
     """The folder and all in it, sorted so that a directory comes right before what it holds.
 
-    Sockets, pipes and devices are passed over: they hold no data. Raises `OSError` for what can't be listed.
+    Raises `OSError` for what can't be listed.
     """
     yield Found(b"d", b".", os.lstat(folder))
     stack = [(b"", _names(folder))]
@@ -52,10 +54,37 @@ def walk(folder: bytes, exclude: Exclude | None) -> Iterator[Found]:
                     yield Found(b"d", path, status)
                     stack.append((path + b"/", _names(folder + b"/" + path)))
                     break  # and goes on here afterwards
-                elif stat.S_ISLNK(status.st_mode):
-                    yield Found(b"l", path, status)
+                else:
+                    yield Found(b"l" if stat.S_ISLNK(status.st_mode) else b"s", path, status)
             else:
                 stack.pop()
+
+
+def cut(file: int | bytes, status: os.stat_result, step: int) -> Iterator[tuple[int, int, bool]]:
+    """How a file is cut: (offset, length, whether it is a hole), in order, in pieces of at most `step` bytes of data.
+
+    It is opened only to look for holes, if it may have any. Raises `OSError`.
+    """
+    size = status.st_size
+    at = 0
+    for begin, end in _data(file, size) if holes.may_have(status) else [(0, size)]:
+        if begin > at:
+            yield at, begin - at, True
+        for offset in range(begin, end, step):
+            yield offset, min(step, end - offset), False
+        at = end
+    if at < size:
+        yield at, size - at, True
+
+
+def _data(file: int | bytes, size: int) -> list[tuple[int, int]]:
+    if isinstance(file, int):
+        return holes.data(file, size)
+    opened = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return holes.data(opened, size)
+    finally:
+        os.close(opened)
 
 
 def _names(folder: bytes) -> Iterator[bytes]:

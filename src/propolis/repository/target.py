@@ -13,8 +13,14 @@ import os
 import threading
 from pathlib import Path
 
-from propolis.errors import IntegrityError, PropolisError
+from propolis.errors import PropolisError
+from propolis.filesystem import acl, attributes
+from propolis.filesystem.attributes import Attributes
+from propolis.filesystem.unkept import Tally
 
+REFUSED = "attributes that the file system refuses: "
+_USUAL = (1 << 31) * 10**9
+"""Nanoseconds since 1970: any file system holds times before that."""
 _OPEN_FOLDERS = 128
 _CACHED = 64 << 20
 """Bytes in the system's cache that are worth writing back."""
@@ -22,36 +28,48 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Times:
-    """Mode, owner and time to give to something written."""
+class Properties:
+    """Mode, owner, time, extended attributes and access lists to give to something written."""
 
-    __slots__ = ("gid", "mode", "mtime_ns", "uid")
+    __slots__ = ("attributes", "gid", "mode", "mtime_ns", "uid")
 
-    def __init__(self, mode: int, owner: tuple[int, int] | None, mtime_ns: int) -> None:
+    def __init__(self, mode: int, owner: tuple[int, int] | None, mtime_ns: int, attributes: Attributes = ()) -> None:
         self.mode = mode
         self.uid, self.gid = owner if owner is not None else (-1, -1)
         self.mtime_ns = mtime_ns
+        self.attributes = attributes
 
-    def give(self, file: int) -> None:
-        """Set them on an open file or folder; the owner first, since changing it clears bits of the mode."""
+    def give(self, file: int, path: bytes, tally: Tally) -> None:
+        """Set them on an open file or folder, which is private until then; what it can't have is counted.
+
+        The owner comes first, since changing it clears bits of the mode; the access list before the mode: at no time
+        may anybody more than they could before.
+        """
         if self.uid >= 0 or self.gid >= 0:
             os.fchown(file, self.uid, self.gid)
-        os.fchmod(file, self.mode)
+        mode = self.mode
+        if self.attributes:
+            for name in attributes.write(file, self.attributes):
+                tally.add(REFUSED + os.fsdecode(name), os.fsdecode(path))
+                if name == attributes.ACCESS_LIST:
+                    mode = acl.mode_without(dict(self.attributes)[name], mode)
+        os.fchmod(file, mode)
+        self._give_time(file, path, tally)
+
+    def give_link(self, parent: int, name: bytes, path: bytes, tally: Tally) -> None:
+        """Set them on a symbolic link in an open folder."""
+        if self.uid >= 0:
+            os.chown(name, self.uid, self.gid, dir_fd=parent, follow_symlinks=False)
+        # A link can't be opened; its folder can.
+        for attribute in attributes.write(b"/proc/self/fd/%d/%b" % (parent, name), self.attributes):
+            tally.add(REFUSED + os.fsdecode(attribute), os.fsdecode(path))
+        os.utime(name, ns=(self.mtime_ns, self.mtime_ns), dir_fd=parent, follow_symlinks=False)
+
+    def _give_time(self, file: int, path: bytes, tally: Tally) -> None:
         os.utime(file, ns=(self.mtime_ns, self.mtime_ns))
-
-
-def safe_parts(path: bytes, where: str) -> list[bytes]:
-    """A relative path's names; raises `IntegrityError` for any that could lead elsewhere."""
-    parts = path.split(b"/")
-    if len(path) > 4095 or b"\0" in path or any(part in (b"", b".", b"..") or len(part) > 255 for part in parts):
-        raise IntegrityError(f"{where} is no path inside of a folder", next="Do not restore from this backup")
-    return parts
-
-
-def check_link(content: bytes, where: str) -> None:
-    """Refuse what no link can hold; raises `IntegrityError`."""
-    if not 0 < len(content) <= 4095 or b"\0" in content:
-        raise IntegrityError(f"{where} is no link", next="Do not restore from this backup")
+        # The kernel takes the nearest that the file system can hold, without a word.
+        if not 0 <= self.mtime_ns < _USUAL and os.fstat(file).st_mtime_ns != self.mtime_ns:
+            tally.add("times that the file system can't hold", os.fsdecode(path))
 
 
 def new_folder(target: Path) -> int:
@@ -66,6 +84,7 @@ def new_folder(target: Path) -> int:
             raise PropolisError(
                 f"The folder {target} is not empty", left="It was not touched", next="Name an empty one"
             )
+        attributes.drop_lists(root)
         os.fchmod(root, 0o700)
     except BaseException:
         os.close(root)

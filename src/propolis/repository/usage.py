@@ -7,17 +7,15 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from propolis.errors import IntegrityError
+from propolis.repository.entries import SEGMENTS, segment_ids
 from propolis.repository.index import Pack, PackedSegments, Place, SegmentTable, index_lines, parse_pack
 from propolis.repository.layout import INDEX_LIMIT, check_name, is_hash, pack_name
-from propolis.repository.manifest import segment_ids
 from propolis.repository.model import BackupId, Finding
 from propolis.repository.storage import Stored
 
 if TYPE_CHECKING:
     from propolis.repository.repository import Repository
 
-_SEGMENTS = 11
-"""Number of the field of an entry's line that names its segments."""
 _SEEN, _LIVE, _LOST = 1, 2, 4
 _ALL_LIVE = re.compile(rb"[\x02\x03\x07]")
 """The marks with `_LIVE` in them."""
@@ -112,11 +110,10 @@ class Usage:
         manifest = repository.manifest(backup)
         unknown = lost = 0
         for line in manifest.lines():
-            fields = line.split(b"\t", _SEGMENTS + 1)
-            if len(fields) <= _SEGMENTS:
+            fields = line.split(b"\t", SEGMENTS + 1)
+            if len(fields) <= SEGMENTS:
                 raise IntegrityError(f"{manifest.name} is damaged: an entry can't be understood")
-            field = fields[_SEGMENTS]
-            for segment in () if field == b"-" else segment_ids(field, manifest.name):
+            for segment in segment_ids(fields[SEGMENTS], manifest.name):
                 copies = self.table.copies(segment)
                 if not copies:
                     unknown += 1

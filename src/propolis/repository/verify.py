@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from propolis.errors import IntegrityError
-from propolis.repository.fetch import check_segment, label, positions, side_by_side
+from propolis.repository.entries import segment_ids
+from propolis.repository.fetch import check_segment, positions, side_by_side
 from propolis.repository.index import PackContents, SegmentTable
 from propolis.repository.layout import pack_name
-from propolis.repository.manifest import Manifest, segment_ids
+from propolis.repository.manifest import Manifest
 from propolis.repository.model import BackupId, Finding, Observer, Stats, VerifyLevel, VerifyResult
 from propolis.repository.packs import PackOpener, check_pack
+from propolis.repository.rules import BackupRules, label
 
 if TYPE_CHECKING:
     from propolis.repository.repository import Repository
@@ -84,31 +87,31 @@ class _Check:
         self.bytes = 0
 
     def structure(self) -> None:
-        """Every entry can be read and every segment is known; trees have what the header states."""
-        manifest, name = self._manifest, self._manifest.name
-        counts: dict[str, list[int]] = {tree.name: [0, 0, 0] for tree in manifest.header.trees}
-        for line in manifest.entries():
-            count = counts.get(line.tree)
-            if count is None:
-                self._found(f"{label(line)} belongs to no tree of the backup", name)
-                continue
-            count[0] += 1
-            if line.type in "fo":
-                count[1] += 1
-                count[2] += line.size
+        """Every entry keeps the rules that a restore asks for, and every segment is known."""
+        name = self._manifest.name
+        try:
+            rules = BackupRules(self._manifest.header)
+            for entry in self._manifest.entries():
+                try:
+                    rules.take(entry)
+                    found = positions(self._table, entry)
+                except IntegrityError as error:
+                    self._found(str(error), name, (label(entry),), 1)
+                    continue
+                for position, _ in found:
+                    self.wanted[position] = 1
+                    self.packs.add(self._table.pack_of(position))
+        except IntegrityError as error:
+            # Nothing after an entry that can't be understood can be restored either.
+            self._found(str(error), name)
+            return
+        for tree in rules.trees():
+            self.files += tree.files
+            self.bytes += tree.bytes
             try:
-                found = positions(self._table, line, name)
+                tree.end()
             except IntegrityError as error:
-                self._found(str(error), name, (label(line),), 1)
-                continue
-            for position in found:
-                self.wanted[position] = 1
-                self.packs.add(self._table.pack_of(position))
-        for tree in manifest.header.trees:
-            if counts[tree.name] != [tree.entries, tree.files, tree.bytes]:
-                self._found(f"The tree {tree.name} has not the entries that the header states", name)
-            self.files += counts[tree.name][1]
-            self.bytes += counts[tree.name][2]
+                self._found(str(error), name)
 
     def presence(self) -> None:
         """Every pack is there, with the size that the index states."""
@@ -138,12 +141,13 @@ class _Check:
             return
         hit: dict[int, list[str]] = {number: [] for number in self.damaged}
         counts = dict.fromkeys(self.damaged, 0)
-        for entry in self._manifest.entries():
-            found = (self._table.find(segment) for segment in segment_ids(entry.segments, self._manifest.name))
-            for number in {place.pack for place in found if place is not None} & self.damaged.keys():
-                counts[number] += 1
-                if len(hit[number]) < _SHOWN:
-                    hit[number].append(label(entry))
+        with contextlib.suppress(IntegrityError):  # which `structure` has told of
+            for entry in self._manifest.entries():
+                found = (self._table.find(segment) for segment in segment_ids(entry.segments, self._manifest.name))
+                for number in {place.pack for place in found if place is not None} & self.damaged.keys():
+                    counts[number] += 1
+                    if len(hit[number]) < _SHOWN:
+                        hit[number].append(label(entry))
         for number, what in self.damaged.items():
             self._found(what, pack_name(self._table.packs[number].hash), tuple(hit[number]), counts[number])
 

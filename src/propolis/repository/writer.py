@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import collections
-import functools
 import os
 import socket
 import time
 from binascii import unhexlify
-from collections.abc import Callable, Mapping
+from collections.abc import Container, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -17,12 +16,15 @@ import msgspec
 
 from propolis import __version__
 from propolis.errors import IncompleteError, RepositoryError
+from propolis.filesystem.unkept import Unkept
+from propolis.repository.entries import SEGMENTS, content_of, format_entry, hole, object_extra
+from propolis.repository.folder_entries import CantKeep, FolderEntries, InodeOf, Line
 from propolis.repository.index import SEGMENT_ID, SegmentTable
-from propolis.repository.intake import Intake, ObjectPiece, Pending, Piece
+from propolis.repository.intake import NO_ATTRIBUTES, Intake, ObjectPiece, Pending, Piece
 from propolis.repository.layout import FORMAT, utc_now, utc_text
 from propolis.repository.limits import NO_LIMITS, Limits
 from propolis.repository.locks import Lease
-from propolis.repository.manifest import Manifest, ParentCursor, format_entry, object_extra
+from propolis.repository.manifest import Manifest, ParentCursor
 from propolis.repository.model import (
     Altered,
     BackupId,
@@ -38,7 +40,8 @@ from propolis.repository.model import (
     TreeKind,
 )
 from propolis.repository.publish import Publisher
-from propolis.repository.scan import Exclude, Found, group_name, user_name, walk
+from propolis.repository.rules import MOST_PIECES
+from propolis.repository.scan import Exclude, Found, cut, walk
 from propolis.repository.text import TextWriter, escape, unescape
 
 if TYPE_CHECKING:
@@ -51,10 +54,6 @@ _MOST_WORKERS = 3
 _SHOWN = 10
 LAST_REREAD = "last_reread"
 """The fact that tells when everything was last read."""
-
-InodeOf = Callable[[str], int | None] | Mapping[str, int]
-"""The original's inode for a path relative to the folder; None: the same as the one there; 0: unknown, then inodes
-aren't compared."""
 
 
 class Writer:
@@ -150,23 +149,32 @@ class Writer:
         original: Path,
         inode_of: InodeOf | None = None,
         exclude: Exclude | None = None,
+        linked: Container[int] | None = None,
+        unkept: Iterable[Unkept] = (),
     ) -> TreeHeader:
         """Take in a folder (usually a clone of `original`) as a tree.
 
-        A file that the parent has with the same path, size, modification time and inode is not read.
+        A file that the parent has with the same path, size, modification time and inode is not read. In a clone by
+        hard links, every file has two names at least: `linked` holds the inodes of those that had several before.
+        `unkept` is what the clone left out. What can't be kept is counted in the tree's header.
         Raises `RepositoryError`; what can't be read is named by `commit`.
         """
         count = self._begin(store, tree, "folder", str(original))
-        inode: Callable[[str], int | None] | None = None
-        if inode_of is not None:
-            inode = inode_of if callable(inode_of) else functools.partial(_look_up, inode_of)
         root = os.fsencode(folder)
+        entries = FolderEntries(root, count.mark, inode_of, linked, unkept)
         try:
             for found in walk(root, exclude):
-                self._add_found(count, root, found, inode)
+                try:
+                    line = entries.line(found)
+                    if line is not None:
+                        self._add_line(count, root + b"/" + found.path, found, line)
+                except CantKeep as problem:
+                    self._unread.append(f"{os.fsdecode(root + b'/' + found.path)} (it has {problem})")
+                except OSError as error:
+                    self._unread.append(f"{os.fsdecode(root + b'/' + found.path)} ({error.strerror})")
         except OSError as error:
             self._unread.append(f"{os.fsdecode(error.filename or root)} ({error.strerror})")
-        return self._end(count)
+        return self._end(count, entries)
 
     def store_ahead(self, tree: str, source: ObjectSource) -> None:
         """Store what a bucket holds now, so that `add_bucket` has little left to read when it counts.
@@ -178,7 +186,7 @@ class Writer:
         for meta in source.list():
             key = meta.key.encode()
             if self.reread or self._same_object(key, meta) is None:
-                pending = Pending(b"", b"\t-", 0)
+                pending = Pending(b"", b"\t-" + NO_ATTRIBUTES, 0)
                 pending.expect_one()
                 self._ahead[tree, key] = meta, pending
                 self._enqueue(ObjectPiece(pending, source, meta, ahead=True))
@@ -249,61 +257,61 @@ class Writer:
             self._cursor.start(tree)
         return _Count(tree, escape(tree.encode()), store, kind, original)
 
-    def _end(self, count: _Count) -> TreeHeader:
+    def _end(self, count: _Count, folder: FolderEntries | None = None) -> TreeHeader:
         header = TreeHeader(
-            count.name, count.store, count.kind, count.original, count.entries, count.files, count.bytes
+            count.name, count.store, count.kind, count.original, count.entries, count.files, count.bytes, count.holes
         )
+        if folder is not None:
+            header = msgspec.structs.replace(
+                header, unkept=folder.tally.all(), users=folder.users, groups=folder.groups
+            )
         self._trees.append(header)
         self._drain(wait=False)
         return header
 
-    def _add_found(
-        self, count: _Count, root: bytes, found: Found, inode_of: Callable[[str], int | None] | None
-    ) -> None:
-        status = found.status
-        original = None if inode_of is None else inode_of(os.fsdecode(found.path))
-        inode = status.st_ino if original is None else original
+    def _add_line(self, count: _Count, path: bytes, found: Found, line: Line) -> None:
         count.entries += 1
-        size = status.st_size if found.kind == b"f" else 0
-        before = b"%b\t%o\t%b\t%d\t%d\t%d\t%b\t%b\t" % (
-            found.kind,
-            status.st_mode & 0o7777,
-            _owner(status.st_uid, status.st_gid),
-            status.st_mtime_ns,
-            size,
-            inode,
-            count.mark,
-            escape(found.path),
-        )
-        if found.kind != b"f":
-            target = os.readlink(root + b"/" + found.path) if found.kind == b"l" else b""  # noqa: PTH115 - bytes
-            self._line(before + b"-\t" + escape(target))
+        before, after = line.before, line.after
+        if not line.has_content:
+            self._line(before + b"-" + after)
             return
+        size = line.size
         self._seen(count, size)
-        same = self._cursor.same(before) if self._cursor and not self.reread else None
-        if same is not None and self._has(same[len(before) :].partition(b"\t")[0]):
+        segments = self._known_segments(found, line)
+        if segments is not None and not self.reread:
             self.stats.unchanged += 1
-            self._line(same)
+            if b"h" in segments:
+                count.holes += sum(piece for piece in content_of(segments) if isinstance(piece, int))
+            self._line(before + segments + after)
             return
-        known = self._unchanged(found.path, b"f", size, status.st_mtime_ns, inode)
-        expected = b"" if known is None else known[11]
-        if self.reread:
-            known = None
-        if known is not None:
-            self.stats.unchanged += 1
-        if known is not None or size == 0:
-            self._line(before + (known[11] if known is not None else b"-") + b"\t-")
+        if size == 0:
+            self._line(before + b"-" + after)
             return
-        step = self._repository.info.segment_bytes
-        pieces = -(-size // step)
-        pending = Pending(before, b"\t-", pieces)
-        pending.expected = expected
+        pieces = list(cut(path, found.status, self._repository.info.segment_bytes))
+        if len(pieces) > MOST_PIECES:
+            raise CantKeep(f"{len(pieces)} pieces")
+        pending = Pending(before, after, sum(not empty for *_, empty in pieces))
+        pending.expected = segments or b""
+        pending.segments = [hole(length) if empty else b"" for _, length, empty in pieces]
         self._waiting.append(pending)
-        path = root + b"/" + found.path
-        identity = (size, status.st_mtime_ns, status.st_ino)
-        for number in range(pieces):
-            offset = number * step
-            self._enqueue(Piece(pending, number, path, offset, min(step, size - offset), identity))
+        identity = (size, found.status.st_mtime_ns, found.status.st_ino)
+        for number, (offset, length, empty) in enumerate(pieces):
+            if empty:
+                count.holes += length
+            else:
+                self._enqueue(Piece(pending, number, path, offset, length, identity))
+
+    def _known_segments(self, found: Found, line: Line) -> bytes | None:
+        """The segments of the parent's file when it is the same one, and the repository has all of them."""
+        if self._cursor is None:
+            return None
+        same = self._cursor.same(line.before)
+        if same is not None:
+            segments = same[len(line.before) :].partition(b"\t")[0]
+            if self._has(segments):
+                return segments
+        known = self._unchanged(found.path, b"f", line.size, found.status.st_mtime_ns, line.inode)
+        return None if known is None else known[SEGMENTS]
 
     def _add_object(self, count: _Count, source: ObjectSource, meta: ObjectMeta) -> None:
         count.entries += 1
@@ -313,18 +321,18 @@ class Writer:
         )
         self._seen(count, meta.size)
         known = self._same_object(key, meta)
-        before = format_entry(entry).rsplit(b"\t", 2)[0] + b"\t"
-        expected = b"" if known is None else known[11]
+        before = format_entry(entry).rsplit(b"\t", 3)[0] + b"\t"
+        expected = b"" if known is None else known[SEGMENTS]
         if known is not None and not self.reread:
             self.stats.unchanged += 1
-            self._line(before + known[11] + b"\t" + known[12])
+            self._line(before + known[SEGMENTS] + b"\t" + known[SEGMENTS + 1] + NO_ATTRIBUTES)
             return
         seen, early = self._ahead.pop((count.name, key), (None, None))
         if seen == meta and early is not None and not early.lost:
             early.before, early.expected = before, expected
             self._waiting.append(early)
             return
-        pending = Pending(before, b"\t-", 0)
+        pending = Pending(before, b"\t-" + NO_ATTRIBUTES, 0)
         pending.expect_one()
         pending.expected = expected
         self._waiting.append(pending)
@@ -333,7 +341,7 @@ class Writer:
     def _same_object(self, key: bytes, meta: ObjectMeta) -> list[bytes] | None:
         """The parent's fields when it has the same object."""
         known = self._unchanged(key, b"o", meta.size, meta.last_modified_ns, 0)
-        return known if known is not None and meta.etag and _etag(known[12]) == meta.etag else None
+        return known if known is not None and meta.etag and _etag(known[SEGMENTS + 1]) == meta.etag else None
 
     def _seen(self, count: _Count, size: int) -> None:
         count.files += 1
@@ -349,14 +357,14 @@ class Writer:
         known_inode = int(fields[8])
         if inode and known_inode and inode != known_inode:
             return None
-        return fields if self._has(fields[11]) else None
+        return fields if self._has(fields[SEGMENTS]) else None
 
     def _has(self, segments: bytes) -> bool:
         """Whether the repository has all segments of an entry's field."""
         position = self._table.position
         if len(segments) == 2 * SEGMENT_ID:  # nearly always: one segment
             return position(unhexlify(segments)) is not None
-        return segments == b"-" or all(position(unhexlify(part)) is not None for part in segments.split(b","))
+        return all(position(piece) is not None for piece in content_of(segments) if isinstance(piece, bytes))
 
     # -- lines and jobs --------------------------------------------------------------------------------------
 
@@ -421,23 +429,10 @@ class _Count:
 
     def __init__(self, name: str, mark: bytes, store: str, kind: TreeKind, original: str) -> None:
         self.name, self.mark, self.store, self.kind, self.original = name, mark, store, kind, original
-        self.entries = self.files = self.bytes = 0
-
-
-@functools.lru_cache(maxsize=4096)
-def _owner(uid: int, gid: int) -> bytes:
-    """An entry's fields for its owner: numbers, and names on this host."""
-    user, group = (escape(name.encode("utf-8", "surrogateescape")) for name in (user_name(uid), group_name(gid)))
-    return b"%d\t%d\t%b\t%b" % (uid, gid, user, group)
-
-
-def _look_up(inodes: Mapping[str, int], path: str) -> int:
-    return inodes.get(path, 0)
+        self.entries = self.files = self.bytes = self.holes = 0
 
 
 def _etag(field: bytes) -> str:
-    from propolis.repository.text import unescape
-
     try:
         return msgspec.json.decode(unescape(field), type=ObjectMeta).etag
     except (msgspec.MsgspecError, UnicodeDecodeError):

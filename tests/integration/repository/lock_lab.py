@@ -12,9 +12,9 @@ from typing import Any, Literal
 from integration.repository import s3_lab
 from propolis.config.schema import ObjectLockConfig
 from propolis.repository import BackupSummary, Facts, Identity, Location, Repository, Stats
+from propolis.repository.entries import segment_ids
 from propolis.repository.immutability import LockedStorage
 from propolis.repository.layout import CONFIG, pack_name
-from propolis.repository.manifest import segment_ids
 from propolis_lab import go
 from propolis_lab.minio import Keys, S3Server
 from unit.repository.repository_tools import TREE

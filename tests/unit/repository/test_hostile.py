@@ -23,9 +23,9 @@ from hypothesis import strategies as st
 from propolis.errors import PropolisError
 from propolis.repository import Identity, Repository, age, restore_folder, verify
 from propolis.repository.check import ReadData, check
+from propolis.repository.entries import format_entry
 from propolis.repository.index import Pack, PackedSegments, write_index
 from propolis.repository.layout import hash_name, pack_name
-from propolis.repository.manifest import format_entry
 from propolis.repository.model import Entry, Header, TreeHeader
 from propolis.repository.repair import repair
 from propolis.repository.text import TextWriter

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from propolis.errors import IntegrityError, PropolisError, RepositoryError
 from propolis.repository import Entry, Finding, Repository, target, verify
+from propolis.repository.entries import format_entry
 from propolis.repository.layout import hash_name
-from propolis.repository.manifest import Manifest, format_entry
+from propolis.repository.manifest import Manifest
 from propolis.repository.model import EntryType, Stats
-from propolis.repository.target import safe_parts
+from propolis.repository.rules import safe_parts
 from propolis.repository.text import TextWriter
 from unit.repository.repository_tools import TREE, snapshot
 

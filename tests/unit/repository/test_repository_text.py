@@ -9,9 +9,17 @@ from hypothesis import strategies as st
 
 from propolis.errors import IntegrityError
 from propolis.repository import Entry, Identity
+from propolis.repository.entries import (
+    attributes_of,
+    content_of,
+    format_attributes,
+    format_entry,
+    hole,
+    order,
+    parse_entry,
+)
 from propolis.repository.index import Pack, PackedSegments, SegmentTable, index_lines, write_index
 from propolis.repository.layout import RepositoryKey
-from propolis.repository.manifest import format_entry, order, parse_entry
 from propolis.repository.text import TextWriter, escape, read_header, read_lines, unescape
 
 KEY = RepositoryKey(bytes(range(32)))
@@ -19,21 +27,26 @@ ME = Identity.generate()
 names = st.text(max_size=20)
 numbers = st.integers(0, 2**40)
 owners = st.integers(0, 2**32 - 2)
+pieces = st.binary(min_size=32, max_size=32).map(lambda id: id.hex().encode()) | st.integers(1, 2**63 - 1).map(hole)
+attributes = st.dictionaries(st.binary(min_size=1, max_size=20), st.binary(max_size=20), max_size=3).map(
+    lambda found: tuple(sorted(found.items()))
+)
 entries = st.builds(
     Entry,
-    st.sampled_from("dflo"),
+    st.sampled_from("dflho"),
     st.integers(0, 0o7777),
     owners,
     owners,
     names,
     names,
-    st.integers(-(2**62), 2**62),
-    numbers,
-    numbers,
+    st.integers(-(2**63) * 10**9, 2**63 * 10**9 - 1),
+    st.integers(0, 2**63 - 1),
+    st.integers(0, 2**64 - 1),
     names,
     st.binary(min_size=1, max_size=60),
-    st.lists(st.binary(min_size=32, max_size=32).map(bytes.hex), max_size=3).map(lambda ids: ",".join(ids).encode()),
+    st.lists(pieces, max_size=3).map(b",".join),
     st.binary(max_size=60),
+    st.builds(lambda found: b"" if not found else format_attributes(found), attributes),
 )
 
 
@@ -52,11 +65,50 @@ def test_a_posix_shell_understands_the_escapes(data: Any) -> None:
 
 
 @given(entries)
-def test_any_entry_survives_as_one_line_of_thirteen_fields(entry: Any) -> None:
+def test_any_entry_survives_as_one_line_of_fourteen_fields(entry: Any) -> None:
     line = format_entry(entry)
     assert b"\n" not in line
-    assert line.count(b"\t") == 12
+    assert line.count(b"\t") == 13
     assert parse_entry(line, "x") == entry
+
+
+@given(attributes)
+def test_attributes_survive_whatever_they_are_called(found: Any) -> None:
+    entry = parse_entry(b"f\t0\t0\t0\t-\t-\t0\t0\t0\t-\tx\t-\t-\t" + format_attributes(found), "x")
+    assert attributes_of(entry) == found
+
+
+def test_an_entry_of_thirteen_fields_has_no_attributes() -> None:
+    entry = parse_entry(b"f\t644\t0\t0\troot\troot\t7\t0\t1\ttree\tx\t-\t-", "x")
+    assert (entry.path, entry.attributes) == (b"x", b"")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        (1, b"0o644"),
+        (1, b" 644"),
+        (2, b"1_0"),
+        (6, b"+5"),
+        (6, b"--5"),
+        (7, b" 7"),
+        (7, b"-1"),
+        (9, b"\\"),
+        (10, b"a\\b"),
+        (10, b"\\0777"),
+        (11, b"h"),
+        (11, b"x"),
+        (13, b"a b"),
+    ],
+)
+def test_an_entry_has_one_spelling_only(field: int, value: bytes) -> None:
+    """A shell and Propolis must not read different things in one line."""
+    fields = b"f\t644\t0\t0\troot\troot\t7\t0\t1\ttree\tx\t-\t-\t-".split(b"\t")
+    parse_entry(b"\t".join(fields), "x")
+    fields[field] = value
+    with pytest.raises(IntegrityError):
+        parsed = parse_entry(b"\t".join(fields), "x")
+        content_of(parsed.segments)
 
 
 @given(st.lists(st.binary(max_size=200).map(escape), max_size=50))
