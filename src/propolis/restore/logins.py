@@ -6,18 +6,23 @@ like it: a restore replaces all of them by the backup's. Keys of a bucket don't 
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from propolis.config import hocon, secrets
+from propolis.config.environment import of_service
 from propolis.config.schema import Config
 from propolis.config.secrets import Login
 from propolis.errors import ConfigError
 from propolis.stack import database
 
 Service = Literal["database", "index"]
+
+T = TypeVar("T", Login, "Login | None")
 
 Settings = Callable[[], hocon.Hocon]
 """Reads the backup's application.conf. Raises ConfigError saying why it can't be had."""
@@ -55,7 +60,11 @@ class LoginAfter:
     reason: str
     """Why it is unknown; what differs."""
     here: Login | None = field(default=None, repr=False)
+    """TheHive's on this host."""
+    own: Login | None = field(default=None, repr=False)
+    """Propolis' own: usually the same."""
     backed_up: Login | None = field(default=None, repr=False)
+    """TheHive's in the backup; None where it had none, or it can't be told."""
     can_set: bool = False
     """Whether Propolis can give this host's password to what comes with the data."""
     lines: str = ""
@@ -75,41 +84,65 @@ def logins_after(
     `superuser` is the role that the backup knows to be one, or empty; `settings_come`: application.conf is restored
     in place. Raises ConfigError if a password of this host can't be had.
     """
-    here: dict[Service, Login | None] = {}
-    if "database" in stores and config.cassandra is not None and database.asks_for_login(config.cassandra):
-        here["database"] = secrets.login(config.cassandra.username, config.cassandra.password)
-    if "index" in stores and config.elasticsearch is not None:
-        login = secrets.login(config.elasticsearch.username, config.elasticsearch.password)
-        if login is not None and login[0] not in _file_users(config.elasticsearch.config):
-            here["index"] = login
-    after = [_after(config, service, login, settings, superuser) for service, login in here.items()]
+    here = _Here(config)
+    found: list[LoginAfter] = []
+    cassandra, elasticsearch = config.cassandra, config.elasticsearch
+    if "database" in stores and cassandra is not None and database.asks_for_login(cassandra):
+        own = secrets.login(cassandra.username, cassandra.password)
+        found.append(_after(here, "database", own, settings, superuser))
+    if "index" in stores and elasticsearch is not None:
+        own = secrets.login(elasticsearch.username, elasticsearch.password)
+        if own is not None and here.login("index", own)[0] not in _file_users(elasticsearch.config):
+            found.append(_after(here, "index", own, settings, superuser))
     return tuple(
-        replace(one, state="comes along") if settings_come and one.state == "differs" else one for one in after
+        replace(one, state="comes along") if settings_come and one.state == "differs" else one for one in found
     )
 
 
-def _after(config: Config, service: Service, here: Login | None, settings: Settings, superuser: str) -> LoginAfter:
-    user_key, password_key = _KEYS[service]
+class _Here:
+    """TheHive's settings on this host."""
+
+    def __init__(self, config: Config) -> None:
+        folder = config.thehive.config
+        self._file = folder / "application.conf"
+        self._read: hocon.Hocon | None = None
+        with contextlib.suppress(ConfigError):
+            environment = {**os.environ, **of_service(folder.parent.parent, "thehive", "thehive")}
+            self._read = hocon.read(self._file, environment=environment)
+
+    def login(self, service: Service, own: T) -> Login | T:
+        """TheHive's login; Propolis' `own` where these settings don't tell it."""
+        try:
+            return (None if self._read is None else _pair(self._read, service)) or own
+        except ConfigError:
+            return own
+
+    def lines(self, service: Service) -> str:
+        """Where the login is: `file:line (key)`, for user and password."""
+        origins = [(None if self._read is None else self._read.origin(key), key) for key in _KEYS[service]]
+        return " and ".join(f"{origin or self._file} ({key})" for origin, key in origins)
+
+
+def _after(here: _Here, service: Service, own: Login | None, settings: Settings, superuser: str) -> LoginAfter:
+    login = here.login(service, own)
     try:
-        found = settings()
-        backed_up = _pair(found.text(user_key), found.text(password_key))
+        backed_up = _pair(settings(), service)
     except ConfigError as error:
-        return LoginAfter(service, "unknown", error.what, here)
-    if here == backed_up:
-        return LoginAfter(service, "same", "", here, backed_up)
+        return LoginAfter(service, "unknown", error.what, login, own)
+    if login == backed_up:
+        return LoginAfter(service, "same", "", login, own, backed_up)
     product, kind = _WHO[service]
-    lines = _lines(config, (user_key, password_key))
-    if here is None or backed_up is None:
-        who = "this host's propolis.yaml" if here is None else "the backup's TheHive"
-        return LoginAfter(
-            service, "differs", f"{who} logs in to {product} without a password", here, backed_up, False, lines
-        )
-    if here[0] == backed_up[0]:
-        reason = f"the password of {product}'s {kind} {here[0]} is the backup's after the restore, not this host's"
-        return LoginAfter(service, "differs", reason, here, backed_up, True, lines)
-    reason = f"this host's TheHive logs in to {product} as {here[0]}, the backup's as {backed_up[0]}"
-    can_set = service == "database" and backed_up[0] == superuser
-    return LoginAfter(service, "differs", reason, here, backed_up, can_set, lines)
+    can_set = False
+    if login is None or backed_up is None:
+        whose = "this host's" if login is None else "the backup's"
+        reason = f"{whose} TheHive logs in to {product} without a password"
+    elif login[0] == backed_up[0]:
+        reason = f"the password of {product}'s {kind} {login[0]} is the backup's after the restore, not this host's"
+        can_set = True
+    else:
+        reason = f"this host's TheHive logs in to {product} as {login[0]}, the backup's as {backed_up[0]}"
+        can_set = service == "database" and backed_up[0] == superuser
+    return LoginAfter(service, "differs", reason, login, own, backed_up, can_set, here.lines(service))
 
 
 def checks(logins: tuple[LoginAfter, ...], *, set_password: bool) -> Iterator[Check]:
@@ -117,6 +150,16 @@ def checks(logins: tuple[LoginAfter, ...], *, set_password: bool) -> Iterator[Ch
     for login in logins:
         product, kind = _WHO[login.service]
         name = f"login of the {login.service}"
+        if login.own != login.here:
+            message = (
+                f"propolis.yaml logs in to {product} as another {kind} than TheHive, which came with the data, too"
+            )
+            yield Check(
+                f"{name}, Propolis' own",
+                "warn",
+                message,
+                f"Set {login.service}.username and password if it is refused",
+            )
         if login.state == "same":
             yield Check(name, "ok", f"the {kind} {login.name} has the same password in the backup")
         elif login.state == "comes along":
@@ -162,19 +205,9 @@ def _question(login: LoginAfter) -> str:
     return f"{_sentence(login)}. Give the {kind} {login.name} this host's password after the restore?"
 
 
-def _pair(user: str | None, password: str | None) -> Login | None:
+def _pair(settings: hocon.Hocon, service: Service) -> Login | None:
+    user, password = (settings.text(key) for key in _KEYS[service])
     return None if user is None or password is None else (user, password)
-
-
-def _lines(config: Config, keys: tuple[str, str]) -> str:
-    """Where this host's application.conf has the login: `file:line (key)`, for user and password."""
-    file = config.thehive.config / "application.conf"
-    try:
-        read = hocon.read(file)
-        origins = [(read.origin(key), key) for key in keys]
-    except ConfigError:
-        origins = [(None, key) for key in keys]
-    return " and ".join(f"{origin or file} ({key})" for origin, key in origins)
 
 
 def _file_users(folder: Path) -> frozenset[str]:

@@ -137,7 +137,7 @@ class ReplaceFolders(Step[RestoreContext], frozen=True, kw_only=True, tag="repla
         for swap in self.swaps:
             swap_in(swap)
         for login in context.logins:
-            if login.state in ("differs", "comes along") and login.backed_up is not None:
+            if login.backed_up is not None and login.backed_up != login.own:
                 context.holding[login.service] = login.backed_up
 
     def undo(self, context: RestoreContext) -> None:
@@ -173,7 +173,7 @@ class GivePassword(Step[RestoreContext], frozen=True, kw_only=True, tag="give-pa
         else:
             assert context.config.elasticsearch is not None
             roles.give_user(context.config.elasticsearch, login.backed_up, login.here)
-        del context.holding[self.service]
+        context.holding[self.service] = login.here
 
 
 class CheckStores(Step[RestoreContext], frozen=True, kw_only=True, tag="check-stores"):

@@ -10,7 +10,7 @@ import pytest
 from propolis.config import hocon
 from propolis.config.load import load
 from propolis.config.sample import sample
-from propolis.config.schema import Config
+from propolis.config.schema import Config, SecretRef
 from propolis.errors import ConfigError, PreflightError
 from propolis.restore.context import RestoreContext
 from propolis.restore.logins import LoginAfter, agreed, checks, logins_after
@@ -167,6 +167,28 @@ def test_settings_that_are_restored_bring_their_login_along(config: Config) -> N
     assert found.state == "comes along"
     assert found.backed_up == ("thehive", THERE)
     assert [one.result for one in checks((found,), set_password=False)] == ["warn"]
+
+
+def test_a_role_of_propolis_own_is_no_reason_to_refuse(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROPOLIS_PASSWORD", "password-of-propolis")
+    own = config.database.model_copy(update={"username": "propolis", "password": SecretRef(env="PROPOLIS_PASSWORD")})
+    found = after(config.model_copy(update={"database": own}), settings("thehive", HERE, index=HERE))["database"]
+    assert (found.state, found.name, found.own) == ("same", "thehive", ("propolis", "password-of-propolis"))
+    results = [one.result for one in checks((found,), set_password=False)]
+    assert sorted(results) == ["ok", "warn"]
+
+
+def test_variables_of_thehives_service_count_on_this_host(config: Config) -> None:
+    root = config.thehive.config.parent
+    (root / "etc/services").mkdir(parents=True)
+    (root / "etc/services/thehive.yaml").write_text(f'environment: {{CASSANDRA_PASSWORD: "{HERE}"}}\n')
+    folder = root / "etc/thehive"
+    folder.mkdir()
+    text = 'db.janusgraph.storage { username = "thehive", password = ${CASSANDRA_PASSWORD} }\n'
+    (folder / "application.conf").write_text(text)
+    here = config.model_copy(update={"thehive": config.thehive.model_copy(update={"config": folder})})
+    assert after(here, settings("thehive", HERE))["database"].state == "same"
+    assert after(here, settings("thehive", THERE))["database"].state == "differs"
 
 
 def test_what_can_not_be_compared_is_said_and_does_not_refuse(config: Config) -> None:
