@@ -152,3 +152,17 @@ def test_doctor_and_backup_say_when_a_folder_holds_no_store(stack: Stack) -> Non
     error = stack.propolis.run("backup").one_clear_error(12)
     assert "holds no Lucene index" in error
     assert stack.platform.state("thehive").value == "running"
+
+
+def test_a_thehive_that_was_moved_to_another_store_is_not_backed_up_from_the_old_one(stack: Stack) -> None:
+    wait_for(stack)
+    application = stack.root / "etc/thehive/application.conf"
+    application.write_text(
+        application.read_text().replace("backend = lucene", 'backend = elasticsearch, hostname = ["198.51.100.7"]')
+    )
+    checks = [check for check in stack.propolis.run("doctor", "--json").json if check["name"] == "settings"]
+    assert [check["result"] for check in checks] == ["fail"]
+    error = stack.propolis.run("backup").one_clear_error(12)
+    assert "is elasticsearch, but index.kind in propolis.yaml is lucene" in error
+    assert stack.platform.state("thehive").value == "running"
+    assert stack.propolis.ok("list", "--json").json == []

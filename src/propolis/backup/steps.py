@@ -17,8 +17,9 @@ from propolis.command.known import remember
 from propolis.command.reserve import ReleaseSpace, ReserveSpace
 from propolis.command.services import SERVICE_STEPS
 from propolis.command.stores import open_bucket, open_repository
+from propolis.config import agreement
 from propolis.config.schema import S3Files
-from propolis.errors import PreflightError
+from propolis.errors import ConfigError, PreflightError
 from propolis.repository import ObjectMeta, ObjectSource, Writer, idle_disk
 from propolis.run import Step
 from propolis.run.step import tag_of
@@ -45,6 +46,7 @@ class CheckStack(Step[BackupContext], frozen=True, kw_only=True, tag="check-stac
         """Raise PreflightError if anything speaks against it."""
         context.started = utc_now()
         config = context.config
+        _check_settings(context)
         for service in self.running:
             context.wait_for(service, seconds=CHECK_SECONDS)
         for store in ("database", "index"):
@@ -305,6 +307,21 @@ def bucket_of(context: BackupContext, tree: str) -> ObjectSource:
 def bucket_name(bucket: S3Files) -> str:
     """Where a bucket's tree comes from, as a URL."""
     return f"s3://{bucket.bucket}/{bucket.prefix}".rstrip("/")
+
+
+def _check_settings(context: BackupContext) -> None:
+    """Check that the servers here are those that TheHive uses."""
+    try:
+        wrong = [*agreement.elsewhere(context.config), *agreement.disagreements(context.config)]
+    except ConfigError as error:
+        context.observer.note(f"TheHive's own settings could not be compared with propolis.yaml: {error.what}")
+        return
+    if wrong:
+        raise PreflightError(
+            f"This is not the stack that TheHive uses: {'; '.join(wrong)}",
+            left="Nothing was touched",
+            next="Write propolis.yaml anew with `propolis init`, or correct it",
+        )
 
 
 def _check_room(context: BackupContext, tree: Tree, trial: Path) -> clone.Method:

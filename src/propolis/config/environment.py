@@ -19,11 +19,9 @@ def of_service(root: Path, service: str, unit: str) -> dict[str, str]:
     Its own description (`etc/services/<service>.yaml`) tells all of it. Without one it is that of the unit: the files
     that packages leave for it (`etc/default`, `etc/sysconfig`), and what its unit files set.
     """
-    file = root / "etc/services" / f"{service}.yaml"
-    if file.is_file():
-        document = read_yaml(file)
-        environment = document.get("environment") if isinstance(document, dict) else None
-        return {str(k): str(v) for k, v in environment.items()} if isinstance(environment, dict) else {}
+    own = described(root / "etc/services" / f"{service}.yaml")
+    if own is not None:
+        return own
     found: dict[str, str] = {}
     for folder in ("default", "sysconfig"):
         found |= _variables(root / "etc" / folder / unit)
@@ -33,6 +31,15 @@ def of_service(root: Path, service: str, unit: str) -> dict[str, str]:
         elif directive == "EnvironmentFile":
             found |= _variables(root / value.removeprefix("-").lstrip("/"))
     return found
+
+
+def described(file: Path) -> dict[str, str] | None:
+    """Give the environment that a service's own description tells; None where there is no such file."""
+    if not file.is_file():
+        return None
+    document = read_yaml(file)
+    environment = document.get("environment") if isinstance(document, dict) else None
+    return {str(k): str(v) for k, v in environment.items()} if isinstance(environment, dict) else {}
 
 
 def with_host_name(environment: dict[str, str]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from propolis.errors import PropolisError
 _Part = Callable[[Config], Iterator[Check]]
 
 _PARTS: tuple[tuple[str, _Part], ...] = (
+    ("settings", services.settings),
     ("services", services.running),
     ("database", services.database_checks),
     ("index", services.index_checks),

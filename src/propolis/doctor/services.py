@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from propolis import platform
+from propolis.config import agreement
 from propolis.config.schema import Config
 from propolis.doctor.model import Check
-from propolis.errors import PropolisError
+from propolis.errors import ConfigError, PropolisError
 from propolis.platform.base import ServiceState
 from propolis.stack import database, embedded, index, thehive
 from propolis.stack.model import services
@@ -25,6 +26,17 @@ _SUPPORTED = {
     "elasticsearch": ("7", "8", "9"),
     "opensearch": ("1", "2", "3"),
 }
+
+
+def settings(config: Config) -> Iterator[Check]:
+    """Whether the servers here are those that TheHive's own file names."""
+    hint = "Write propolis.yaml anew with `propolis init`, or correct it"
+    wrong = [Check("settings", "fail", text, hint) for text in agreement.elsewhere(config)]
+    try:
+        wrong += [Check("settings", "fail", text, hint) for text in agreement.disagreements(config)]
+    except ConfigError as error:
+        wrong.append(Check("settings", "warn", f"TheHive's own could not be compared: {error.what}", error.next))
+    yield from wrong or [Check("settings", "ok", "TheHive's own file names the same stores")]
 
 
 def running(config: Config) -> Iterator[Check]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from propolis.config.agreement import elsewhere
 from propolis.config.schema import CassandraConfig
 from propolis.errors import IntegrityError, PreflightError
 from propolis.repository import verify
@@ -25,6 +26,8 @@ def check(context: RestoreContext, wanted: tuple[str, ...], running: tuple[str, 
     """Check the backup, the key, cluster name, versions, targets and room. Raises the first thing found wrong."""
     assert context.repository is not None
     assert context.manifest is not None
+    if wrong := elsewhere(context.config):
+        raise PreflightError("; ".join(wrong), left=UNTOUCHED, next="Run the restore on that host")
     lease = context.resources.enter_context(ReadingLease(context.repository.storage))
     if lease.warning:
         context.observer.note(lease.warning)

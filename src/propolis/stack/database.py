@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import ssl
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -272,12 +271,17 @@ def _session(config: CassandraConfig, login: secrets.Login | None, timeout: floa
 def _refuse_untrusted(config: CassandraConfig, errors: Iterable[BaseException]) -> None:
     """Raise PreflightError for a certificate that isn't trusted: waiting doesn't change that."""
     for error in errors:
-        if isinstance(error, ssl.SSLCertVerificationError):
+        told = _TLS_FAILURE.search(str(error))
+        if told and told["reason"] == "CERTIFICATE_VERIFY_FAILED":
             raise PreflightError(
-                f"{_name(config)} shows a certificate that isn't trusted: {error.verify_message}",
+                f"{_name(config)} shows a certificate that isn't trusted: {told['detail'].strip()}",
                 left="It was not asked anything",
                 next="Correct database.tls in propolis.yaml: ca is who signed it, verify_host compares its names",
             ) from None
+
+
+_TLS_FAILURE = re.compile(r"\[SSL: (?P<reason>\w+)\] (?:certificate verify failed: )?(?P<detail>[^(\]]+)")
+"""How OpenSSL tells a failure; the driver wraps it into an error of another class, with its text."""
 
 
 def _silence_driver() -> None:
@@ -303,8 +307,8 @@ def _cause(errors: Iterable[BaseException], user: str) -> NotYet:
             return NotYet("not every replica is there")
         if isinstance(error, OperationTimedOut | TimeoutError):
             return NotYet("no answer in time")
-        if isinstance(error, ssl.SSLError):
-            return NotYet(f"no secure connection ({str(error.reason or 'broken off').replace('_', ' ').lower()})")
+        if told := _TLS_FAILURE.search(str(error)):
+            return NotYet(f"no secure connection ({told['detail'].strip()})")
         if isinstance(error, OSError):
             return NotYet(f"no connection ({os.strerror(error.errno) if error.errno else 'closed'})")
         return NotYet(type(error).__name__)

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from certificates import Authority
-from propolis.config.schema import SecretRef, TlsConfig
-from propolis.errors import ConfigError
+from propolis.config.schema import CassandraConfig, SecretRef, TlsConfig
+from propolis.errors import ConfigError, PreflightError
+from propolis.stack import database
 from propolis.stack.http import HttpClient, HttpFailure
 from propolis.stack.tls import context
 
@@ -132,6 +133,33 @@ def test_the_index_is_asked_over_tls_with_a_truststore(authority: Authority, pas
             client.get("/")
         with HttpClient(url, tls=TlsConfig(ca=authority.pem, verify_host=False), timeout=10) as client:
             assert client.get("/") == {}
+
+
+def cassandra_at(port: int, tls: TlsConfig) -> CassandraConfig:
+    folder = Path("/nothere")
+    return CassandraConfig(
+        host="127.0.0.1", port=port, tls=tls, cluster_name="c", config=folder, data=(folder,), commitlog=folder,
+        hints=folder, saved_caches=folder,
+    )  # fmt: skip
+
+
+def test_a_cassandra_that_isnt_trusted_is_given_up_at_once_and_not_asked_anything(authority: Authority) -> None:
+    with server(authority, "10.0.0.9") as port:
+        for tls, what in (
+            (TlsConfig(), "unable to get local issuer certificate"),
+            (TlsConfig(ca=authority.pem), "IP address mismatch"),
+        ):
+            with pytest.raises(PreflightError, match=f"shows a certificate that isn't trusted: .*{what}") as caught:
+                database.answers(cassandra_at(port, tls), 600)
+            assert "database.tls" in caught.value.next
+
+
+def test_a_cassandra_without_tls_is_told_from_one_that_isnt_there(authority: Authority) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as plain:
+        threading.Thread(target=lambda: plain.accept()[0].send(b"HTTP/1.1 400 plain\r\n"), daemon=True).start()
+        config = cassandra_at(plain.getsockname()[1], TlsConfig(ca=authority.pem))
+        with pytest.raises(PreflightError, match=r"no secure connection \(wrong version number"):
+            database.facts(config)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,99 @@
+"""Whether propolis.yaml still says what TheHive's own file says: a stack that was moved since is not the one here.
+
+A backup of the servers that TheHive used before its move would look complete, and hold none of what was done since.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from propolis.config.environment import described
+from propolis.config.finding import Findings, source
+from propolis.config.hocon import Hocon, read
+from propolis.config.schema import BerkeleyConfig, Config, FolderFiles, LuceneConfig, S3Files
+from propolis.config.this_host import is_this_host
+
+_STORAGE = "db.janusgraph.storage"
+_SEARCH = "db.janusgraph.index.search"
+_KINDS = {"cql": "cassandra", "es": "elasticsearch", "localfs": "folder"}
+
+
+def elsewhere(config: Config) -> list[str]:
+    """Say which servers propolis.yaml has on other hosts, one line each: nothing here can stop or clone them."""
+    named: list[tuple[str, str]] = []
+    if config.cassandra is not None:
+        named.append(("database.host", config.cassandra.host))
+    if config.elasticsearch is not None:
+        named.append(("index.url", urlsplit(config.elasticsearch.url).hostname or ""))
+    return [
+        f"{key} in propolis.yaml names {host}, which is not this host: servers on other hosts can't be backed up yet"
+        for key, host in named
+        if is_this_host(host) is False
+    ]
+
+
+def disagreements(config: Config) -> list[str]:
+    """Say where application.conf has another store, host, folder or bucket than propolis.yaml, one line each.
+
+    What it doesn't set is not compared. Raises ConfigError where it can't be read.
+    """
+    file = config.thehive.config / "application.conf"
+    service = config.platform.services / "thehive.yaml"
+    found = _Comparison(read(file, environment={**os.environ, **(described(service) or {})}))
+    found.kind("database", f"{_STORAGE}.backend", config.database.kind)
+    if isinstance(config.database, BerkeleyConfig):
+        found.folder("database.folder", f"{_STORAGE}.directory", config.database.folder)
+    else:
+        found.hosts(f"{_STORAGE}.hostname", "a database")
+        found.text("database.keyspace", f"{_STORAGE}.cql.keyspace", config.database.keyspace)
+    found.kind("index", f"{_SEARCH}.backend", config.index.kind)
+    if isinstance(config.index, LuceneConfig):
+        found.folder("index.folder", f"{_SEARCH}.directory", config.index.folder)
+    else:
+        found.hosts(f"{_SEARCH}.hostname", "an index")
+        found.text("index.prefix", f"{_SEARCH}.index-name", config.index.prefix)
+    found.kind("files", "storage.provider", config.files.kind)
+    if isinstance(config.files, FolderFiles):
+        found.folder("files.folder", "storage.localfs.location", config.files.folder)
+    elif isinstance(config.files, S3Files):
+        found.text("files.bucket", "storage.s3.bucket", config.files.bucket)
+    return found.problems
+
+
+class _Comparison:
+    """Collects what differs. Once a store is of another kind, nothing else is said of it."""
+
+    def __init__(self, hocon: Hocon) -> None:
+        self._hocon = hocon
+        self._found = Findings()
+        self._other = ""
+
+    @property
+    def problems(self) -> list[str]:
+        return self._found.problems
+
+    def kind(self, section: str, setting: str, here: str) -> None:
+        value = self._hocon.text(setting)
+        self._other = ""
+        if value is not None and _KINDS.get(value, value) != here:
+            self._other = section
+            self._say(setting, value, f"{section}.kind", here)
+
+    def text(self, key: str, setting: str, here: str) -> None:
+        value = self._hocon.text(setting)
+        if not self._other and value is not None and value != here:
+            self._say(setting, value, key, here)
+
+    def folder(self, key: str, setting: str, here: Path) -> None:
+        value = self._hocon.text(setting)
+        if not self._other and value is not None and Path(value).resolve() != here.resolve():
+            self._say(setting, value, key, str(here))
+
+    def hosts(self, setting: str, what: str) -> None:
+        if not self._other:
+            self._found.all_here(self._hocon, setting, what)
+
+    def _say(self, setting: str, value: str, key: str, here: str) -> None:
+        self._found.problem(f"{source(self._hocon, setting)} is {value}, but {key} in propolis.yaml is {here}")
