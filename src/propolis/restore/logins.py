@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -27,7 +27,7 @@ T = TypeVar("T", Login, "Login | None")
 Settings = Callable[[], hocon.Hocon]
 """Reads the backup's application.conf. Raises ConfigError saying why it can't be had."""
 
-_KEYS: Mapping[Service, tuple[str, str]] = {
+_KEYS: Mapping[Service, tuple[str, ...]] = {
     "database": ("db.janusgraph.storage.username", "db.janusgraph.storage.password"),
     "index": (
         "db.janusgraph.index.search.elasticsearch.http.auth.basic.username",
@@ -117,9 +117,9 @@ class _Here:
         except ConfigError:
             return own
 
-    def lines(self, service: Service) -> str:
-        """Where the login is: `file:line (key)`, for user and password."""
-        origins = [(None if self._read is None else self._read.origin(key), key) for key in _KEYS[service]]
+    def lines(self, keys: Iterable[str]) -> str:
+        """Where keys are: `file:line (key)`, for each."""
+        origins = [(None if self._read is None else self._read.origin(key), key) for key in keys]
         return " and ".join(f"{origin or self._file} ({key})" for origin, key in origins)
 
 
@@ -133,16 +133,17 @@ def _after(here: _Here, service: Service, own: Login | None, settings: Settings,
         return LoginAfter(service, "same", "", login, own, backed_up)
     product, kind = _WHO[service]
     can_set = False
+    wrong = _KEYS[service]
     if login is None or backed_up is None:
         whose = "this host's" if login is None else "the backup's"
         reason = f"{whose} TheHive logs in to {product} without a password"
     elif login[0] == backed_up[0]:
         reason = f"the password of {product}'s {kind} {login[0]} is the backup's after the restore, not this host's"
-        can_set = True
+        can_set, wrong = True, wrong[1:]
     else:
         reason = f"this host's TheHive logs in to {product} as {login[0]}, the backup's as {backed_up[0]}"
         can_set = service == "database" and backed_up[0] == superuser
-    return LoginAfter(service, "differs", reason, login, own, backed_up, can_set, here.lines(service))
+    return LoginAfter(service, "differs", reason, login, own, backed_up, can_set, here.lines(wrong))
 
 
 def checks(logins: tuple[LoginAfter, ...], *, set_password: bool) -> Iterator[Check]:
