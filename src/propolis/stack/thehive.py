@@ -13,7 +13,7 @@ from propolis.errors import PreflightError
 from propolis.stack.health import Health, ask, status
 from propolis.stack.http import HttpClient, HttpFailure
 from propolis.stack.model import Tree, nothing_immutable
-from propolis.stack.retry import Alive, NotYet, until
+from propolis.stack.retry import Alive, NotYet, Refused, until
 
 REFUSED_LOGIN_PATIENCE = 10.0
 """Seconds for which a refused login is tried again while TheHive calls itself well: it is, so no longer."""
@@ -35,8 +35,9 @@ def answers(
 ) -> Health:
     """Wait until TheHive answers and works (`propolis.stack.health`); give what it said, `ok` or `warning`.
 
-    Raises PreflightError when `timeout` seconds have passed, or when it isn't `alive` any more; NeverListens as soon
-    as it is `hopeless`, which is asked only while nothing listens at its address.
+    Raises PreflightError when `timeout` seconds have passed, when it isn't `alive` any more, or when it refuses the
+    configured login for some seconds and doesn't call itself well; NeverListens as soon as it is `hopeless`, which is
+    asked only while nothing listens at its address.
     """
     found: list[Health] = []
     refused_since: list[float] = []
@@ -48,6 +49,8 @@ def answers(
             if hopeless is not None and _listener(config) == "nobody" and hopeless():
                 raise NeverListens from None
             raise NotYet(str(failure)) from None
+        if now.state == "error" and now.login_refused:
+            raise Refused(now.detail)
         if now.state == "error":
             raise NotYet(f"it answers, but does not work ({now.detail})")
         if now.login_refused:

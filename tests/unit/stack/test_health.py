@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from propolis.config.schema import TheHiveConfig
 from propolis.errors import PreflightError
-from propolis.stack import thehive
+from propolis.stack import retry, thehive
 from propolis.stack.health import health
 
 KEY, PASSWORD = "key-of-a-test", "password-of-a-test"
@@ -187,6 +187,15 @@ def test_thehive_is_waited_for_until_it_says_that_it_works() -> None:
 def test_one_that_answers_and_never_works_is_given_up_with_its_own_words() -> None:
     with serving({"/api/health": ERROR}) as fake, pytest.raises(PreflightError, match="/api/health: Error"):
         thehive.answers(config(fake.url), 0.1)
+
+
+def test_a_refused_login_is_final_within_seconds_where_nothing_else_proves_that_it_works(
+    secret: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "REFUSAL_GRACE", 0.6)
+    secret.write_text("wrong")
+    with serving({}) as fake, pytest.raises(PreflightError, match=r"answers, but .*it refuses the API key"):
+        thehive.answers(config(fake.url, api_key={"file": str(secret)}), 600)
 
 
 def test_a_refused_login_does_not_keep_a_healthy_thehive_down_for_long(
