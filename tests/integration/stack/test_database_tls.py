@@ -70,7 +70,7 @@ def test_a_cassandra_that_speaks_tls_alone_is_found_and_asked(make_lab: MakeLab,
         database.facts(with_tls(config, None))
     with pytest.raises(PreflightError, match=r"no (secure )?connection"):
         database.facts(with_tls(config, config.tls.model_copy(update={"certificate": None, "key_password": None})))
-    with pytest.raises(PreflightError, match="a certificate that isn't trusted: unable to get local issuer"):
+    with pytest.raises(PreflightError, match="a certificate that isn't trusted: "):
         database.answers(with_tls(config, config.tls.model_copy(update={"ca": None, "ca_password": None})), 600)
     plain = TlsConfig(ca=authority.pem, certificate=lab.root / "tls/client.pem", key=lab.root / "tls/client.key")
     assert database.facts(with_tls(config, plain)).cluster_name == lab.options.cluster_name
