@@ -24,7 +24,7 @@ from propolis.config.discovery_database import database_values
 from propolis.config.discovery_files import files_values
 from propolis.config.discovery_index import index_values
 from propolis.config.environment import of_service
-from propolis.config.finding import Findings, config_folder, first
+from propolis.config.finding import Findings, config_folder, first, source
 from propolis.config.hocon import Hocon, read
 from propolis.config.load import key_path
 from propolis.config.schema import Config
@@ -34,6 +34,11 @@ from propolis.errors import ConfigError
 SERVICES = ("thehive", "database", "index")
 """Whose configuration folders can be named."""
 
+_STORES = tuple(
+    f"db.janusgraph.{part}.ssl.{store}.location"
+    for part in ("storage.cql", "index.search.elasticsearch")
+    for store in ("truststore", "keystore")
+)
 _JAR = re.compile(r"(?:.*\.)?thehive(?:-core)?-(\d+)\.(\d+)\..*\.jar")
 
 
@@ -94,8 +99,8 @@ def _conclude(found: Findings) -> Discovery:
         except ValidationError as error:
             for detail in error.errors(include_url=False, include_input=False):
                 key = key_path(detail["loc"])
-                source = found.notes.get(key, "the given value")
-                found.problem(f"{source}: {key}: {detail['msg'].removeprefix('Value error, ')}")
+                note = found.notes.get(key, "the given value")
+                found.problem(f"{note}: {key}: {detail['msg'].removeprefix('Value error, ')}")
     return Discovery(config, found.notes, tuple(found.problems), tuple(found.warnings))
 
 
@@ -137,8 +142,8 @@ def _thehive(found: Findings, hocon: Hocon) -> None:
     address_key = first(hocon, "http.address", "play.server.http.address")
     address = in_url(_reachable(hocon.text(address_key) if address_key else None))
     context = (hocon.text("play.http.context") or "").strip("/")
-    source = hocon.origin(port_key) if port_key else f"TheHive's default port, as {file} sets none"
-    found.put("thehive.url", f"http://{address}:{port}" + (f"/{context}" if context else ""), str(source))
+    note = hocon.origin(port_key) if port_key else f"TheHive's default port, as {file} sets none"
+    found.put("thehive.url", f"http://{address}:{port}" + (f"/{context}" if context else ""), str(note))
 
 
 def _reachable(address: str | None) -> str:
@@ -149,11 +154,9 @@ def _reachable(address: str | None) -> str:
 
 
 def _outside(found: Findings, hocon: Hocon) -> None:
-    """Name the files that application.conf includes from elsewhere: a backup holds only its own folder."""
-    folder = hocon.file.parent.resolve()
+    """Name the files that application.conf needs and that lie elsewhere: a backup holds only its own folder."""
     for file in sorted(hocon.files()):
-        if not file.resolve().is_relative_to(folder):
-            found.warn(
-                f"{file}: {hocon.file} includes it, but it lies outside of {folder}, so no backup holds it."
-                f" Move it there, or keep a copy of it"
-            )
+        found.warn_if_outside(file, hocon.file.parent, str(hocon.file))
+    for setting in _STORES:
+        if location := hocon.text(setting):
+            found.warn_if_outside(Path(location), hocon.file.parent, source(hocon, setting))

@@ -92,6 +92,12 @@ def _cassandra(found: Findings, etc: Path, hocon: Hocon, given: Path | None) -> 
     _client(found, hocon)
     secure = _tls(found, settings, hocon)
     _port(found, settings, hocon, secure=secure)
+    for options in ("client_encryption_options", "server_encryption_options"):
+        for store in ("keystore", "truststore"):
+            location = settings.get(options, store)
+            # Cassandra's own sample names files that nobody has made.
+            if location and Path(str(location)).is_file():
+                found.warn_if_outside(Path(str(location)), folder, settings.note(options, store))
 
 
 def _folders(found: Findings, settings: _Settings) -> None:

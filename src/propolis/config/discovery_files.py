@@ -32,7 +32,11 @@ def files_values(found: Findings, hocon: Hocon) -> None:
     where = f"{hocon.origin('storage.provider')}: storage.provider"
     if provider == "localfs":
         if hocon.text("storage.localfs.location") is None:
-            raise ConfigError(f"{where} is localfs, but storage.localfs.location is not set")
+            unread = "; storage.localfs.directory, which is, is read by no version" if _is_misnamed(hocon) else ""
+            raise ConfigError(
+                f"{where} is localfs, but storage.localfs.location is not set{unread}",
+                next="Set it to the folder that TheHive uses: version 4 takes /tmp/scalligraph without it",
+            )
         found.put("files.kind", "folder", source(hocon, "storage.provider"))
         found.copy("files.folder", hocon, "storage.localfs.location")
         if hocon.has("storage.s3"):
@@ -51,6 +55,11 @@ def files_values(found: Findings, hocon: Hocon) -> None:
     else:
         what = _UNSUPPORTED.get(provider, "which is not known")
         raise ConfigError(f"{where} must be localfs or s3; it is {provider}: {what} can't be backed up yet")
+
+
+def _is_misnamed(hocon: Hocon) -> bool:
+    """Whether the setting is there that the Docker image of TheHive 4 writes, and nothing reads."""
+    return hocon.text("storage.localfs.directory") is not None
 
 
 def _bucket(found: Findings, hocon: Hocon) -> None:

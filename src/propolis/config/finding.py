@@ -56,6 +56,14 @@ class Findings:
         """Record what somebody should know, though it stops nothing: one line."""
         self.warnings.append(text.rstrip("."))
 
+    def warn_if_outside(self, file: Path, folder: Path, where: str) -> None:
+        """Warn of a file that a service needs and no backup holds, as it lies outside of the service's own folder."""
+        if not file.resolve().is_relative_to(folder.resolve()):
+            self.warn(
+                f"{where} names {file}, which lies outside of {folder}, so no backup holds it."
+                " Move it there, or keep a copy of it"
+            )
+
     def attempt(self, find: Callable[[], T]) -> T | None:
         """Run one part of the search; its ConfigError becomes a problem, and the search goes on."""
         try:

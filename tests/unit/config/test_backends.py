@@ -236,4 +236,22 @@ def test_a_file_that_is_included_from_elsewhere_is_named_as_no_backup_holds_it(r
     (application.parent / "secret.conf").rename(other)
     edit(application, 'include "secret.conf"', f'include "{other}"')
     (warning,) = look(root).warnings
-    assert warning.startswith(f"{other}: {application} includes it, but it lies outside of {application.parent}")
+    assert warning.startswith(
+        f"{application} names {other}, which lies outside of {application.parent}, so no backup"
+    )
+
+
+def test_certificates_that_lie_elsewhere_are_named_as_no_backup_holds_them(root: Path) -> None:
+    store = root / "srv/server.p12"
+    store.parent.mkdir()
+    store.touch()
+    file = root / "etc/cassandra/cassandra.yaml"
+    file.write_text(CASSANDRA + f"server_encryption_options:\n  keystore: {store}\n  truststore: /nothere.p12\n")
+    (warning,) = look(root).warnings
+    assert warning.startswith(f"{file}:10 (server_encryption_options.keystore) names {store}, which lies outside of")
+
+
+def test_a_folder_that_nothing_reads_is_named(root: Path, application: Path) -> None:
+    edit(application, "localfs.location", "localfs.directory")
+    (problem,) = look(root).problems
+    assert "storage.localfs.directory, which is, is read by no version" in problem
