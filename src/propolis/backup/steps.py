@@ -191,6 +191,7 @@ class CloneTrees(Step[BackupContext], frozen=True, kw_only=True, tag="clone-tree
             tree.immutable,
             context.methods.get(tree.name),
             context.own_names(tree.path),
+            tree.kept_empty,
         )
 
 
@@ -234,7 +235,15 @@ class StoreTrees(Step[BackupContext], frozen=True, kw_only=True, tag="store-tree
             if tree.name in context.clones:
                 report = context.clones[tree.name]
                 assert tree.path is not None
-                writer.add_folder(tree.store, tree.name, report.clone, tree.path, inode_of=report.inode_of)
+                writer.add_folder(
+                    tree.store,
+                    tree.name,
+                    report.clone,
+                    tree.path,
+                    inode_of=report.inode_of,
+                    linked=report.linked,
+                    unkept=report.unkept,
+                )
             elif tree.name in context.buckets:
                 assert tree.bucket is not None
                 writer.add_bucket(tree.store, tree.name, context.buckets[tree.name], bucket_name(tree.bucket))
@@ -326,7 +335,13 @@ def _check_settings(context: BackupContext) -> None:
 
 def _check_room(context: BackupContext, tree: Tree, trial: Path) -> clone.Method:
     assert tree.path is not None
-    survey = clone.survey(tree.path, tree.immutable, leave_out=context.own_names(tree.path), trial=trial)
+    survey = clone.survey(
+        tree.path,
+        tree.immutable,
+        leave_out=context.own_names(tree.path),
+        kept_empty=tree.kept_empty,
+        trial=trial,
+    )
     if survey.bytes_copied and survey.bytes_copied + SPARE_BYTES > survey.free:
         raise PreflightError(
             f"No room for the clone of {tree.name} ({tree.path}): it copies {survey.bytes_copied / 2**20:.0f} MiB, "

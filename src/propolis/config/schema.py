@@ -161,6 +161,10 @@ class CassandraConfig(Model):
     cdc_raw: AbsolutePath | None = Field(
         default=None, description="cdc_raw_directory, where change data capture is on"
     )
+    keep_snapshots: bool = Field(
+        default=False,
+        description="Back up the snapshots and incremental backups in Cassandra's data folders as well",
+    )
 
     @model_validator(mode="after")
     def _login_is_whole(self) -> Self:

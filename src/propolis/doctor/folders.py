@@ -58,7 +58,7 @@ def space(config: Config) -> Iterator[Check]:
     for tree, path in _folders(config):
         name = f"clone {tree.name}"
         try:
-            found = clone.survey(path, tree.immutable)
+            found = clone.survey(path, tree.immutable, kept_empty=tree.kept_empty)
         except PropolisError as error:
             yield Check(name, "fail", error.what, error.next)
             continue

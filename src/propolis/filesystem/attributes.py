@@ -35,6 +35,16 @@ def is_kept(name: bytes) -> bool:
     return name in ACCESS_LISTS or name.startswith(_SPACES)
 
 
+def read_any(file: bytes | int) -> Attributes:
+    """The attributes that can be kept; none where the file system has none at all. Raises `OSError`."""
+    try:
+        return read(file)[0]
+    except OSError as error:
+        if error.errno == errno.EOPNOTSUPP:
+            return ()
+        raise
+
+
 def read(file: bytes | int) -> tuple[Attributes, list[bytes]]:
     """The attributes of a path (a link's own) or an open file, and the names of those that can't be kept.
 
@@ -71,6 +81,16 @@ def write(file: int | bytes, attributes: Iterable[tuple[bytes, bytes]]) -> list[
                 raise
             refused.append(name)
     return refused
+
+
+def replace(file: int, attributes: Attributes) -> list[bytes]:
+    """Give an open file these attributes instead of access lists and attributes of users that it has; see `write`."""
+    wanted = {name for name, _ in attributes}
+    drop_lists(file)
+    for name, _ in read_any(file):
+        if name.startswith(b"user.") and name not in wanted:
+            os.removexattr(file, name)
+    return write(file, attributes)
 
 
 def drop_lists(file: int) -> None:

@@ -37,7 +37,7 @@ class Tally:
 
     def add(self, what: str, path: str) -> None:
         """One more of this kind."""
-        self.join(Unkept(what, 1, [path]))
+        self.join(Unkept(as_text(what), 1, [as_text(path)]))
 
     def join(self, more: Unkept) -> None:
         """What another one counted."""
@@ -59,6 +59,16 @@ def special_kind(mode: int) -> str:
     if stat.S_ISSOCK(mode):
         return "sockets"
     return "pipes" if stat.S_ISFIFO(mode) else "devices"
+
+
+def as_text(name: str) -> str:
+    """A name as Python has it, with bytes that are no text escaped, so that it can be written anywhere."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def below(folder: str, items: Iterable[Unkept]) -> list[Unkept]:
+    """The same with paths that begin with `folder`."""
+    return [Unkept(item.what, item.count, [f"{folder}/{path}" for path in item.examples]) for item in items]
 
 
 def joined(groups: Iterable[Iterable[Unkept]]) -> list[Unkept]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from propolis.command.leftovers import STRANGER
 from propolis.errors import PropolisError
 from propolis.report.units import human_bytes, human_seconds
+from propolis.report.unkept import NOT_BACKED_UP, NOT_RESTORED, show_unkept
 
 if TYPE_CHECKING:  # a command loads what its own results take, when it tells them
     from rich.console import Console
@@ -71,6 +72,7 @@ def show_backup(report: BackupReport) -> None:
         ("new in the repository", f"{human_bytes(stats.new)}, stored as {human_bytes(stats.stored)}"),
     ]
     _pairs(out, rows)
+    show_unkept(out, NOT_BACKED_UP, report.summary.header.unkept)
     if report.altered.count:
         named = ", ".join(report.altered.named)
         out.print(
@@ -96,6 +98,8 @@ def show_restore(report: RestoreReport) -> None:
     if report.laid_beside:
         rows.append(("other host's configuration", ", ".join(report.laid_beside)))
     _pairs(out, rows)
+    show_unkept(out, NOT_RESTORED, report.unkept)
+    show_unkept(out, NOT_BACKED_UP, report.never_kept)
     if report.closed:
         _show_closed(out, report.closed)
 
@@ -181,6 +185,7 @@ def show_summary(backup: BackupSummary) -> None:
     for tree in header.trees:
         table.add_row(tree.name, escape(tree.original), str(tree.entries), str(tree.files), human_bytes(tree.bytes))
     _wide().print(table)
+    show_unkept(out, NOT_BACKED_UP, header.unkept)
 
 
 def show_recovered(recovered: Sequence[Recovered]) -> None:

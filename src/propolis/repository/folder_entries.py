@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from propolis.filesystem import acl, attributes
 from propolis.filesystem.attributes import ACCESS_LISTS, Attributes
-from propolis.filesystem.unkept import Tally, Unkept, special_kind
+from propolis.filesystem.unkept import Tally, Unkept, as_text, special_kind
 from propolis.repository import rules
 from propolis.repository.entries import format_attributes
 from propolis.repository.intake import NO_ATTRIBUTES
@@ -142,8 +142,8 @@ class FolderEntries:
             kept = (*kept, (name, value))
             if name in ACCESS_LISTS:
                 users, groups = acl.names(value)
-                self.users.update((str(number), user_name(number)) for number in users)
-                self.groups.update((str(number), group_name(number)) for number in groups)
+                self.users.update((str(number), as_text(user_name(number))) for number in users)
+                self.groups.update((str(number), as_text(group_name(number))) for number in groups)
         return kept
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, NewType, Protocol
 
 import msgspec
 
-from propolis.filesystem.unkept import Unkept, joined
+from propolis.filesystem.unkept import Unkept, below, joined
 
 BackupId = NewType("BackupId", str)
 """A backup's full ID as shown to users, such as `20261123T224500Z-1a2b3c4d`."""
@@ -70,7 +70,7 @@ class Header(msgspec.Struct, frozen=True):
     @property
     def unkept(self) -> list[Unkept]:
         """What was there and is not in the backup, of all trees."""
-        return joined(tree.unkept for tree in self.trees)
+        return joined(below(tree.name, tree.unkept) for tree in self.trees)
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from propolis.errors import RepositoryError
-from propolis.filesystem.unkept import Tally, Unkept
+from propolis.filesystem.unkept import Tally, below
 from propolis.repository import direct
 from propolis.repository.entries import link_of, object_meta
 from propolis.repository.extras import Extras, Owner
@@ -91,9 +91,6 @@ def restore_folder(
         raise unwritable(target, error) from None
     finally:
         os.close(root)
-    unkept = tuple(
-        Unkept(item.what, item.count, [f"{tree}/{path}" for path in item.examples]) for item in plan.tally.all()
-    )
     return RestoreResult(
         tree,
         len(plan.files.sizes),
@@ -102,7 +99,7 @@ def restore_folder(
         plan.bytes,
         stats.packs,
         len(plan.names),
-        unkept,
+        tuple(below(tree, plan.tally.all())),
     )
 
 

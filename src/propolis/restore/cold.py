@@ -15,6 +15,7 @@ from propolis.command.services import KeepServices, start_steps, stop_steps
 from propolis.command.stores import open_repository
 from propolis.config.hocon import Hocon
 from propolis.errors import ConfigError, PreflightError, PropolisError
+from propolis.filesystem.unkept import Unkept
 from propolis.repository import BackupId
 from propolis.restore import backed_up
 from propolis.restore.context import RestoreContext, RestoreRequest
@@ -39,6 +40,7 @@ from propolis.stack.model import START_WAVES, STORES, Tree, trees_of
 class RestoreReport:
     """What a restore did. `downtime` in seconds, None when TheHive wasn't running before.
 
+    `unkept` is what the backup holds and the targets did not get, `never_kept` what was not in the backup.
     `closed` says why the target can't back up to its repository yet, for want of its key there; empty if it can.
     """
 
@@ -51,6 +53,8 @@ class RestoreReport:
     closed: str
     passwords_set: tuple[str, ...] = ()
     """Roles and users that came with the data and got this host's passwords, such as `database: thehive`."""
+    unkept: tuple[Unkept, ...] = ()
+    never_kept: tuple[Unkept, ...] = ()
 
 
 def restore_plan(context: RestoreContext) -> Plan[RestoreContext]:
@@ -104,6 +108,8 @@ def restore(request: RestoreRequest, observer: Observer, recover_first: RecoverF
         stores=tuple(store for store in STORES if any(tree.store == store for tree in targets)),
         files=context.restored_files,
         bytes=context.restored_bytes,
+        unkept=tuple(context.unkept.all()),
+        never_kept=tuple(context.header.unkept),
         downtime=context.downtime,
         laid_beside=tuple(
             str(beside_folder(context, tree)) for tree in targets if beside_folder(context, tree).is_dir()

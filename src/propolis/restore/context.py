@@ -10,6 +10,7 @@ from pathlib import Path
 from propolis.command.context import Context
 from propolis.config.schema import Config
 from propolis.config.secrets import Login
+from propolis.filesystem.unkept import Tally
 from propolis.repository import Header, Manifest, Repository, Stats
 from propolis.restore.logins import LoginAfter, Settings
 from propolis.run import Observer
@@ -46,6 +47,8 @@ class RestoreContext(Context):
         self.manifest: Manifest | None = None
         self.restored_bytes = 0
         self.restored_files = 0
+        self.unkept = Tally()
+        """What the backup holds and the targets did not get."""
         self.logins: tuple[LoginAfter, ...] = ()
         self.set_password = False
         self.settings: Settings | None = None

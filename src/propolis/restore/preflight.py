@@ -116,7 +116,7 @@ def _room(context: RestoreContext, targets: list[Tree]) -> None:
             raise PreflightError(f"{tree.path} is in the way: not a folder", left=UNTOUCHED, next="Move it away")
         device = folder.stat().st_dev
         path, bytes_so_far = needed.get(device, (folder, 0))
-        needed[device] = (path, bytes_so_far + header.bytes + header.entries * 4096)
+        needed[device] = (path, bytes_so_far + header.bytes - header.holes + header.entries * 4096)
     for path, needs in needed.values():
         free = shutil.disk_usage(path).free
         if needs + SPARE_BYTES > free:

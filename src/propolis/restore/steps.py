@@ -67,7 +67,9 @@ class StageFolder(Step[RestoreContext], frozen=True, kw_only=True, tag="stage-fo
         )
         context.restored_bytes += result.bytes
         context.restored_files += result.files
-        return {"files": result.files, "bytes": result.bytes}
+        for kind in result.unkept:
+            context.unkept.join(kind)
+        return {"files": result.files, "bytes": result.bytes, "unkept": [str(kind) for kind in result.unkept]}
 
     def undo(self, context: RestoreContext) -> None:
         """Remove it."""

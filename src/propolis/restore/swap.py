@@ -6,14 +6,17 @@ lies in the folder moved aside, all that was there before is aside, and what lie
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from propolis import clone
 from propolis.errors import PropolisError
+from propolis.filesystem import attributes
 from propolis.run.journal import sync_folder
 
 OLD_MARKER = ".all-moved-aside"
@@ -21,11 +24,13 @@ OLD_MARKER = ".all-moved-aside"
 
 
 class Former(msgspec.Struct, frozen=True):
-    """Owner and mode of a folder before it was replaced."""
+    """Owner, mode and attributes of a folder before it was replaced."""
 
     uid: int
     gid: int
     mode: int
+    attributes: tuple[tuple[bytes, bytes], ...] | None = None
+    """Names and values; None in journals that tell of none."""
 
 
 class Swap(msgspec.Struct, frozen=True):
@@ -56,7 +61,8 @@ def plan_swap(target: Path, run_id: str, *, staged: Path | None) -> Swap:
     former = None
     if target.is_dir():
         status = target.stat()
-        former = Former(status.st_uid, status.st_gid, status.st_mode & 0o7777)
+        kept = attributes.read_any(os.fsencode(target.resolve()))
+        former = Former(status.st_uid, status.st_gid, status.st_mode & 0o7777, kept)
     return Swap(
         str(target),
         None if staged is None else str(staged),
@@ -76,6 +82,7 @@ def swap_in(swap: Swap) -> None:
     sync_folder(aside)
     if swap.staged is not None:
         staged = Path(swap.staged)
+        _close(target)
         _move_children(staged, target, frozenset())
         _take_over(staged, target)
         sync_folder(target)
@@ -91,12 +98,13 @@ def swap_back(swap: Swap) -> None:
         _move_new_content_out(swap, target)
         (aside / swap.marker).unlink()
         sync_folder(aside)
+    _close(target)
     _move_children(aside, target, frozenset())
     if swap.former is None:
         target.rmdir()
     else:
-        os.chown(target, swap.former.uid, swap.former.gid)
-        target.chmod(swap.former.mode)
+        former = swap.former
+        _dress(target, former.uid, former.gid, former.mode, former.attributes)
         sync_folder(target)
     # Last: without this folder there is nothing left to bring back.
     aside.rmdir()
@@ -142,8 +150,32 @@ def _move_children(source: Path, destination: Path, left: frozenset[str]) -> Non
 
 
 def _take_over(source: Path, target: Path) -> None:
-    """Give the target the owner, mode and times of the folder whose content it got."""
+    """Give the target the owner, mode, attributes and times of the folder whose content it got."""
     status = source.stat()
-    os.chown(target, status.st_uid, status.st_gid)
-    target.chmod(status.st_mode & 0o7777)
+    found = attributes.read_any(os.fsencode(source))
+    _dress(target, status.st_uid, status.st_gid, status.st_mode & 0o7777, found)
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _close(target: Path) -> None:
+    """Let nobody else in while content comes: its own folder may have been less readable than this one."""
+    with _opened(target) as folder:
+        attributes.drop_lists(folder)
+        os.fchmod(folder, 0o700)
+
+
+def _dress(target: Path, uid: int, gid: int, mode: int, found: attributes.Attributes | None) -> None:
+    with _opened(target) as folder:
+        os.fchown(folder, uid, gid)
+        if found is not None:
+            attributes.replace(folder, found)
+        os.fchmod(folder, mode)
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -17,7 +17,7 @@ from propolis.config.load import read_yaml
 from propolis.config.schema import CassandraConfig
 from propolis.errors import IntegrityError, PreflightError
 from propolis.stack import tls
-from propolis.stack.model import Tree, nothing_immutable
+from propolis.stack.model import Tree, none_kept_empty, nothing_immutable
 from propolis.stack.retry import REFUSED_NEXT, Alive, NotYet, Refused, until
 
 if TYPE_CHECKING:
@@ -174,7 +174,14 @@ def trees(config: CassandraConfig) -> tuple[Tree, ...]:
     belongs to other data would be wrong.
     """
     data = [
-        Tree("database", f"database/data-{number}", "database", immutable, folder)
+        Tree(
+            "database",
+            f"database/data-{number}",
+            "database",
+            immutable,
+            folder,
+            kept_empty=none_kept_empty if config.keep_snapshots else without_snapshots,
+        )
         for number, folder in enumerate(config.data)
     ]
     others = [("commitlog", config.commitlog), ("hints", config.hints), ("cdc_raw", config.cdc_raw)]
@@ -186,6 +193,18 @@ def trees(config: CassandraConfig) -> tuple[Tree, ...]:
             if folder is not None
         ),
     )
+
+
+def without_snapshots(path: str) -> str | None:
+    """Leave out what Cassandra set aside of a table (a `KeptEmpty` rule): old data, often more than what is live."""
+    parts = path.split("/")  # keyspace, table, …
+    return _SET_ASIDE.get(parts[2]) if len(parts) == 3 else None
+
+
+_SET_ASIDE = {
+    "snapshots": "folders of Cassandra's snapshots (database.keep_snapshots keeps them)",
+    "backups": "folders of Cassandra's incremental backups (database.keep_snapshots keeps them)",
+}
 
 
 def immutable(path: str) -> bool:

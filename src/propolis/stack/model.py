@@ -19,6 +19,15 @@ Immutable = Callable[[str], bool]
 Anything a rule doesn't know is False: then a clone copies its bytes.
 """
 
+KeptEmpty = Callable[[str], str | None]
+"""Says of a folder in a tree ("a/b") whether it is kept without what it holds, and what that is called."""
+
+
+def none_kept_empty(path: str) -> str | None:
+    """Keep every folder with all that is in it (a `KeptEmpty` rule)."""
+    return None
+
+
 STORES = ("database", "index", "files", "config")
 """Every store, in the order in which reports name them."""
 
@@ -35,7 +44,7 @@ class Tree:
 
     `name` is `store/…` and the same in every backup. Exactly one of `path` and `bucket` is set.
     `service` writes to it: while that service is stopped, nothing in it changes. `immutable` says which
-    files of a stopped service never change in place.
+    files of a stopped service never change in place, `kept_empty` which folders' contents are left out.
     """
 
     store: str
@@ -44,6 +53,7 @@ class Tree:
     immutable: Immutable
     path: Path | None = None
     bucket: S3Files | None = None
+    kept_empty: KeptEmpty = none_kept_empty
 
 
 def services(config: Config) -> tuple[str, ...]:
