@@ -212,6 +212,9 @@ def _is_secure(settings: _Settings) -> bool:
 
 def _authority(found: Findings, settings: _Settings, hocon: Hocon) -> None:
     """Find who signed the index's certificate; without one, the system's authorities count."""
+    asks = settings.get("xpack.security.http.ssl.client_authentication")
+    if asks is not None and asks.value == "required":
+        found.problem(f"{asks.note}: the index asks clients for a certificate, and none can be shown to it yet")
     if is_on(hocon.text(f"{_SSL}.disable-hostname-verification")):
         found.put("index.verify_host", False, source(hocon, f"{_SSL}.disable-hostname-verification"))
     for name in (

@@ -8,7 +8,9 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
+
+from pydantic.fields import FieldInfo
 
 from propolis.config.schema import Config, Model, SecretRef
 from propolis.errors import ConfigError
@@ -111,11 +113,28 @@ def _section(section: Model, path: str, notes: Mapping[str, str], *, whole: bool
                 yield from (f"  {line}" for line in body)
         elif value is None:
             yield f"# {name}:"
+            yield from (f"#   {line}" for model in _sections_of(field) for line in _unset(model))
         else:
             # A default stays a comment; what tells one kind of section from another must stand there.
             silent = not field.is_required() and value == field.get_default() and key not in notes
             prefix = "# " if silent and not whole and name != "kind" else ""
             yield from (prefix + line for line in _item(name, value))
+
+
+def _sections_of(field: FieldInfo) -> list[type[Model]]:
+    """List the sections that a field may hold, other than references to secrets."""
+    return [kind for kind in get_args(field.annotation) if isinstance(kind, type) and _is_section(kind)]
+
+
+def _is_section(kind: type) -> bool:
+    return issubclass(kind, Model) and kind is not SecretRef
+
+
+def _unset(model: type[Model]) -> Iterator[str]:
+    """Show the keys of a section that isn't there."""
+    for name, field in model.model_fields.items():
+        yield from _comment(field.description or "")
+        yield f"{name}:"
 
 
 def _comment(text: str) -> list[str]:

@@ -339,6 +339,12 @@ def test_an_authority_with_a_relative_path_lies_in_the_indexs_own_folder(root: P
     assert (section.url, section.ca) == ("https://127.7.0.1:9201", index.parent / "certs/ca.crt")
 
 
+def test_an_index_that_asks_for_a_certificate_is_named(root: Path, index: Path) -> None:
+    index.write_text(INDEX + "xpack.security.http.ssl: {enabled: true, client_authentication: required}\n")
+    (problem,) = look(root).problems
+    assert problem.startswith(f"{index}:5 (xpack.security.http.ssl.client_authentication): the index asks clients")
+
+
 PACKAGE = """
 path.data: /var/lib/elasticsearch
 path.logs: /var/log/elasticsearch
