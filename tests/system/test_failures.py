@@ -108,7 +108,7 @@ def test_a_full_disk_under_the_clone_is_told_and_thehive_runs(lab_folder: Path, 
         with (disk / "large").open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk).free - (100 << 20))
         message = propolis.run("backup").one_clear_error(12)
-        assert "No room for the clone" in message
+        assert "space for a clone" in message
         assert "Nothing was touched" in message
         (disk / "large").unlink()
         propolis.ok("backup")

@@ -41,6 +41,8 @@ class BackupReport:
     bytes_copied_while_down: int
     reread: bool
     altered: Altered
+    warnings: tuple[str, ...]
+    """What somebody should know of the stack and of this restore point; the manifest holds it, too."""
 
 
 def cold_plan(context: BackupContext) -> Plan[BackupContext]:
@@ -79,12 +81,14 @@ def back_up(
     limits: Limits = BACKGROUND,
     *,
     reread: bool = False,
+    force_unhealthy: bool = False,
 ) -> BackupReport:
     """Take a cold backup that takes no more than `limits` of the host; `reread`: read all files, changed or not.
 
+    `force_unhealthy`: even if TheHive isn't healthy; it need not be so after it either.
     Raises a PropolisError; then every service that ran before runs again, or it says so.
     """
-    make_context = partial(BackupContext, limits=limits, reread=reread)
+    make_context = partial(BackupContext, limits=limits, reread=reread, force_unhealthy=force_unhealthy)
     context, _ = run(config, make_context, cold_plan, observer, recover_first)
     assert context.summary is not None
     assert context.writer is not None
@@ -96,4 +100,5 @@ def back_up(
         bytes_copied_while_down=sum(report.bytes_copied for report in context.clones.values()),
         reread=context.writer.reread,
         altered=context.writer.altered,
+        warnings=tuple(context.warnings),
     )

@@ -19,12 +19,21 @@ class BackupContext(Context):
     """Filled by one step, used by the next."""
 
     def __init__(
-        self, config: Config, observer: Observer, run_id: str, limits: Limits = BACKGROUND, *, reread: bool = False
+        self,
+        config: Config,
+        observer: Observer,
+        run_id: str,
+        limits: Limits = BACKGROUND,
+        *,
+        reread: bool = False,
+        force_unhealthy: bool = False,
     ) -> None:
         super().__init__(config, observer, run_id)
         self.limits = limits
         self.reread = reread
         """Everything is to be read, whatever sizes and times say; the configuration may want it, too."""
+        self.force_unhealthy = force_unhealthy
+        """Take the backup even if TheHive isn't healthy."""
         self.services: dict[str, str] = {}
         self.facts: dict[str, Any] = {}
         self.started = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +13,18 @@ import msgspec
 from propolis import clone
 from propolis.backup.context import BackupContext
 from propolis.backup.reread import is_due
+from propolis.checks import RULES, THEHIVE, Look, require, told
 from propolis.command.context import CHECK_SECONDS, utc_now
 from propolis.command.known import remember
 from propolis.command.reserve import ReleaseSpace, ReserveSpace
 from propolis.command.services import SERVICE_STEPS
 from propolis.command.stores import open_bucket, open_repository
-from propolis.config import agreement
 from propolis.config.schema import S3Files
-from propolis.errors import ConfigError, PreflightError
 from propolis.repository import ObjectMeta, ObjectSource, Writer, idle_disk
 from propolis.run import Step
 from propolis.run.step import tag_of
-from propolis.stack import database, embedded, index, thehive
+from propolis.stack import index
 from propolis.stack.model import Tree, trees
-
-SPARE_BYTES = 256 * 2**20
-"""Left free beside what a clone really copies: the services write while the clone exists."""
 
 
 class CheckStack(Step[BackupContext], frozen=True, kw_only=True, tag="check-stack"):
@@ -43,34 +40,36 @@ class CheckStack(Step[BackupContext], frozen=True, kw_only=True, tag="check-stac
         return "check that services answer, versions, folders and free space"
 
     def do(self, context: BackupContext) -> Mapping[str, Any]:
-        """Raise PreflightError if anything speaks against it."""
+        """Raise PreflightError naming all that speaks against it; what only warns goes into the manifest."""
         context.started = utc_now()
         config = context.config
-        _check_settings(context)
-        for service in self.running:
-            context.wait_for(service, seconds=CHECK_SECONDS)
-        for store in ("database", "index"):
-            if lacking := embedded.missing(config, store):
-                raise PreflightError(
-                    f"There is no {store} to back up: {lacking}",
-                    left="Nothing was touched",
-                    next=f"Set {store}.folder in propolis.yaml to the folder that TheHive uses",
-                )
+        look = Look(
+            config,
+            "backup",
+            running=self.running,
+            wait=partial(context.wait_for, seconds=CHECK_SECONDS),
+            survey=partial(self._survey, context),
+            force_unhealthy=context.force_unhealthy,
+        )
+        for check in require(RULES, look):
+            context.warn(told(check))
+            context.takes_unhealthy |= check.name == THEHIVE and context.force_unhealthy
         if "database" in self.running and config.cassandra is not None:
-            found = database.facts(config.cassandra)
+            found = look.database.get()
             context.services["database"] = f"cassandra {found.release_version}"
             context.facts["cluster_name"] = found.cluster_name
             context.facts["keyspaces"] = list(found.keyspaces)
             if found.superuser:
                 context.facts["database_superuser"] = found.superuser
         if "index" in self.running and config.elasticsearch is not None:
-            indexed = index.facts(config.elasticsearch)
+            indexed = look.index.get()
             context.services["index"] = f"{indexed.distribution} {indexed.version}"
         if "thehive" in self.running:
-            context.services["thehive"] = thehive.facts(config.thehive).version
+            thehive = look.thehive.known()
+            context.services["thehive"] = "" if thehive is None else thehive.version
         if config.cassandra is not None:
             context.facts.setdefault("cluster_name", config.cassandra.cluster_name)
-        context.methods = methods = self._methods(context)
+        context.methods = methods = {name: survey.get().method for name, survey in look.surveys.items()}
         context.facts["clone"] = methods
         for tree in trees(config):
             if tree.path is not None:
@@ -81,12 +80,10 @@ class CheckStack(Step[BackupContext], frozen=True, kw_only=True, tag="check-stac
         """Drop what was tried."""
         drop_all(self.trials)
 
-    def _methods(self, context: BackupContext) -> dict[str, clone.Method]:
-        return {
-            tree.name: _check_room(context, tree, Path(self.trials[tree.name]))
-            for tree in trees(context.config)
-            if tree.path is not None
-        }
+    def _survey(self, context: BackupContext, tree: Tree) -> clone.Survey:
+        assert tree.path is not None
+        trial, own = Path(self.trials[tree.name]), context.own_names(tree.path)
+        return clone.survey(tree.path, tree.immutable, leave_out=own, kept_empty=tree.kept_empty, trial=trial)
 
 
 class OpenRepository(Step[BackupContext], frozen=True, kw_only=True, tag="open-repository"):
@@ -262,7 +259,8 @@ class WriteManifest(Step[BackupContext], frozen=True, kw_only=True, tag="write-m
     def do(self, context: BackupContext) -> Mapping[str, Any]:
         """Commit."""
         assert context.writer is not None
-        context.summary = context.writer.commit(context.restore_point({"downtime_seconds": context.downtime}))
+        found = {"downtime_seconds": context.downtime, "warnings": context.warnings}
+        context.summary = context.writer.commit(context.restore_point(found))
         return {"backup": context.summary.id}
 
 
@@ -316,40 +314,6 @@ def bucket_of(context: BackupContext, tree: str) -> ObjectSource:
 def bucket_name(bucket: S3Files) -> str:
     """Where a bucket's tree comes from, as a URL."""
     return f"s3://{bucket.bucket}/{bucket.prefix}".rstrip("/")
-
-
-def _check_settings(context: BackupContext) -> None:
-    """Check that the servers here are those that TheHive uses."""
-    try:
-        wrong = [*agreement.elsewhere(context.config), *agreement.disagreements(context.config)]
-    except ConfigError as error:
-        context.observer.note(f"TheHive's own settings could not be compared with propolis.yaml: {error.what}")
-        return
-    if wrong:
-        raise PreflightError(
-            f"This is not the stack that TheHive uses: {'; '.join(wrong)}",
-            left="Nothing was touched",
-            next="Write propolis.yaml anew with `propolis init`, or correct it",
-        )
-
-
-def _check_room(context: BackupContext, tree: Tree, trial: Path) -> clone.Method:
-    assert tree.path is not None
-    survey = clone.survey(
-        tree.path,
-        tree.immutable,
-        leave_out=context.own_names(tree.path),
-        kept_empty=tree.kept_empty,
-        trial=trial,
-    )
-    if survey.bytes_copied and survey.bytes_copied + SPARE_BYTES > survey.free:
-        raise PreflightError(
-            f"No room for the clone of {tree.name} ({tree.path}): it copies {survey.bytes_copied / 2**20:.0f} MiB, "
-            f"{survey.free / 2**20:.0f} MiB are free",
-            left="Nothing was touched",
-            next="Free some space on that filesystem",
-        )
-    return survey.method
 
 
 _STEPS: tuple[type[Step[BackupContext]], ...] = (

@@ -38,6 +38,14 @@ def backup(
             help="Read every file, also those whose size and times did not change; tell which differ all the same",
         ),
     ] = False,
+    force_unhealthy: Annotated[
+        bool,
+        typer.Option(
+            "--force-unhealthy",
+            help="Back up even if TheHive is not healthy: it is stopped and may not start again; what it said is "
+            "kept in the manifest",
+        ),
+    ] = False,
     plan: PlanOnly = False,
     config: ConfigFile = DEFAULT_CONFIG,
     as_json: AsJson = False,
@@ -50,7 +58,14 @@ def backup(
         with BackupContext(settings, SilentObserver(), new_run_id()) as context:
             console.show_plan(cold_plan(context))
         return
-    report = back_up(settings, observer(quiet=quiet, as_json=as_json), recover_held, limits, reread=reread)
+    report = back_up(
+        settings,
+        observer(quiet=quiet, as_json=as_json),
+        recover_held,
+        limits,
+        reread=reread,
+        force_unhealthy=force_unhealthy,
+    )
     if as_json:
         print_json(report)
     elif not quiet:

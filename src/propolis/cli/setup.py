@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+from propolis.checks import checks
 from propolis.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, IdentityFile, config_of
 from propolis.command.apart import require_apart
 from propolis.config import sample
 from propolis.config.discovery import SERVICES, discover
-from propolis.doctor import checks
 from propolis.errors import ConfigError, PreflightError, UsageError
 from propolis.report import console
 from propolis.report.json import print_json

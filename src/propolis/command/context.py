@@ -28,6 +28,9 @@ CHECK_SECONDS = 30.0
 
 LABELS = {"thehive": "TheHive", "index": "the index", "database": "the database"}
 
+UNHEALTHY_PATIENCE = 120.0
+"""Seconds for which a TheHive that wasn't healthy before is waited for after its start."""
+
 
 class Context:
     """One command's view of the stack; what it opens is closed with it."""
@@ -38,6 +41,10 @@ class Context:
         self.run_id = run_id
         self.platform = platform.open(config.platform)
         self.resources = contextlib.ExitStack()
+        self.warnings: list[str] = []
+        """What somebody should know of this run: told at once, and in its report."""
+        self.takes_unhealthy = False
+        """TheHive was not healthy before, and need not be after."""
         self._stopped_at: float | None = None
         self._answered_at: float | None = None
         self._answering: set[str] = set()
@@ -87,6 +94,11 @@ class Context:
             return None
         return round(self._answered_at - self._stopped_at, 3)
 
+    def warn(self, text: str) -> None:
+        """Keep a warning for the report, and tell it now."""
+        self.warnings.append(text)
+        self.observer.note(text)
+
     def stop(self, service: str) -> None:
         """Stop a service and wait until it is gone."""
         if service == "thehive" and self._stopped_at is None:
@@ -112,9 +124,17 @@ class Context:
         since it was started before its stores answered, is restarted once.
         """
         patience = self.config.timeouts.start if seconds is None else min(seconds, self.config.timeouts.start)
+        if service == "thehive" and self.takes_unhealthy:
+            patience = min(patience, UNHEALTHY_PATIENCE)
         with patiently(self.observer, f"{LABELS[service]} at {address(self.config, service)}", patience):
             if service == "thehive":
-                self._wait_for_thehive(revive, patience)
+                try:
+                    self._wait_for_thehive(revive, patience)
+                except PreflightError as error:
+                    if not self.takes_unhealthy:
+                        raise
+                    self.warn(f"TheHive is not healthy, as it was not before: {error.what}")
+                    return
             else:
                 answers(self.config, service, patience, lambda: self.is_running(service), self.login_of(service))
                 self._answering.add(service)

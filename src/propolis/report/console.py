@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # a command loads what its own results take, when it tells th
     from rich.table import Table
 
     from propolis.backup import BackupReport
-    from propolis.doctor import Check
+    from propolis.checks import Check
     from propolis.recovery import Recovered
     from propolis.repository import BackupSummary, VerifyResult
     from propolis.restore import RestoreReport
@@ -83,6 +83,7 @@ def show_backup(report: BackupReport) -> None:
             "Something wrote to them and set their times back, or a disk lost what they held. "
             f"Backup {report.summary.header.parent} has them as they were."
         )
+    _warnings(out, report.warnings)
 
 
 def show_restore(report: RestoreReport) -> None:
@@ -100,6 +101,7 @@ def show_restore(report: RestoreReport) -> None:
     _pairs(out, rows)
     show_unkept(out, NOT_RESTORED, report.unkept)
     show_unkept(out, NOT_BACKED_UP, report.never_kept)
+    _warnings(out, report.warnings)
     if report.closed:
         _show_closed(out, report.closed)
 
@@ -176,7 +178,8 @@ def show_summary(backup: BackupSummary) -> None:
             ("verified", _verified(backup) or "never"),
             *(("held", f"since {hold.at} by {hold.by} {hold.reason}".strip()) for hold in backup.holds),
             *((service, version) for service, version in sorted(header.services.items())),
-            *((name.replace("_", " "), _short(value)) for name, value in header.facts.items()),
+            *((name.replace("_", " "), _short(value)) for name, value in header.facts.items() if name != "warnings"),
+            *(("warning", str(warning)) for warning in header.facts.get("warnings") or ()),
         ],
     )
     table = _table()
@@ -260,6 +263,11 @@ def _short(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return str(value)
+
+
+def _warnings(out: Console, warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        out.print(f"[yellow]warning:[/] {escape(warning)}")
 
 
 def _pairs(out: Console, rows: Sequence[tuple[str, str]]) -> None:

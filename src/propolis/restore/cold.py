@@ -51,6 +51,8 @@ class RestoreReport:
     downtime: float | None
     laid_beside: tuple[str, ...]
     closed: str
+    warnings: tuple[str, ...] = ()
+    """What somebody should know of the target and of this restore."""
     passwords_set: tuple[str, ...] = ()
     """Roles and users that came with the data and got this host's passwords, such as `database: thehive`."""
     unkept: tuple[Unkept, ...] = ()
@@ -114,6 +116,7 @@ def restore(request: RestoreRequest, observer: Observer, recover_first: RecoverF
         laid_beside=tuple(
             str(beside_folder(context, tree)) for tree in targets if beside_folder(context, tree).is_dir()
         ),
+        warnings=tuple(context.warnings),
         passwords_set=tuple(f"{login.service}: {login.name}" for login in _given(context)),
         closed=why_closed(request.target),
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from propolis.checks import Check
 from propolis.config import hocon, secrets
 from propolis.config.environment import of_service
 from propolis.config.schema import Config
@@ -35,16 +36,6 @@ _KEYS: Mapping[Service, tuple[str, ...]] = {
     ),
 }
 _WHO: Mapping[Service, tuple[str, str]] = {"database": ("Cassandra", "role"), "index": ("the index", "user")}
-
-
-@dataclass(frozen=True)
-class Check:
-    """What is to be said of a login before the restore, in the form of the doctor's checks."""
-
-    name: str
-    result: Literal["ok", "warn", "fail"]
-    message: str
-    hint: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from propolis.checks import Check, checks
 from propolis.config.discovery import discover
 from propolis.config.schema import Config
-from propolis.doctor import Check, checks
 from propolis.repository import Identity, Location, Repository, write_identity
 from propolis_lab.lab import Lab
 from sections import cassandra, elasticsearch

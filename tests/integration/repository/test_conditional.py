@@ -9,8 +9,8 @@ import pytest
 
 from integration.repository.conftest import Minio
 from integration.repository.fault_proxies import relay
+from propolis.checks import look
 from propolis.cli import run
-from propolis.doctor import services
 from propolis.errors import BusyError, RepositoryError
 from propolis.repository import Facts, Identity, Location, Repository, verify, write_identity
 from propolis.repository.conditional import creates_once
@@ -76,7 +76,7 @@ def test_no_repository_is_made_there(careless: Location, careful: Location, tmp_
 def test_doctor_says_what_still_holds_in_one_that_is_there_already(
     careless: Location, careful: Location, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(services, "PATIENCE", 0.05)
+    monkeypatch.setattr(look, "PATIENCE", 0.05)
     host, recovery = Identity.generate(), Identity.generate()
     Repository.init(careful, [recovery.recipient], host)
     write_identity(tmp_path / "host.key", host)

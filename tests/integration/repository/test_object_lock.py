@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from integration.repository.lock_lab import LockedVault, assert_protected, files, new_location
+from propolis.checks import repository as rules
 from propolis.config.schema import KeepConfig, ObjectLockConfig, PlaceConfig, RetentionConfig
-from propolis.doctor import repository as doctor
 from propolis.errors import ConfigError, IntegrityError, RepositoryError
 from propolis.repository import Facts, Identity, Location, Repository, protection, verify, write_identity
 from propolis.repository.copy import copy_repository
@@ -364,7 +364,7 @@ def test_a_copy_locks_what_it_brings_and_what_was_there(vault: LockedVault, serv
 
 def test_the_doctor_says_whether_the_bucket_and_the_last_backup_are_locked(vault: LockedVault, source: Path) -> None:
     def told() -> tuple[str, str]:
-        (check,) = doctor._locks(vault.open())
+        (check,) = rules._locks(vault.open())
         return check.result, check.message
 
     assert told() == ("ok", "the bucket locks objects")
@@ -372,7 +372,7 @@ def test_the_doctor_says_whether_the_bucket_and_the_last_backup_are_locked(vault
     until = reach(ObjectLockConfig(mode="governance", days=1))
     assert told() == ("ok", f"the last backup is locked (governance) until {until:%Y-%m-%d}")
     bare = replace(vault, location=replace(vault.location, object_lock=None))
-    assert list(doctor._locks(bare.open())) == []
+    assert list(rules._locks(bare.open())) == []
     summary = bare.backup(source)
     assert told() == ("warn", f"the last backup, {summary.id}, is not locked")
 

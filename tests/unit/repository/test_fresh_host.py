@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from propolis.checks import look
 from propolis.cli import run
-from propolis.doctor import services
 from propolis.repository import Facts, Identity, Location, Repository, write_identity
 from unit.repository.repository_tools import TREE, fill
 from unit.repository.test_keys_on_the_command_line import CONFIG
@@ -62,7 +62,7 @@ def host(request: Any, backup: str, tmp_path: Path, capsys: Any) -> FreshHost:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of this stack answers: it is not waited for."""
-    monkeypatch.setattr(services, "PATIENCE", 0.05)
+    monkeypatch.setattr(look, "PATIENCE", 0.05)
 
 
 @pytest.mark.parametrize("command", ["list", "show latest", "hold latest", "verify latest --level manifest"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from propolis.checks import Look, require
 from propolis.config import hocon
 from propolis.config.load import load
 from propolis.config.sample import sample
@@ -14,7 +15,7 @@ from propolis.config.schema import Config, SecretRef
 from propolis.errors import ConfigError, PreflightError
 from propolis.restore.context import RestoreContext
 from propolis.restore.logins import LoginAfter, agreed, checks, logins_after
-from propolis.restore.preflight import check_logins
+from propolis.restore.preflight import rules
 from propolis.run import SilentObserver
 
 BOTH = frozenset({"database", "index"})
@@ -206,7 +207,9 @@ def test_what_can_not_be_compared_is_said_and_does_not_refuse(config: Config) ->
 def test_the_preflight_refuses_before_anything_is_touched(config: Config) -> None:
     with RestoreContext(None, config, SilentObserver(), "run") as context:
         context.logins = tuple(after(config, settings("thehive", THERE, index=HERE)).values())
+        asked = [rule for rule in rules(context, ()) if rule.name == "logins"]
+        look = Look(config, "restore", running=())
         with pytest.raises(PreflightError, match="Nothing was touched"):
-            check_logins(context)
+            require(asked, look)
         context.set_password = True
-        check_logins(context)
+        require(asked, look)

@@ -1,4 +1,4 @@
-"""Checks of what lies elsewhere: the bucket of attachments, the host's key, the repository."""
+"""Rules of what lies elsewhere: the bucket of attachments, the host's key, the repository."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ import os
 import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
+from propolis.checks.look import Look
+from propolis.checks.model import Check
+from propolis.checks.services import clock
 from propolis.command.host_key import ADD_HOST_KEY, why_closed
 from propolis.command.stores import open_bucket, open_repository
-from propolis.config.schema import Config, S3Files
-from propolis.doctor.model import Check
-from propolis.doctor.services import clock
+from propolis.config.schema import S3Files
 from propolis.errors import BusyError
 from propolis.repository import Repository, read_identities
 from propolis.repository.conditional import IGNORED, STILL_HOLDS, creates_once
 from propolis.repository.immutability import LockedStorage
 
 
-def bucket(config: Config) -> Iterator[Check]:
+def bucket(look: Look) -> Iterator[Check]:
     """Whether the bucket of attachments can be listed."""
-    if not isinstance(config.files, S3Files):
+    if not isinstance(look.config.files, S3Files):
         return
-    source = open_bucket(config.files)
+    source = open_bucket(look.config.files)
     found = any(True for _ in source.list())
     what = "holds attachments" if found else "is empty"
-    yield Check("files/bucket", "ok" if found else "warn", f"the bucket {config.files.bucket} {what}")
+    yield Check("files/bucket", "ok" if found else "warn", f"the bucket {look.config.files.bucket} {what}")
 
 
-def host_key(config: Config) -> Iterator[Check]:
+def host_key(look: Look) -> Iterator[Check]:
     """Whether the host's own key is there, whole, and closed to everybody else."""
-    path = config.repository.host_key
-    closed = why_closed(config)
+    path = look.config.repository.host_key
+    closed = why_closed(look.config)
     if closed:
         yield Check("host key", "fail", closed, f"To go on backing up from this host: {ADD_HOST_KEY}")
         return
@@ -52,12 +52,12 @@ def host_key(config: Config) -> Iterator[Check]:
     yield Check("host key", "ok", f"{path} is there and closed to others")
 
 
-def usable(config: Config, identity: Path | None = None) -> Iterator[Check]:
+def usable(look: Look) -> Iterator[Check]:
     """Whether the repository can be opened, written and listed, and what its clock says."""
-    repository = open_repository(config, identity)
+    repository = open_repository(look.config, look.identity)
     _ = repository.key  # says so when none was given
-    place = config.repository.url
-    which = "the host's key" if identity is None else "the keys given"
+    place = look.config.repository.url
+    which = "the host's key" if look.identity is None else "the keys given"
     yield Check("repository", "ok", f"{place} can be opened with {which}")
     try:
         with repository.lease("shared"):
@@ -70,7 +70,7 @@ def usable(config: Config, identity: Path | None = None) -> Iterator[Check]:
         yield Check("repository writable", "warn", error.what, error.next)
     yield _conditional(repository)
     yield from _locks(repository)
-    backups = repository.list(config.name)
+    backups = repository.list(look.config.name)
     if backups:
         yield Check("backups", "ok", f"{len(backups)}; the last is {backups[-1].id}")
     else:

@@ -1,0 +1,82 @@
+"""Rules of the stack's folders: readable, whole, owned alike."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from propolis.checks.look import Look, folders
+from propolis.checks.model import Check
+from propolis.command.leftovers import STRANGER, find
+
+
+def readable(look: Look) -> Iterator[Check]:
+    """Whether each folder is there, can be read, and is owned by one user throughout its top."""
+    for tree in folders(look.config):
+        assert tree.path is not None
+        yield _readable(tree.name, tree.path)
+
+
+def _readable(name: str, path: Path) -> Check:
+    try:
+        if not path.is_dir():
+            return Check(name, "fail", f"{path} is not a folder", "Set the right path in propolis.yaml")
+        owner = path.stat().st_uid
+        others = []
+        with os.scandir(path) as entries:
+            for entry in entries:
+                status = entry.stat(follow_symlinks=False)
+                if stat.S_ISDIR(status.st_mode) and not os.access(entry.path, os.R_OK | os.X_OK):
+                    return Check(name, "fail", f"{entry.path} can't be read", "Run Propolis as root")
+                if status.st_uid != owner:
+                    others.append(entry.name)
+    except OSError as error:
+        return Check(name, "fail", f"{error.filename or path}: {error.strerror}", "Run Propolis as root")
+    if others and not name.startswith("config/"):  # packages leave root's files beside a service's own
+        return Check(
+            name,
+            "warn",
+            f"{path}: {', '.join(sorted(others)[:3])} belongs to another user than the folder",
+            "Its service may fail to start; give it back with chown",
+        )
+    return Check(name, "ok", f"{path} is readable")
+
+
+def leftovers(look: Look) -> Iterator[Check]:
+    """Whether an interrupted run left clones behind."""
+    found = find(look.config)
+    if found.ours:
+        yield Check("leftovers", "warn", f"an earlier run left {found.ours[0]}", "Run `propolis recover`")
+    for stranger in found.strangers:
+        hint = "Remove it by hand if it is not needed; what lies in a store is backed up with it"
+        yield Check("leftovers", "warn", f"{stranger} {STRANGER}", hint)
+    if not found.ours and not found.strangers:
+        yield Check("leftovers", "ok", "no clone of an earlier run is left")
+
+
+def state(look: Look) -> Iterator[Check]:
+    """Whether the state folder can be written, or made where it isn't there yet, and is closed to others."""
+    folder = look.config.state
+    nearest = folder
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        yield Check("state folder", "fail", f"{nearest} is not a folder", "Set `state` in propolis.yaml")
+        return
+    try:
+        with tempfile.TemporaryFile(dir=nearest) as trial:
+            trial.write(b"trial")
+            trial.flush()
+            os.fsync(trial.fileno())
+    except OSError as error:
+        yield Check("state folder", "fail", f"{nearest} can't be written: {error.strerror}", "Run Propolis as root")
+        return
+    if nearest != folder:
+        yield Check("state folder", "ok", f"{folder} is not there yet and can be made")
+    elif folder.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        yield Check("state folder", "warn", f"{folder} is open to others", f"Run chmod 700 {folder}")
+    else:
+        yield Check("state folder", "ok", f"{folder} can be written")

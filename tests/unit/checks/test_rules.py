@@ -1,0 +1,123 @@
+"""One set of rules: what the doctor fails, a backup refuses, before it stops anything."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from propolis.checks import RULES, Check, Look, Rule, ask, require
+from propolis.config.schema import Config
+from propolis.errors import PreflightError
+from unit.checks.stacks import config_in, database_of, failed, index_of, look_at, node, warned
+
+ASKED = [rule for rule in RULES if rule.name not in ("services", "thehive", "host key", "repository")]
+"""Rules for which nothing has to listen."""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return config_in(tmp_path)
+
+
+def refused(config: Config, command: Any = "backup", **answers: Any) -> str:
+    with pytest.raises(PreflightError, match="Nothing was touched") as caught:
+        require(ASKED, look_at(config, command, **answers))
+    return str(caught.value)
+
+
+def test_a_stack_that_keeps_every_rule_stops_nobody(config: Config) -> None:
+    for command in ("doctor", "backup", "restore"):
+        assert failed(ask(ASKED, look_at(config, command))) == {}
+
+
+BROKEN: dict[str, dict[str, Any]] = {
+    "database version": {"release_version": "3.11.19"},
+    "database nodes": {"nodes": (node(1), node(2), node(3))},
+    "database cluster": {"cluster_name": "another"},
+    "database keyspace": {"keyspaces": ("system",)},
+    "index version": {"version": "6.8.23"},
+    "index health": {"health": "red"},
+    "index nodes": {"nodes": 3},
+    "index contents": {"indices": {}},
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_the_doctor_fails_a_backup_refuses(config: Config, name: str) -> None:
+    answers = (
+        {"database": database_of(config, **BROKEN[name])}
+        if name.startswith("database")
+        else {"index": index_of(**BROKEN[name])}
+    )
+    told = failed(ask(ASKED, look_at(config, "doctor", **answers)))
+    assert set(told) == {name}
+    assert f"{name}: {told[name]}" in refused(config, **answers)
+
+
+def test_every_failure_is_named_with_what_to_do(config: Config) -> None:
+    shutil.rmtree(config.thehive.config)
+    text = refused(config, database=database_of(config, nodes=(node(1), node(2))), index=index_of(indices={}))
+    for name in ("database nodes", "index contents", "config/thehive"):
+        assert name in text
+    assert "Clusters are not supported yet" in text
+    assert "Set index.prefix" in text
+
+
+def test_what_a_restore_is_for_does_not_stop_it(config: Config) -> None:
+    shutil.rmtree(config.thehive.config)
+    look = look_at(
+        config,
+        "restore",
+        database=database_of(config, keyspaces=("system",), release_version="4.2.0"),
+        index=index_of(indices={}, health="red"),
+        incoming=(),
+    )
+    found = ask(ASKED, look)
+    assert failed(found) == {}
+    assert set(warned(found)) == {"database version"}
+
+
+def test_one_node_of_several_is_not_replaced_by_a_whole_database(config: Config) -> None:
+    text = refused(config, "restore", database=database_of(config, nodes=(node(1), node(2))), index=index_of(nodes=3))
+    assert "database nodes" in text
+    assert "index nodes" in text
+
+
+def test_a_server_that_does_not_answer_is_named_once(config: Config) -> None:
+    silent = PreflightError("Cassandra does not answer: no connection")
+    assert failed(ask(ASKED, look_at(config, "backup", database=silent))) == {"database": silent.what}
+    assert warned(ask(ASKED, look_at(config, "restore", database=silent, incoming=()))) == {"database": silent.what}
+
+
+def test_what_does_not_run_is_not_asked(config: Config) -> None:
+    silent = PreflightError("not to be asked")
+    look = look_at(config, "backup", database=silent, index=silent, running=())
+    assert failed(ask(ASKED, look)) == {}
+
+
+def test_a_rule_that_breaks_is_a_failure_that_says_so_and_hides_no_other(config: Config) -> None:
+    def broken(look: Look) -> Iterator[Check]:
+        yield Check("first", "ok", "well")
+        raise ValueError("a secret")
+
+    def refusing(look: Look) -> Iterator[Check]:
+        raise PreflightError("It is closed", next="Open it")
+        yield
+
+    rules = (
+        Rule("one", broken, stops=("backup",)),
+        Rule("two", refusing, stops=("backup",)),
+        Rule("three", refusing, warns=("backup",)),
+        Rule("four", refusing, stops=("restore",)),
+    )
+    found = ask(rules, look_at(config, "backup"))
+    assert [(check.name, check.result) for check in found] == [
+        ("first", "ok"),
+        ("one", "fail"),
+        ("two", "fail"),
+        ("three", "warn"),
+    ]
+    assert found[1].message == "it could not be checked (ValueError)"
+    assert found[2].hint == "Open it"
