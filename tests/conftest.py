@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["lab_fixtures"]
+pytest_plugins = ["lab_fixtures", "fakes.fixtures"]
 
 # No timing is asserted in a test, by hypothesis neither.
 settings.register_profile("propolis", deadline=None)

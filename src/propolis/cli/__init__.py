@@ -9,7 +9,6 @@ import gc
 gc.disable()
 
 import importlib
-import io
 import os
 import sys
 
@@ -19,6 +18,7 @@ import typer.exceptions
 from propolis import __version__
 from propolis.cli.options import DEBUG, complete
 from propolis.errors import PropolisError, UsageError
+from propolis.report import streams
 from propolis.report.console import show_error
 
 EPILOG = (
@@ -60,26 +60,32 @@ def application(command: str | None = None) -> typer.Typer:
     return app
 
 
-def _main(
-    version: bool = typer.Option(False, "--version", help="Show the version and exit", is_eager=True),
-) -> None:
-    if version:
+def _show_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"propolis {__version__}")
         raise typer.Exit
+
+
+def _main(
+    version: bool = typer.Option(False, "--version", help="Show the version and exit", callback=_show_version),
+) -> None:
+    """Take the options that stand before a command."""
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code: no traceback, whatever happens."""
     os.umask(0o077)
-    sys.exit(run(arguments))
+    streams.make_safe()
+    code = run(arguments)
+    untold = streams.finish()
+    if untold is not None:
+        show_error(untold)
+    sys.exit(code or (0 if untold is None else untold.exit_code))
 
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     given = sys.argv[1:] if arguments is None else arguments
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # names of files needn't be text
     try:
         app = application(given[0] if given else None)
         code = app(args=complete(given), standalone_mode=False)
@@ -96,9 +102,6 @@ def run(arguments: list[str] | None = None) -> int:
     except (typer.Abort, KeyboardInterrupt):
         show_error(PropolisError("Interrupted"))
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except Exception as error:
         if os.environ.get(DEBUG):
             raise

@@ -1,0 +1,291 @@
+"""One fake service: `service.py ROLE ROOT`, a real process that speaks just enough of a real one's protocol.
+
+It is run by a bare interpreter and imports little, so that it starts in some hundredths of a second. What it answers
+comes from its data folder; so a restore that lost or mixed up data is noticed as with a real one. See `fakes.stack`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import struct
+import sys
+import threading
+import time
+import uuid
+
+PORTS = {"thehive": 9000, "database": 9042, "index": 9200}
+HOST_ID = uuid.UUID("5f1f3d2e-0000-4000-8000-000000000001")
+SCHEMA = uuid.UUID("5f1f3d2e-0000-4000-8000-000000000002")
+
+
+class Service:
+    def __init__(self, role: str, root: str) -> None:
+        self.role = role
+        self.root = root
+        with open(f"{root}/fakes.json") as file:
+            self.settings = json.load(file)
+
+    def told(self, what: str) -> str | None:
+        """A file `ROLE.what` below `control` tells this service how to misbehave; its content is a parameter."""
+        try:
+            with open(f"{self.root}/control/{self.role}.{what}") as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+
+    def run(self) -> None:
+        if self.told("breaks") is not None:
+            print("told to break")
+            sys.exit(1)
+        time.sleep(float(self.told("slow") or 0))
+        self.start()
+        address = self.settings["address"]
+        listening = socket.create_server((address, PORTS[self.role]), backlog=64)
+        while True:
+            connection, _ = listening.accept()
+            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    def start(self) -> None:
+        """What it does before it listens."""
+
+    def serve(self, connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            while True:
+                while self.told("hangs") is not None:
+                    time.sleep(0.05)
+                if not self.answer(connection):
+                    return
+        except (ConnectionError, EOFError):
+            return
+        finally:
+            connection.close()
+
+    def answer(self, connection: socket.socket) -> bool:
+        raise NotImplementedError
+
+
+class Http(Service):
+    def answer(self, connection: socket.socket) -> bool:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            part = connection.recv(65536)
+            if not part:
+                return False
+            head += part
+        line = head.split(b"\r\n", 1)[0].decode()
+        length = re.search(rb"(?i)content-length: *(\d+)", head)
+        body = head.split(b"\r\n\r\n", 1)[1]
+        while length and len(body) < int(length.group(1)):
+            body += connection.recv(65536)
+        method, target, _ = line.split(" ")
+        status, document = self.respond(method, target.split("?")[0])
+        if (forced := self.told("status")) is not None:
+            status = int(forced)
+        content = json.dumps(document).encode()
+        reply = f"HTTP/1.1 {status} Fake\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n"
+        connection.sendall(reply.encode() + b"X-Elastic-Product: Elasticsearch\r\n\r\n" + content)
+        return True
+
+    def respond(self, method: str, path: str) -> tuple[int, object]:
+        raise NotImplementedError
+
+
+class TheHive(Http):
+    """Starts only while its stores answer: else it lives on and never listens, as the real one does."""
+
+    def start(self) -> None:
+        for store in ("database", "index"):
+            try:
+                socket.create_connection((self.settings["address"], PORTS[store]), timeout=5).close()
+            except OSError:
+                print("started before its stores")
+                while True:
+                    time.sleep(60)
+
+    def respond(self, method: str, path: str) -> tuple[int, object]:
+        if path == "/api/health":
+            return 200, self.told("health") or "Ok"
+        if path == "/api/status":
+            return 200, {"versions": {"TheHive": "4.1.24-1"}}
+        return 404, {}
+
+
+class Index(Http):
+    """An Elasticsearch with one index for each folder below its data's `indices`; a document is a file in it."""
+
+    def start(self) -> None:
+        os.makedirs(f"{self.settings['index']}/indices", exist_ok=True)
+
+    def indices(self) -> dict[str, int]:
+        folder = f"{self.settings['index']}/indices"
+        return {name: len(os.listdir(f"{folder}/{name}")) for name in sorted(os.listdir(folder))}
+
+    def respond(self, method: str, path: str) -> tuple[int, object]:
+        counts = self.indices()
+        if path.startswith("/_cluster/health"):
+            health = {name: {"status": "green"} for name in counts}
+            return 200, {"cluster_name": "fake", "status": "green", "number_of_nodes": 1, "indices": health}
+        if path.startswith("/_nodes"):
+            return 200, {"nodes": {"n1": {"version": "7.17.29"}}}
+        if path == "/":
+            return 200, {"version": {"number": "7.17.29"}, "tagline": "You Know, for Search"}
+        if path.endswith("/_refresh"):
+            return 200, {"_shards": {"failed": 0}}
+        if "/_count" in path:
+            name = path.split("/")[1]
+            found = counts.get(name, sum(counts.values()) if "*" in name else 0)
+            return 200, {"count": found, "_shards": {"failed": 0}}
+        if "/_stats" in path:
+            return 200, {"indices": {name: {"primaries": {"docs": {"count": n}}} for name, n in counts.items()}}
+        if path.startswith("/_cat/indices"):
+            rows = [
+                {
+                    "index": n,
+                    "status": "open",
+                    "health": "green",
+                    "docs.count": str(c),
+                    "creation.date": "1700000000000",
+                }
+                for n, c in counts.items()
+            ]
+            return 200, rows
+        if path.endswith("/_settings"):
+            settings = {"settings": {"index": {"creation_date": "1700000000000", "uuid": "u"}}}
+            return 200, dict.fromkeys(counts, settings)
+        return 404, {"error": f"the fake doesn't know {method} {path}"}
+
+
+TEXT, UUID, INET, STAMP, BLOB, INT, SET = 13, 12, 16, 11, 3, 9, 34
+
+
+class Database(Service):
+    """A Cassandra with one table for each folder below its data's keyspaces; a row is a file in it."""
+
+    def start(self) -> None:
+        os.makedirs(f"{self.settings['data']}/system", exist_ok=True)
+
+    def answer(self, connection: socket.socket) -> bool:
+        header = receive(connection, 9)
+        if not header:
+            return False
+        _, _, stream, kind, length = struct.unpack(">BBhBi", header)
+        body = receive(connection, length)
+        reply, content = self.reply(kind, body)
+        connection.sendall(struct.pack(">BBhBi", 0x84, 0, stream, reply, len(content)) + content)
+        return True
+
+    def reply(self, kind: int, body: bytes) -> tuple[int, bytes]:
+        if kind == 5:  # OPTIONS
+            options = {"CQL_VERSION": ["3.4.5"], "COMPRESSION": []}
+            parts = [text(key) + short(len(values)) + b"".join(map(text, values)) for key, values in options.items()]
+            return 6, short(len(options)) + b"".join(parts)
+        if kind == 7:  # QUERY
+            (size,) = struct.unpack(">i", body[:4])
+            return self.query(body[4 : 4 + size].decode())
+        return 2, b""  # READY
+
+    def query(self, query: str) -> tuple[int, bytes]:
+        asked = re.match(r"(?is)\s*select\s+(.*?)\s+from\s+([\w.\"]+)", query)
+        if not asked:
+            return 8, struct.pack(">i", 1)  # anything else is done, and gives nothing
+        columns, table = asked.group(1), asked.group(2).replace('"', "")
+        keyspace, _, name = table.partition(".")
+        if table == "system.local":
+            return 8, rows(columns, [self.local()])
+        if table in ("system.peers", "system.peers_v2"):
+            return 8, rows(columns, [])
+        if table == "system_schema.keyspaces":
+            return 8, rows(columns, [{"keyspace_name": (TEXT, found)} for found in self.folders("")])
+        if table == "system_schema.tables":
+            wanted = re.findall(r"(keyspace_name|table_name)\s*=\s*'([^']*)'", query)
+            within = dict(wanted)
+            found = [
+                {"keyspace_name": (TEXT, within["keyspace_name"]), "table_name": (TEXT, table)}
+                for table in self.folders(within.get("keyspace_name", ""))
+                if table == within.get("table_name", table)
+            ]
+            return 8, rows(columns, found)
+        if name in self.folders(keyspace):
+            files = sorted(os.listdir(f"{self.settings['data']}/{keyspace}/{name}"))
+            return 8, rows(columns, [{"key": (BLOB, file)} for file in files])
+        return 0, struct.pack(">i", 0x2200) + text(f"the fake has no table {table}")
+
+    def folders(self, keyspace: str) -> list[str]:
+        folder = f"{self.settings['data']}/{keyspace}"
+        return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+
+    def local(self) -> dict[str, tuple[int, object]]:
+        address = self.settings["address"]
+        return {
+            "key": (TEXT, "local"),
+            "cluster_name": (TEXT, "fake"),
+            "host_id": (UUID, HOST_ID),
+            "release_version": (TEXT, "4.0.17"),
+            "partitioner": (TEXT, "org.apache.cassandra.dht.Murmur3Partitioner"),
+            "data_center": (TEXT, "datacenter1"),
+            "rack": (TEXT, "rack1"),
+            "schema_version": (UUID, SCHEMA),
+            "bootstrapped": (TEXT, "COMPLETED"),
+            "tokens": (SET, "0"),
+            "broadcast_address": (INET, address),
+            "listen_address": (INET, address),
+            "rpc_address": (INET, address),
+            "time": (STAMP, int(time.time() * 1000)),
+        }
+
+
+def rows(columns: str, found: list[dict[str, tuple[int, object]]]) -> bytes:
+    """The result of a query: those columns of the rows that were asked for, all of text if there are no rows."""
+    if columns.strip() == "*":
+        names = list(found[0]) if found else ["peer"]
+    else:
+        names = [re.split(r"(?i)\s+as\s+", column.strip())[-1] for column in re.split(r",(?![^(]*\))", columns)]
+    kinds = {name: found[0][name][0] if found and name in found[0] else TEXT for name in names}
+    head = struct.pack(">iii", 2, 1, len(names)) + text("fake") + text("fake")
+    for name in names:
+        head += text(name) + short(kinds[name]) + (short(TEXT) if kinds[name] == SET else b"")
+    content = b"".join(cell(*row.get(name, (TEXT, None))) for row in found for name in names)
+    return head + struct.pack(">i", len(found)) + content
+
+
+def cell(kind: int, value: object) -> bytes:
+    if value is None:
+        return struct.pack(">i", -1)
+    if isinstance(value, uuid.UUID):
+        content = value.bytes
+    elif kind == INET:
+        content = socket.inet_aton(str(value))
+    elif kind == STAMP:
+        content = struct.pack(">q", value)
+    elif kind == SET:
+        one = str(value).encode()
+        content = struct.pack(">ii", 1, len(one)) + one
+    else:
+        content = str(value).encode()
+    return struct.pack(">i", len(content)) + content
+
+
+def text(value: str) -> bytes:
+    return short(len(value.encode())) + value.encode()
+
+
+def short(value: int) -> bytes:
+    return struct.pack(">H", value)
+
+
+def receive(connection: socket.socket, count: int) -> bytes:
+    content = b""
+    while len(content) < count:
+        part = connection.recv(count - len(content))
+        if not part:
+            return b""
+        content += part
+    return content
+
+
+if __name__ == "__main__":
+    {"thehive": TheHive, "index": Index, "database": Database}[sys.argv[1]](sys.argv[1], sys.argv[2]).run()
