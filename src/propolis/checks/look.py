@@ -61,12 +61,22 @@ class Wanted:
     entries: int
 
 
+@dataclass(frozen=True)
+class Target:
+    """A folder that a restore replaces, and where that is tried: beside it, and under a name of ours in it."""
+
+    folder: Path
+    beside: Path
+    inside: Path
+
+
 class Look:
     """One look at a stack, for one command.
 
     `running` are the services that run (None: all should, which is what the doctor expects). `wait` waits for one of
     them to answer for real, and raises PreflightError; the default is the doctor's, who is impatient. `survey` says
-    what cloning a tree would take, `incoming` what a restore brings. `force_unhealthy`: a TheHive that isn't healthy
+    what cloning a tree would take, `incoming` what a restore brings, `targets` what it replaces (None:
+    all folders). `force_unhealthy`: a TheHive that isn't healthy
     stops nothing.
     `identity` is a file with the recovery key, for a host whose own key the repository doesn't know yet.
     """
@@ -80,6 +90,7 @@ class Look:
         wait: Callable[[str], object] | None = None,
         survey: Callable[[Tree], Survey] | None = None,
         incoming: Iterable[Wanted] | None = None,
+        targets: Iterable[Target] | None = None,
         force_unhealthy: bool = False,
         identity: Path | None = None,
     ) -> None:
@@ -88,6 +99,7 @@ class Look:
         self.running = frozenset(services(config) if running is None else running)
         self.wait = wait or (lambda service: answers(config, service, PATIENCE))
         self.incoming = None if incoming is None else tuple(incoming)
+        self.targets = None if targets is None else tuple(targets)
         self.force_unhealthy = force_unhealthy
         self.identity = identity
         self.database = Once(self._database)

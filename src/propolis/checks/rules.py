@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from propolis.checks import database, folders, index, repository, services, settings, space
+from propolis.checks import database, folders, index, repository, services, settings, space, targets
 from propolis.checks.asking import ask
 from propolis.checks.look import Look
 from propolis.checks.model import Check, Rule
@@ -32,6 +32,7 @@ RULES: tuple[Rule, ...] = (
     Rule("folders", folders.readable, stops=("doctor", "backup")),
     Rule("space for a clone", space.for_clones, stops=("doctor", "backup")),
     Rule("space for a restore", space.for_restore, stops=("restore",)),
+    Rule(targets.NAME, targets.replaceable, stops=("restore",)),
     Rule("leftovers", folders.leftovers, stops=("doctor",)),
     Rule("state folder", folders.state, stops=("doctor",)),
     Rule("bucket", repository.bucket, stops=("doctor", "backup")),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from propolis import clone
+from propolis.checks.targets import trial_places
 from propolis.command.host_key import why_closed
 from propolis.command.reserve import ReleaseSpace, ReserveSpace, reserve_files
 from propolis.command.runner import RecoverFirst, run
@@ -78,7 +79,12 @@ def restore_plan(context: RestoreContext) -> Plan[RestoreContext]:
     reserve = reserve_files(context)
     _compare_logins(context, request, in_place)
     steps: list[Step[RestoreContext]] = [
-        CheckRestore(backup=context.manifest.id, trees=tuple(tree.name for tree in in_place), running=running),
+        CheckRestore(
+            backup=context.manifest.id,
+            trees=tuple(tree.name for tree in in_place),
+            running=running,
+            trials={swap.target: _trial_places(context, swap) for swap in swaps},
+        ),
         *(StageFolder(tree=tree.name, target=str(tree.path), staged=_staged(context, tree)) for tree in folders),
         *(LayBeside(tree=tree.name, folder=str(beside_folder(context, tree))) for tree in beside),
         *(FillBucket(tree=name) for name in buckets),
@@ -187,6 +193,11 @@ def _came_from_here(context: RestoreContext, tree: Tree) -> bool:
 def _staged(context: RestoreContext, tree: Tree) -> str:
     assert tree.path is not None
     return str(clone.place(tree.path, context.run_id))
+
+
+def _trial_places(context: RestoreContext, swap: Swap) -> tuple[str, str]:
+    beside, inside = trial_places(Path(swap.target), f"{context.run_id}.trial")
+    return str(beside), str(inside)
 
 
 def _swaps(context: RestoreContext, folders: list[Tree]) -> tuple[Swap, ...]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from propolis.checks import RULES, Check, Look, Rule, require, told
-from propolis.checks.look import Wanted
+from propolis.checks.look import Target, Wanted
 from propolis.checks.space import ENTRY_BYTES
 from propolis.errors import IntegrityError
 from propolis.repository import verify
@@ -20,7 +20,9 @@ from propolis.stack.model import trees
 UNTOUCHED = "Nothing was touched"
 
 
-def check(context: RestoreContext, wanted: tuple[str, ...], running: tuple[str, ...]) -> Mapping[str, Any]:
+def check(
+    context: RestoreContext, wanted: tuple[str, ...], running: tuple[str, ...], targets: Sequence[Target]
+) -> Mapping[str, Any]:
     """Check the backup and the key, then all rules of the target that concern a restore of the trees `wanted`.
 
     Raises IntegrityError or RepositoryError for the backup, PreflightError naming every rule that is broken.
@@ -38,7 +40,7 @@ def check(context: RestoreContext, wanted: tuple[str, ...], running: tuple[str, 
             left=UNTOUCHED,
             next="Restore another backup; `propolis verify` tells all that is wrong with this one",
         )
-    for warning in require((*RULES, *rules(context, wanted)), _look(context, wanted, running)):
+    for warning in require((*RULES, *rules(context, wanted)), _look(context, wanted, running, targets)):
         context.warn(". ".join(part for part in (told(warning), warning.hint) if part))
     return {"backup": context.manifest.id, "packs": checked.packs}
 
@@ -53,7 +55,9 @@ def rules(context: RestoreContext, wanted: tuple[str, ...]) -> tuple[Rule, ...]:
     )
 
 
-def _look(context: RestoreContext, wanted: tuple[str, ...], running: tuple[str, ...]) -> Look:
+def _look(
+    context: RestoreContext, wanted: tuple[str, ...], running: tuple[str, ...], targets: Sequence[Target]
+) -> Look:
     """The target as rules ask it. What doesn't answer is what the restore is for: nothing is waited for."""
     incoming = []
     for tree in trees(context.config):
@@ -66,7 +70,14 @@ def _look(context: RestoreContext, wanted: tuple[str, ...], running: tuple[str, 
             incoming.append(
                 Wanted(folder, header.bytes - header.holes + header.entries * ENTRY_BYTES, header.entries)
             )
-    return Look(context.config, "restore", running=running, wait=lambda service: None, incoming=incoming)
+    return Look(
+        context.config,
+        "restore",
+        running=running,
+        wait=lambda service: None,
+        incoming=incoming,
+        targets=targets,
+    )
 
 
 def _same_cluster(context: RestoreContext, wanted: tuple[str, ...], look: Look) -> Iterator[Check]:

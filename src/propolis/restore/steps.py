@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from propolis import clone
+from propolis.checks.look import Target
+from propolis.checks.targets import drop_trials
 from propolis.command.context import LABELS
 from propolis.command.promise import promise
 from propolis.command.reserve import ReleaseSpace, ReserveSpace
@@ -30,15 +34,25 @@ class CheckRestore(Step[RestoreContext], frozen=True, kw_only=True, tag="check-r
     backup: str
     trees: tuple[str, ...]
     running: tuple[str, ...]
+    trials: dict[str, tuple[str, str]] = msgspec.field(default_factory=dict)
+    """Where, by folder, it is tried whether it can be replaced: beside it, and in it."""
 
     @property
     def title(self) -> str:
         """What it does."""
-        return f"check backup {self.backup}, key, versions, cluster name and free space"
+        return f"check backup {self.backup}, key, versions, cluster name, folders and free space"
 
     def do(self, context: RestoreContext) -> Mapping[str, Any]:
         """Raise PreflightError, RepositoryError or IntegrityError if anything speaks against it."""
-        return check(context, self.trees, self.running)
+        return check(context, self.trees, self.running, self._targets())
+
+    def undo(self, context: RestoreContext) -> None:
+        """Drop what was tried."""
+        for target in self._targets():
+            drop_trials(target)
+
+    def _targets(self) -> list[Target]:
+        return [Target(Path(folder), Path(beside), Path(inside)) for folder, (beside, inside) in self.trials.items()]
 
 
 class StageFolder(Step[RestoreContext], frozen=True, kw_only=True, tag="stage-folder"):

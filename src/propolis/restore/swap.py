@@ -74,6 +74,11 @@ def plan_swap(target: Path, run_id: str, *, staged: Path | None) -> Swap:
 
 def swap_in(swap: Swap) -> None:
     """Move the present content aside, then the staged content in."""
+    with _explained(f"The content of {swap.target} can't be replaced", "What was moved is being moved back"):
+        _swap_in(swap)
+
+
+def _swap_in(swap: Swap) -> None:
     target, aside = Path(swap.target), Path(swap.aside)
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     aside.mkdir(mode=0o700, exist_ok=True)
@@ -114,10 +119,23 @@ def swap_back(swap: Swap) -> None:
 def drop_aside(swap: Swap) -> None:
     """Remove for good what was moved aside, and the emptied staging folder; idempotent."""
     aside = Path(swap.aside)
-    if aside.is_dir():
-        shutil.rmtree(aside)
+    with _explained(f"The former content in {aside} can't be removed", "The restore is complete but for that"):
+        if aside.is_dir():
+            shutil.rmtree(aside)
     if swap.staged is not None:
         clone.drop(Path(swap.staged))
+
+
+@contextlib.contextmanager
+def _explained(what: str, left: str) -> Iterator[None]:
+    """Say what the kernel refused; the preflight finds most of it before anything is stopped."""
+    try:
+        yield
+    except OSError as error:
+        named = f" ({error.filename})" if error.filename else ""
+        raise PropolisError(
+            f"{what}: {error.strerror}{named}", left=left, next="Fix the cause, then run `propolis recover`"
+        ) from error
 
 
 def _move_new_content_out(swap: Swap, target: Path) -> None:
