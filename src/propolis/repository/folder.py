@@ -15,12 +15,13 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from propolis.errors import RepositoryError
+from propolis.errors import IntegrityError, PropolisError, RepositoryError
 from propolis.repository import direct
 from propolis.repository.storage import MissingObjectError, ObjectExistsError, Stored, check_size, checked_name
 from propolis.repository.stream import PIECE, Stream
 
 _TEMPORARY = "tmp"
+_DISK_ERRORS = (errno.EIO, errno.EBADMSG, errno.EUCLEAN)
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 
 
@@ -78,7 +79,7 @@ class FolderStorage:
                 target = memoryview(bytearray(size))
                 return target[: direct.read(file, target, size)]
         except OSError as error:
-            raise self._failed("be read", error, name) from None
+            raise self._unread(error, name) from None
 
     @contextlib.contextmanager
     def stream(self, name: str, limit: int) -> Iterator[Stream]:
@@ -88,7 +89,7 @@ class FolderStorage:
                 file = stack.enter_context(self._opened(name))
                 size = check_size(os.fstat(file).st_size, limit, name)
             except OSError as error:
-                raise self._failed("be read", error, name) from None
+                raise self._unread(error, name) from None
             yield Stream(size, self._pieces(file, size, name))
 
     def _pieces(self, file: int, size: int, name: str) -> Iterator[memoryview]:
@@ -101,7 +102,7 @@ class FolderStorage:
                 if count < wanted:
                     return
         except OSError as error:
-            raise self._failed("be read", error, name) from None
+            raise self._unread(error, name) from None
 
     def head(self, name: str, count: int) -> memoryview:
         """See `Storage.head`."""
@@ -110,7 +111,7 @@ class FolderStorage:
                 target = memoryview(bytearray(min(count, os.fstat(file).st_size)))
                 return target[: direct.read(file, target, len(target))]
         except OSError as error:
-            raise self._failed("be read", error, name) from None
+            raise self._unread(error, name) from None
 
     def size(self, name: str) -> int | None:
         """See `Storage.size`."""
@@ -120,7 +121,7 @@ class FolderStorage:
             self._present()
             return None
         except OSError as error:
-            raise self._failed("be read", error, name) from None
+            raise self._unread(error, name) from None
 
     def list(self, prefix: str) -> Iterator[Stored]:
         """See `Storage.list`."""
@@ -250,6 +251,15 @@ class FolderStorage:
                 except FileNotFoundError:
                     continue  # removed since it was listed
                 yield Stored(f"{prefix}{entry.name}", status.st_size, status.st_mtime_ns)
+
+    def _unread(self, error: OSError, name: str) -> PropolisError:
+        """A disk that can't read an object has damaged it; any other failure says nothing of the object."""
+        if error.errno in _DISK_ERRORS:
+            return IntegrityError(
+                f"{name} in the repository {self.place} can't be read from its disk: {error.strerror}",
+                next="Look into the system's log for disk errors, and run propolis repository check",
+            )
+        return self._failed("be read", error, name)
 
     def _failed(self, what: str, error: OSError, name: str = "") -> RepositoryError:
         where = f"{name} in the repository {self.place}" if name else f"The repository {self.place}"

@@ -23,7 +23,8 @@ from propolis.repository.locks import Lease
 from propolis.repository.marks import Marks, read_marks
 from propolis.repository.model import BackupId, Finding
 from propolis.repository.repack import Repacker
-from propolis.repository.retention import Candidate, Decision, decide
+from propolis.repository.retention import Candidate, Decision
+from propolis.repository.soundness import decide_among_sound
 from propolis.repository.survey import QUARANTINE, QUARANTINE_DAYS
 from propolis.repository.usage import Indexes, Usage
 
@@ -153,7 +154,11 @@ class _Prune:
                 left="Nothing was removed",
                 next="Run propolis repository repair, then prune again",
             )
-        return sorted(others + decide(candidates, self._rules.keep, self._rules.min_verified), key=lambda it: it.id)
+        decisions, findings = decide_among_sound(
+            self._repository, candidates, self._rules.keep, self._rules.min_verified
+        )
+        self._result.findings += findings
+        return sorted(others + decisions, key=lambda it: it.id)
 
     def _remove_unneeded(self, usage: Usage) -> None:
         """Packs that nothing needs, in an index or not."""

@@ -207,6 +207,15 @@ class BackupRules:
         return self._trees.values()
 
 
+def check_entries(header: Header, entries: Iterable[Entry]) -> None:
+    """Hold a whole backup to the rules; raises `IntegrityError` at the first that is broken."""
+    rules = BackupRules(header)
+    for entry in entries:
+        rules.take(entry)
+    for tree in rules.trees():
+        tree.end()
+
+
 def _refuse(problem: str | None, where: str) -> None:
     if problem is not None:
         raise IntegrityError(

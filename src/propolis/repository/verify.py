@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from propolis.errors import IntegrityError
+from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository.entries import segment_ids
 from propolis.repository.fetch import check_segment, positions, side_by_side
 from propolis.repository.index import PackContents, SegmentTable
@@ -55,7 +55,13 @@ def verify(
         count = min(len(chosen), max(1, round(len(chosen) * sample / 100)))
         chosen = random.SystemRandom().sample(chosen, count)
     decrypted = repository.reads_packs and bool(chosen)
-    check.read([number for number in chosen if number not in check.damaged])
+    try:
+        check.read([number for number in chosen if number not in check.damaged])
+    except RepositoryError as error:
+        # What was found until then must not be lost; with nothing found, this is no result.
+        if not check.findings and not check.damaged:
+            raise
+        check.findings.append(Finding(f"The verification could not be finished: {error.what}", "the storage"))
     check.name_entries()
     return VerifyResult(
         id,
