@@ -53,6 +53,11 @@ final class Database implements AutoCloseable {
     static Database open(Map<String, String> settings, Opening opening) throws InterruptedException, GaveUp {
         Map<String, String> all = new java.util.TreeMap<>(DEFAULTS);
         all.putAll(settings);
+        if (opening.rebuildIndex()) {
+            // A new index takes several messages of the graph to itself; unasked, it looks for them every 5 s.
+            all.putIfAbsent("log.janusgraph.read-interval", "200 ms");
+            all.putIfAbsent("log.janusgraph.send-delay", "100 ms");
+        }
         for (int number = 1; ; number++) {
             JanusGraph graph = null;
             try {
