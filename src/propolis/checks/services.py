@@ -68,8 +68,7 @@ def thehive_health(look: Look) -> Iterator[Check]:
         version = look.thehive.get().version
         message = f"answers at {config.url}" + (f", version {version}" if version else "") + f" ({found.detail})"
         if found.state != "error":
-            hint = "TheHive's own log says what is amiss" if found.state == "warning" else ""
-            yield Check(THEHIVE, "ok" if found.state == "ok" else "warn", message, hint)
+            yield Check(THEHIVE, "ok" if found.state == "ok" else "warn", message, found.hint)
             return
     if look.force_unhealthy:
         yield Check(THEHIVE, "warn", f"{message}; the backup was taken all the same (--force-unhealthy)")

@@ -23,6 +23,8 @@ _STATUS = ("/api/status", "/api/v1/status/public")
 _WHO_AM_I = ("/api/v1/user/current", "/api/user/current")
 _LOGIN = ("/api/v1/login", "/api/login")
 
+_UNTOLD = f"it has no {_HEALTH}"
+
 _STATES: Mapping[str, State] = {"ok": "ok", "warning": "warning", "error": "error"}
 
 _ABSENT = (401, 403, 404, 405)
@@ -41,6 +43,17 @@ class Health:
     detail: str
     """What was asked and answered, in a few words; never a secret."""
     login_refused: bool = False
+
+    @property
+    def hint(self) -> str:
+        """What to do, where it isn't `ok`."""
+        if self.state == "ok":
+            return ""
+        if self.login_refused:
+            return "Correct thehive.api_key, or thehive.username and thehive.password, in propolis.yaml"
+        if self.detail.startswith(_UNTOLD):
+            return "Set thehive.api_key in propolis.yaml: then a login proves that TheHive works"
+        return "TheHive's own log says what is amiss"
 
 
 def health(config: TheHiveConfig, timeout: float = 10.0) -> Health:
@@ -96,7 +109,7 @@ def _answering(client: HttpClient) -> Health:
         if failure.status is None:
             raise
         return Health("error", f"{_STATUS[0]}: {failure}")
-    return Health("warning", f"it has no {_HEALTH}, and {_STATUS[0]} answers whatever is down")
+    return Health("warning", f"{_UNTOLD}, and {_STATUS[0]} answers whatever is down")
 
 
 def _login(config: TheHiveConfig, timeout: float) -> Health | None:

@@ -114,6 +114,8 @@ def test_the_body_of_its_health_decides_and_not_that_it_answers(
         found = health(config(fake.url))
     assert (found.state, found.login_refused) == (state, False)
     assert said in found.detail
+    assert (found.hint == "") == (state == "ok")
+    assert ("thehive.api_key" in found.hint) == ("no /api/health" in found.detail)
 
 
 @pytest.mark.parametrize(
@@ -140,6 +142,7 @@ def test_a_login_proves_what_its_health_does_not_tell(
     assert found.state == state
     assert found.login_refused == (not right)
     assert secret.read_text() not in found.detail
+    assert right or "Correct thehive.api_key" in found.hint
 
 
 def test_a_login_that_breaks_is_no_refused_one(secret: Path) -> None:
