@@ -56,7 +56,6 @@ final class Database implements AutoCloseable {
         if (opening.rebuildIndex()) {
             // A new index takes several messages of the graph to itself; unasked, it looks for them every 5 s.
             all.putIfAbsent("log.janusgraph.read-interval", "200 ms");
-            all.putIfAbsent("log.janusgraph.send-delay", "100 ms");
         }
         for (int number = 1; ; number++) {
             JanusGraph graph = null;
