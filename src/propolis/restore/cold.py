@@ -161,6 +161,7 @@ def _compare_logins(context: RestoreContext, request: RestoreRequest, in_place: 
     assert repository is not None
     assert manifest is not None
 
+    @functools.cache
     def settings() -> Hocon:
         try:
             return backed_up.settings(repository, manifest)
