@@ -153,6 +153,9 @@ class Index(Http):
                 for n, c in counts.items()
             ]
             return 200, rows
+        if path.startswith("/_settings"):
+            flat = {name: {"index.uuid": name, "index.creation_date": "1700000000000"} for name in counts}
+            return 200, {name: {"settings": settings} for name, settings in flat.items()}
         if path.endswith("/_settings"):
             settings = {"settings": {"index": {"creation_date": "1700000000000", "uuid": "u"}}}
             return 200, dict.fromkeys(counts, settings)

@@ -23,7 +23,7 @@ from propolis.config.schema import S3Files
 from propolis.repository import ObjectMeta, ObjectSource, Writer, idle_disk
 from propolis.run import Step
 from propolis.run.step import tag_of
-from propolis.stack import index
+from propolis.stack import index, index_contents
 from propolis.stack.model import Tree, trees
 
 
@@ -143,6 +143,8 @@ class CountDocuments(Step[BackupContext], frozen=True, kw_only=True, tag="count-
         """Count them."""
         assert context.config.elasticsearch is not None
         context.facts["documents"] = index.documents(context.config.elasticsearch)
+        # All of them, whoever's they are: a restore replaces the whole folder, and says what of it is newer.
+        context.facts["indices"] = [found.as_fact() for found in index_contents.indices(context.config.elasticsearch)]
         return {"documents": context.facts["documents"]}
 
 

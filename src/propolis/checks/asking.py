@@ -28,13 +28,13 @@ def require(rules: Iterable[Rule], look: Look) -> tuple[Check, ...]:
     return tuple(check for check in found if check.result == "warn")
 
 
-def refuse(found: Iterable[Check], command: Command) -> None:
-    """Raise PreflightError naming every check that failed, if any did."""
+def refuse(found: Iterable[Check], command: Command, left: str = "Nothing was touched") -> None:
+    """Raise PreflightError naming every check that failed, if any did, and what was `left` as it was."""
     failed = [check for check in found if check.result == "fail"]
     if failed:
         raise PreflightError(
             f"{_REFUSED[command]}: {'; '.join(told(check).rstrip('.') for check in failed)}",
-            left="Nothing was touched",
+            left=left,
             next=". ".join(dict.fromkeys(check.hint.rstrip(".") for check in failed if check.hint)),
         )
 

@@ -64,6 +64,18 @@ def restore(
             help="Give the database's role and the index's user this host's passwords where the backup's differ",
         ),
     ] = False,
+    replace_index: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--replace-index",
+            help="Replace this index of others, though it is newer than the backup or not in it; may be repeated",
+            metavar="NAME",
+        ),
+    ] = None,
+    replace_keyspace: Annotated[
+        list[str] | None,
+        typer.Option("--replace-keyspace", help="The same for a keyspace of others", metavar="NAME"),
+    ] = None,
     at: AsOf = "",
     plan: PlanOnly = False,
     config: ConfigFile = DEFAULT_CONFIG,
@@ -86,6 +98,8 @@ def restore(
         stores=stores,
         at=moment,
         set_password=set_password,
+        replace_indices=tuple(replace_index or ()),
+        replace_keyspaces=tuple(replace_keyspace or ()),
         ask=functools.partial(typer.confirm, err=True) if asks else None,
     )
     if plan:

@@ -261,7 +261,7 @@ def _short(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_short(part)}" for name, part in value.items())
     if isinstance(value, list):
-        return ", ".join(map(str, value))
+        return ("; " if any(isinstance(part, dict) for part in value) else ", ").join(map(_short, value))
     return str(value)
 
 

@@ -23,6 +23,8 @@ from propolis.restore.context import RestoreContext, RestoreRequest
 from propolis.restore.logins import LoginAfter, agreed, logins_after, settable
 from propolis.restore.steps import (
     AcceptRestore,
+    CheckDrained,
+    CheckOthers,
     CheckRestore,
     CheckStores,
     DropAside,
@@ -88,9 +90,11 @@ def restore_plan(context: RestoreContext) -> Plan[RestoreContext]:
         *(StageFolder(tree=tree.name, target=str(tree.path), staged=_staged(context, tree)) for tree in folders),
         *(LayBeside(tree=tree.name, folder=str(beside_folder(context, tree))) for tree in beside),
         *(FillBucket(tree=name) for name in buckets),
+        CheckOthers(trees=tuple(tree.name for tree in in_place), running=running),
         KeepServices(services=running),
         ReserveSpace(files=reserve),
         *stop_steps(tuple(name for name in running if name in touched)),
+        *((CheckDrained(),) if "database" in touched and "database" in running else ()),
         ReplaceFolders(swaps=swaps),
     ]
     for wave in START_WAVES:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from propolis.config.secrets import Login
 from propolis.filesystem.unkept import Tally
 from propolis.repository import Header, Manifest, Repository, Stats
 from propolis.restore.logins import LoginAfter, Settings
+from propolis.restore.others import Kind
 from propolis.run import Observer
 
 
@@ -33,6 +34,10 @@ class RestoreRequest:
     at: datetime | None = None
     set_password: bool = False
     """Give roles and users that come with the data this host's passwords, where theirs differ."""
+    replace_indices: tuple[str, ...] = ()
+    """Indices of others that may be replaced although they aren't in the backup, or are newer; names or UUIDs."""
+    replace_keyspaces: tuple[str, ...] = ()
+    """The same for keyspaces."""
     ask: Callable[[str], bool] | None = None
     """Asks a person a question; without one, `set_password` decides alone."""
 
@@ -51,6 +56,10 @@ class RestoreContext(Context):
         """What the backup holds and the targets did not get."""
         self.logins: tuple[LoginAfter, ...] = ()
         self.set_password = False
+        self.replace: dict[Kind, Collection[str]] = {
+            "index": request.replace_indices if request is not None else (),
+            "keyspace": request.replace_keyspaces if request is not None else (),
+        }
         self.settings: Settings | None = None
         """Reads the backup's application.conf, where that is restored in place of this host's."""
         self.holding: dict[str, Login] = {}

@@ -7,12 +7,13 @@ from functools import partial
 from typing import Any
 
 from propolis.checks import RULES, Check, Look, Rule, require, told
+from propolis.checks.asking import refuse
 from propolis.checks.look import Target, Wanted
 from propolis.checks.space import ENTRY_BYTES
 from propolis.errors import IntegrityError
 from propolis.repository import verify
 from propolis.repository.locks import ReadingLease
-from propolis.restore import logins
+from propolis.restore import logins, others
 from propolis.restore.bucket_keys import try_keys
 from propolis.restore.context import RestoreContext
 from propolis.stack.model import trees
@@ -49,6 +50,7 @@ def rules(context: RestoreContext, wanted: tuple[str, ...]) -> tuple[Rule, ...]:
     """Rules that no other command asks: whether this backup fits this stack."""
     return (
         Rule("cluster name", partial(_same_cluster, context, wanted), stops=("restore",)),
+        Rule("others' data", partial(_others, context, wanted), stops=("restore",)),
         Rule("versions", partial(_fitting_versions, context), stops=("restore",)),
         Rule("logins", partial(_logins, context), stops=("restore",)),
         Rule("keys of the bucket", partial(_bucket_keys, context, wanted), stops=("restore",)),
@@ -93,6 +95,36 @@ def _same_cluster(context: RestoreContext, wanted: tuple[str, ...], look: Look) 
             f"{cassandra.cluster_name!r}: Cassandra refuses to start on another cluster's data",
             f"Set cluster_name: {backed_up!r} in {cassandra.config}/cassandra.yaml and in propolis.yaml",
         )
+
+
+def check_others_again(context: RestoreContext, wanted: tuple[str, ...], running: tuple[str, ...]) -> None:
+    """Ask once more after all was fetched, which may have taken hours. Raises PreflightError."""
+    refuse(_others(context, wanted, _look(context, wanted, running)), "restore")
+
+
+def check_drained(context: RestoreContext) -> None:
+    """Ask the same of the database that was just stopped: writes that were in memory only are in its files now."""
+    assert context.manifest is not None
+    assert context.config.cassandra is not None
+    found, _ = others.keyspace_losses(context.config.cassandra, context.manifest, running=False, drained=True)
+    refuse(others.checks(found, context.replace), "restore", left="The data was left as it is")
+
+
+def _others(context: RestoreContext, wanted: tuple[str, ...], look: Look) -> Iterator[Check]:
+    """Refuse to take away what isn't TheHive's unless it is named; what else is replaced is a warning."""
+    assert context.manifest is not None
+    stores = {tree.store for tree in trees(look.config) if tree.name in wanted}
+    elasticsearch, cassandra = look.config.elasticsearch, look.config.cassandra
+    if elasticsearch is not None and "index" in stores:
+        found, unasked = others.index_losses(elasticsearch, context.manifest, running=look.asks("index"))
+        yield from others.checks(found, context.replace)
+        if unasked:
+            yield Check("indices", "warn", f"they are told by their folders, the index can't be asked: {unasked}")
+    if cassandra is not None and "database" in stores:
+        found, unasked = others.keyspace_losses(cassandra, context.manifest, running=look.asks("database"))
+        yield from others.checks(found, context.replace)
+        if unasked:
+            yield Check("keyspaces", "warn", f"they are told by their folders, Cassandra can't be asked: {unasked}")
 
 
 def _fitting_versions(context: RestoreContext, look: Look) -> Iterator[Check]:

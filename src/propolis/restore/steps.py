@@ -21,7 +21,7 @@ from propolis.repository import restore_folder
 from propolis.restore.bucket import add_missing, forget_added, take_back
 from propolis.restore.context import RestoreContext
 from propolis.restore.owners import owner_map
-from propolis.restore.preflight import check
+from propolis.restore.preflight import check, check_drained, check_others_again
 from propolis.restore.swap import Swap, drop_aside, swap_back, swap_in
 from propolis.run import Step
 from propolis.run.step import tag_of
@@ -132,6 +132,35 @@ class FillBucket(Step[RestoreContext], frozen=True, kw_only=True, tag="fill-buck
     def undo(self, context: RestoreContext) -> None:
         """Delete those that were put."""
         take_back(context, self.tree)
+
+
+class CheckOthers(Step[RestoreContext], frozen=True, kw_only=True, tag="check-others"):
+    """Checks once more, right before services stop, that nothing of others is taken away that wasn't named."""
+
+    trees: tuple[str, ...]
+    running: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return "check again that nothing of others is replaced"
+
+    def do(self, context: RestoreContext) -> None:
+        """Raise PreflightError if something is."""
+        check_others_again(context, self.trees, self.running)
+
+
+class CheckDrained(Step[RestoreContext], frozen=True, kw_only=True, tag="check-drained"):
+    """Checks the same of the stopped database: what others wrote and was in memory only is in its files now."""
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return "check that the drained database holds nothing more of others"
+
+    def do(self, context: RestoreContext) -> None:
+        """Raise PreflightError if it does; undoing starts the services again."""
+        check_drained(context)
 
 
 class ReplaceFolders(Step[RestoreContext], frozen=True, kw_only=True, tag="replace-folders"):
@@ -281,6 +310,8 @@ _STEPS: tuple[type[Step[RestoreContext]], ...] = (
     StageFolder,
     LayBeside,
     FillBucket,
+    CheckOthers,
+    CheckDrained,
     ReplaceFolders,
     GivePassword,
     CheckStores,

@@ -113,6 +113,27 @@ def run(config: CassandraConfig, login: secrets.Login, statements: Sequence[str]
         raise _failed(config, missing) from None
 
 
+def writes(config: CassandraConfig) -> dict[str, int]:
+    """Count the writes that each keyspace has seen since the node's start, also those that are in no file yet.
+
+    Empty where this role may not see them. Raises PreflightError if Cassandra doesn't answer.
+    """
+    from cassandra import InvalidRequest, Unauthorized
+
+    try:
+        with _session(config, secrets.login(config.username, config.password), 30.0) as session:
+            try:
+                rows = _rows(session, "SELECT keyspace_name, count FROM system_views.local_write_latency")
+            except (InvalidRequest, Unauthorized):
+                return {}
+    except NotYet as missing:
+        raise _failed(config, missing) from None
+    found: dict[str, int] = {}
+    for row in rows:
+        found[row.keyspace_name] = found.get(row.keyspace_name, 0) + int(row.count or 0)
+    return found
+
+
 def asks_for_login(config: CassandraConfig) -> bool:
     """Whether cassandra.yaml names an authenticator that refuses whoever shows no password. Raises ConfigError."""
     document = read_yaml(config.config / "cassandra.yaml")
