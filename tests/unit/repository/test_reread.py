@@ -11,13 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from propolis.backup.context import BackupContext
 from propolis.backup.reread import is_due
+from propolis.backup.steps import OpenRepository
 from propolis.config.durations import parse_duration
+from propolis.config.load import load
 from propolis.config.schema import RereadConfig
-from propolis.repository import Facts, ObjectMeta, Repository, Writer
+from propolis.repository import Facts, ObjectMeta, Repository, Writer, write_identity
 from propolis.repository.model import ALTERED_NAMED
 from propolis.repository.writer import LAST_REREAD
+from propolis.run import SilentObserver
+from propolis.run.journal import new_run_id
 from unit.repository.repository_tools import TREE, Vault, fill, snapshot
+from unit.repository.test_keys_on_the_command_line import CONFIG
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
@@ -188,3 +194,37 @@ def test_whatever_else_is_one_clear_error(text: str) -> None:
 def test_a_rule_that_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"must be a number and a unit, e\.g\. 30d"):
         RereadConfig(every=text)
+
+
+@pytest.mark.parametrize(
+    ("rule", "asked", "expected"),
+    [
+        ("", False, False),
+        ("", True, True),
+        ("reread: {every: 30d}", False, True),
+        ("reread: {every: 5000w}", False, False),
+    ],
+)
+def test_a_backup_rereads_when_it_is_asked_or_when_the_rule_says_so(
+    vault: Vault, source: Path, tmp_path: Path, rule: str, asked: bool, expected: bool
+) -> None:
+    with vault.host.writer("hive") as writer:
+        writer.reread, writer._last_reread = False, "2020-01-01T00:00:00Z"  # as if it were one of then
+        writer.add_folder("files", TREE, source, Path("/original"))
+        writer.commit(Facts())
+    write_identity(tmp_path / "host.key", vault.host_key)
+    (tmp_path / "propolis.yaml").write_text(CONFIG.format(root=tmp_path) + rule)
+    (tmp_path / "services").mkdir()
+    notes: list[str] = []
+
+    class Listener(SilentObserver):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    config = load(tmp_path / "propolis.yaml")
+    with BackupContext(config, Listener(), new_run_id(), reread=asked) as context:
+        told = OpenRepository(url=config.repository.url).do(context)
+        assert context.writer is not None
+        assert context.writer.reread is told["reread"] is expected
+    assert [note for note in notes if "the last time was 2020-01-01" in note] == notes
+    assert len(notes) == expected
