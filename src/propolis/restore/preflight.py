@@ -99,7 +99,7 @@ def _same_cluster(context: RestoreContext, wanted: tuple[str, ...], look: Look) 
 
 def check_others_again(context: RestoreContext, wanted: tuple[str, ...], running: tuple[str, ...]) -> None:
     """Ask once more after all was fetched, which may have taken hours. Raises PreflightError."""
-    refuse(_others(context, wanted, _look(context, wanted, running)), "restore")
+    refuse(_others(context, wanted, Look(context.config, "restore", running=running)), "restore")
 
 
 def check_drained(context: RestoreContext) -> None:
