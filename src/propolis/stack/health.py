@@ -131,7 +131,7 @@ def _tried(paths: tuple[str, ...], call: Callable[[str], Any], who: str) -> Heal
     except HttpFailure as failure:
         if failure.status is None:
             raise
-        if failure.status == 402:  # how TheHive 5 asks for a second factor
+        if failure.status == 402:  # how TheHive asks for a second factor
             return Health("error", f"{who} needs a second factor: set thehive.api_key instead", login_refused=True)
         refused = failure.status in (401, 403)
         return Health("error", f"it refuses {who}" if refused else f"{who}: {failure}", refused)
