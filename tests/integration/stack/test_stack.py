@@ -8,9 +8,9 @@ import pytest
 from propolis.config import sample, secrets
 from propolis.config.discovery import discover
 from propolis.config.load import load
-from propolis.config.schema import Config, SecretRef
+from propolis.config.schema import CassandraConfig, Config, SecretRef
 from propolis.errors import IntegrityError, PreflightError
-from propolis.stack import database, index, retry, thehive
+from propolis.stack import database, index, retry, roles, thehive
 from propolis.stack.model import START_WAVES, STOP_ORDER, answers, trees
 from propolis_lab.lab import Lab
 from sections import cassandra, elasticsearch
@@ -118,3 +118,28 @@ def test_probes_leave_no_thread_and_no_output_behind(config: Config, capfd: pyte
     assert threading.active_count() <= before
     output = capfd.readouterr()
     assert output.out + output.err == ""
+
+
+def test_a_superuser_makes_a_role_and_a_role_changes_its_own_password(
+    lab: Lab, config: Config, tmp_path: Path
+) -> None:
+    def logged_in_as(name: str, password: str) -> CassandraConfig:
+        file = tmp_path / "password"
+        file.touch(0o600)
+        file.write_text(password)
+        return cassandra(config).model_copy(update={"username": name, "password": SecretRef(file=file)})
+
+    superuser = ("cassandra", lab.record.superuser_password)
+    assert database.facts(logged_in_as(*superuser)).superuser == "cassandra"
+    assert database.facts(cassandra(config)).superuser == ""
+    name = 'its "own" role'
+    try:
+        roles.give_role(cassandra(config), superuser, (name, "it's one"))
+        assert database.require_graph(logged_in_as(name, "it's one"))
+        roles.give_role(cassandra(config), (name, "it's one"), (name, "it's another"))
+        assert database.require_graph(logged_in_as(name, "it's another"))
+        with pytest.raises(PreflightError, match="lacks a permission"):
+            roles.give_role(cassandra(config), (name, "it's another"), ("a third", "x"))
+    finally:
+        with lab.cql() as session:
+            session.execute('DROP ROLE IF EXISTS "its ""own"" role"')
