@@ -17,6 +17,7 @@ from propolis.repository.peek import read_files
 
 TREE = "config/thehive"
 _MAIN = "application.conf"
+_INDEX = "config/index"
 _LIMIT = 4 << 20
 _DEPTH = 10
 
@@ -41,6 +42,14 @@ def settings(repository: Repository, manifest: Manifest) -> hocon.Hocon:
     content = read_files(repository, manifest, TREE, lambda path: path.endswith((b".conf", b".json")), _LIMIT)
     files = {path.decode(errors="replace"): text.decode(errors="replace") for path, text in content.items()}
     return settings_of(files, header.original)
+
+
+def index_users_file(repository: Repository, manifest: Manifest) -> str:
+    """Give the backup's file of users of Elasticsearch's file realm; empty where there is none."""
+    if manifest.header.tree(_INDEX) is None:
+        return ""
+    content = read_files(repository, manifest, _INDEX, lambda path: path == b"users", _LIMIT)
+    return content.get(b"users", b"").decode(errors="replace")
 
 
 def settings_of(files: Mapping[str, str], original: str) -> hocon.Hocon:

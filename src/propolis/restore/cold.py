@@ -182,6 +182,7 @@ def _compare_logins(context: RestoreContext, request: RestoreRequest, in_place: 
         settings,
         superuser=str(context.header.facts.get("database_superuser", "")),
         settings_come=settings_come,
+        users_file=lambda: backed_up.index_users_file(repository, manifest),
     )
     context.set_password = request.set_password or agreed(context.logins, request.ask)
 

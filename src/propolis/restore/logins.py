@@ -68,12 +68,19 @@ class LoginAfter:
 
 
 def logins_after(
-    config: Config, stores: frozenset[str], settings: Settings, *, superuser: str, settings_come: bool
+    config: Config,
+    stores: frozenset[str],
+    settings: Settings,
+    *,
+    superuser: str,
+    settings_come: bool,
+    users_file: Callable[[], str] = str,
 ) -> tuple[LoginAfter, ...]:
     """Compare this host's logins with the backup's, for those of `stores` that have users of their own.
 
     `superuser` is the role that the backup knows to be one, or empty; `settings_come`: application.conf is restored
-    in place. Raises ConfigError if a password of this host can't be had.
+    in place; `users_file` reads the backup's file of the index's users. Raises ConfigError if a password of this
+    host can't be had.
     """
     here = _Here(config)
     found: list[LoginAfter] = []
@@ -84,7 +91,11 @@ def logins_after(
     if "index" in stores and elasticsearch is not None:
         own = secrets.login(elasticsearch.username, elasticsearch.password)
         if own is not None and here.login("index", own)[0] not in _file_users(elasticsearch.config):
-            found.append(_after(here, "index", own, settings, superuser))
+            after = _after(here, "index", own, settings, superuser)
+            if after.backed_up is not None and after.backed_up[0] in _users_in(users_file()):
+                reason = f"{after.backed_up[0]} is not in the index there, but in a file of its configuration"
+                after = replace(after, state="unknown", reason=reason, backed_up=None)
+            found.append(after)
     return tuple(
         replace(one, state="comes along") if settings_come and one.state == "differs" else one for one in found
     )
@@ -205,7 +216,10 @@ def _pair(settings: hocon.Hocon, service: Service) -> Login | None:
 def _file_users(folder: Path) -> frozenset[str]:
     """Users of Elasticsearch's file realm: they are in its configuration, which stays this host's."""
     try:
-        lines = (folder / "users").read_text(encoding="utf-8", errors="replace").splitlines()
+        return _users_in((folder / "users").read_text(encoding="utf-8", errors="replace"))
     except OSError:
         return frozenset()
-    return frozenset(line.partition(":")[0].strip() for line in lines if ":" in line)
+
+
+def _users_in(text: str) -> frozenset[str]:
+    return frozenset(line.partition(":")[0].strip() for line in text.splitlines() if ":" in line)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from propolis.errors import ConfigError, PropolisError
 from propolis.repository import Facts, Identity, Location, Repository
-from propolis.restore.backed_up import settings, settings_of
+from propolis.restore.backed_up import index_users_file, settings, settings_of
 
 PASSWORD = "db.janusgraph.storage.password"
 MAIN = 'db.janusgraph { storage { username = "thehive", password = "there" } }\n'
@@ -90,13 +90,18 @@ def test_it_is_read_out_of_a_repository_with_the_recovery_key_alone(tmp_path: Pa
     (folder / "application.conf").write_text(f'include "{folder}/secret.conf"\nlarge = "{"x" * 5000}"\n')
     (folder / "secret.conf").write_text(MAIN)
     (folder / "unread.bin").write_bytes(bytes(5 << 20))
+    index = tmp_path / "index"
+    index.mkdir()
+    (index / "users").write_text("admin:hash\n")
     host, recovery = Identity.generate(), Identity.generate()
     location = Location(str(tmp_path / "repository"))
     with Repository.init(location, [recovery.recipient], host).writer("hive") as writer:
         writer.add_folder("config", "config/thehive", folder, folder)
+        writer.add_folder("config", "config/index", index, index)
         backup = writer.commit(Facts()).id
     opened = Repository.open(location, [host, recovery])
     assert settings(opened, opened.manifest(backup)).text(PASSWORD) == "there"
+    assert index_users_file(opened, opened.manifest(backup)) == "admin:hash\n"
     without = Repository.open(location, [host])
     with pytest.raises(PropolisError):
         settings(without, without.manifest(backup))

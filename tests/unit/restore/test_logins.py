@@ -161,6 +161,21 @@ def test_users_of_the_indexs_own_file_stay_this_hosts(config: Config) -> None:
     assert "index" not in after(config, settings("thehive", HERE, index=THERE))
 
 
+def test_users_of_the_backups_own_file_do_not_come_with_the_data(config: Config) -> None:
+    (found,) = logins_after(
+        config,
+        frozenset({"index"}),
+        functools.partial(hocon.parse, settings("thehive", HERE, index=THERE), Path("backup")),
+        superuser="",
+        settings_come=False,
+        users_file=lambda: "admin:$2a$10$x\nhive-index:$2a$10$y\n",
+    )
+    assert (found.state, found.backed_up) == ("unknown", None)
+    (told,) = checks((found,), set_password=True)
+    assert told.result == "warn"
+    assert "in a file of its configuration" in told.message
+
+
 def test_stores_that_are_not_restored_keep_their_logins(config: Config) -> None:
     assert after(config, settings("thehive", THERE), stores=frozenset({"files"})) == {}
 
