@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
+from collections.abc import Iterator
 
 import msgspec
 
@@ -104,6 +106,24 @@ def segment_ids(field: bytes, name: str) -> list[bytes]:
         return [piece for piece in content_of(field) if isinstance(piece, bytes)]
     except IntegrityError:
         raise IntegrityError(f"{name} is damaged: an entry's segments can't be understood") from None
+
+
+def lengths_of(entry: Entry, step: int) -> Iterator[tuple[bytes, int]]:
+    """Of each segment of a file that is cut every `step` bytes: its ID and length; 0 where that can't be told.
+
+    Before a hole, and at the end, there is what is left of the data, which of several ranges nobody can tell.
+    """
+    pieces = content_of(entry.segments)
+    ranges = [
+        list(group) for is_data, group in itertools.groupby(pieces, lambda piece: isinstance(piece, bytes)) if is_data
+    ]
+    data = entry.size - sum(piece for piece in pieces if isinstance(piece, int))
+    for group in ranges:
+        last = data - step * (len(group) - 1) if len(ranges) == 1 else 0
+        for number, segment in enumerate(group):
+            if isinstance(segment, bytes):
+                length = step if number < len(group) - 1 else last
+                yield segment, length if 0 < length <= step else 0
 
 
 def hole(length: int) -> bytes:

@@ -6,18 +6,20 @@ New objects are written and durable before an old one is moved, and nothing is d
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository.check import Hit, Losses, ReadData
-from propolis.repository.entries import segment_ids
+from propolis.repository.entries import lengths_of, segment_ids
 from propolis.repository.index import Codec, PackContents, PackedSegments, SegmentTable, index_lines, write_index
 from propolis.repository.layout import INDEX_LIMIT, MANIFEST_LIMIT, hash_name, pack_name
 from propolis.repository.locks import Lease
 from propolis.repository.model import BackupId, Entry, Observer
 from propolis.repository.packs import Compressibility, PackMaker
 from propolis.repository.repository import Repository
+from propolis.repository.rules import BackupRules
 from propolis.repository.salvage import Sources, Wanted, from_damaged_pack, from_stack, from_unknown_pack
 from propolis.repository.survey import QUARANTINE, Survey, load_manifest, survey
 
@@ -98,7 +100,7 @@ def repair(
         if lease is not None:
             lease.check()
         quarantined = tuple(work.move_aside())
-    damaged = {pack_name(digest): what for digest, what in found.packs.items()} | found.problems
+    damaged = {pack_name(digest): what for digest, what in found.packs.items()} | found.problems | work.broken
     return RepairResult(
         repository.storage.place,
         plan,
@@ -120,6 +122,8 @@ class _Repair:
     def __init__(self, repository: Repository, found: Survey, plan: bool) -> None:
         self._repository, self._found = repository, found
         self.wanted: Wanted = {}
+        self.broken: dict[str, str] = {}
+        """Manifests that break a rule of the format: their backups can't be restored."""
         self.lost = self.from_packs = self.from_stack = 0
         self.made_known: list[PackedSegments] = []
         self.gathered = _Gathered(repository, plan)
@@ -151,10 +155,10 @@ class _Repair:
     def want(self) -> None:
         """What backups need and no whole pack has."""
         step = self._repository.info.segment_bytes
-        for entry, ids in self._entries():
-            for number, segment in enumerate(ids):
+        for entry in self._entries():
+            for segment, length in lengths_of(entry, step):
                 if segment not in self.wanted and self._good.find(segment) is None:
-                    self.wanted[segment] = min(step, entry.size - number * step)
+                    self.wanted[segment] = length
         self.lost = len(self.wanted)
 
     def search_packs(self) -> None:
@@ -185,7 +189,8 @@ class _Repair:
         for id, name in reversed(self._found.manifests):
             manifest = load_manifest(self._repository, self._found, id, name) if self.wanted else None
             if manifest is not None:
-                from_stack(manifest, step, sources, self.wanted, self._take, key.segment_id)
+                with self._recording(name):
+                    from_stack(manifest, step, sources, self.wanted, self._take, key.segment_id)
         self.from_stack = before - len(self.wanted)
 
     def write_indexes(self) -> int:
@@ -233,26 +238,37 @@ class _Repair:
         """What can't be restored after all."""
         ids = {name: id for id, name in self._found.manifests}
         gone = {**self._found.problems, **self._found.unreadable}
-        yield from (Hit(ids[name], 0, ()) for name in sorted(gone) if name in ids)
+        yield from (Hit(ids[name], 0, ()) for name in sorted(gone | self.broken) if name in ids)
         counts: dict[BackupId, Hit] = {}
         if self.wanted:
             lost = Losses(self._found)
             for id, name in self._found.manifests:
                 manifest = load_manifest(self._repository, self._found, id, name) if name not in gone else None
-                for entry in manifest.entries() if manifest is not None else ():
-                    if any(segment in self.wanted for segment in segment_ids(entry.segments, name)):
-                        lost.lose(name, id, entry)
+                with self._recording(name):
+                    for entry in manifest.entries() if manifest is not None else ():
+                        if any(segment in self.wanted for segment in segment_ids(entry.segments, name)):
+                            lost.lose(name, id, entry)
             counts = {hit.backup: hit for name in ids for hit in lost.of(name)}
         yield from counts.values()
 
-    def _entries(self) -> Iterator[tuple[Entry, list[bytes]]]:
+    @contextlib.contextmanager
+    def _recording(self, name: str) -> Iterator[None]:
+        """Go on with other backups after one whose entries can't be understood."""
+        try:
+            yield
+        except IntegrityError as error:
+            self.broken[name] = error.what
+
+    def _entries(self) -> Iterator[Entry]:
         for id, name in self._found.manifests:
             manifest = load_manifest(self._repository, self._found, id, name)
             if manifest is None:
                 continue
-            for entry in manifest.entries():
-                if entry.segments:
-                    yield entry, segment_ids(entry.segments, name)
+            with self._recording(name):
+                rules = BackupRules(manifest.header)
+                for entry in manifest.entries():
+                    rules.take(entry)
+                    yield entry
 
     def _take(self, segment: bytes, data: memoryview) -> None:
         del self.wanted[segment]

@@ -35,7 +35,7 @@ from propolis.repository.stream import Stream
 Sources = Mapping[str, Path | ObjectSource]
 """tree → where what it holds may still be: a folder or a bucket of the stack"""
 Wanted = dict[bytes, int]
-"""Segments that are lost so far, and their lengths."""
+"""Segments that are lost so far, and their lengths; 0 where that is not known."""
 Take = Callable[[bytes, memoryview], None]
 """Called with a segment found and its bytes, valid only meanwhile."""
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -80,7 +80,7 @@ def from_unknown_pack(
         plain = plain[: age.open_into(Stream.of(stored), repository.identities, plain, name)]
     except (IntegrityError, RepositoryError):
         return None
-    lengths = sorted(set(wanted.values()))
+    lengths = sorted(set(wanted.values()) - {0})
     if bytes(plain[:4]) == _ZSTD:
         inflated = buffer(MAX_SEGMENT_BYTES)
         size = _inflate(age.slices(plain), inflated)

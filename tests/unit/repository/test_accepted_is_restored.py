@@ -26,6 +26,7 @@ from propolis.repository.layout import hash_name
 from propolis.repository.marks import read_marks, record_verification
 from propolis.repository.model import Header, TreeHeader
 from propolis.repository.prune import prune
+from propolis.repository.repair import repair
 from propolis.repository.text import TextWriter
 from unit.repository.memory_storage import InMemory, MemoryStorage
 from unit.repository.repository_tools import TREE, Vault
@@ -510,3 +511,16 @@ def test_what_a_disk_can_not_read_is_damage_that_is_recorded(
     mark = record_verification(vault.full, result)
     assert mark is not None
     assert not mark.ok
+
+
+def test_a_repair_mends_the_other_backups_beside_one_that_breaks_a_rule(
+    backups: tuple[MemoryStorage, str, str], tmp_path: Path
+) -> None:
+    storage, good, bad = backups
+    for name in [name for name in storage.objects if name.startswith("packs/")]:
+        del storage.objects[name]
+    repository = Repository(storage, [RECOVERY])
+    result = repair(repository, {TREE: tmp_path / "source"})
+    assert [(hit.backup, hit.files) for hit in result.losses] == [(bad, 0)]
+    assert not result.ok
+    assert verify(Repository(storage, [RECOVERY]), good, "full").ok  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ from propolis.clone import Method, place
 from propolis.filesystem import acl
 from propolis.filesystem.attributes import ACCESS_LIST, DEFAULT_LIST
 from propolis.repository import BackupSummary, Facts, verify
+from propolis.repository.repair import repair
 from unit.repository.repository_tools import TREE, Vault
 
 OWNER, USER, GROUP_OF_OWNER, GROUP, MASK, OTHER = 1, 2, 4, 8, 16, 32
@@ -314,3 +315,37 @@ def test_of_two_users_that_become_one_the_lesser_rights_count() -> None:
     )
     one = acl.parse(acl.renumber(two, lambda number: 7, lambda number: number))
     assert [grant for grant in one if grant.kind == USER] == [(USER, 2, 7)]
+
+
+def test_a_lost_segment_of_a_sparse_file_comes_back_from_the_stack(
+    vault: Vault, folder: Path, tmp_path: Path
+) -> None:
+    with (folder / "sparse").open("wb") as file:
+        for start in (0, 8 << 20, 30 << 20):
+            file.seek(start)
+            file.write(os.urandom(1 << 20) + os.urandom(70_000))
+        file.truncate(50 << 20)
+    summary = vault.backup(folder)
+    for pack in vault.objects("packs"):
+        pack.unlink()
+    assert not repair(vault.full, plan=True).ok
+    assert repair(vault.full, {TREE: folder}).ok
+    vault.restore(summary, tmp_path / "out")
+    assert (tmp_path / "out" / "sparse").read_bytes() == (folder / "sparse").read_bytes()
+
+
+@pytest.mark.parametrize("what", ["packs", "indexes"])
+def test_a_pack_that_no_index_knows_is_understood_whatever_holes_there_are(
+    vault: Vault, folder: Path, tmp_path: Path, what: str
+) -> None:
+    with (folder / "sparse").open("wb") as file:
+        file.seek(8 << 20)
+        file.write(os.urandom((1 << 20) + 70_000))
+        file.truncate(50 << 20)
+    summary = vault.backup(folder)
+    for lost in vault.objects(what):
+        lost.unlink()
+    repaired = repair(vault.full, {} if what == "indexes" else {TREE: folder})
+    assert repaired.ok
+    vault.restore(summary, tmp_path / "out")
+    assert (tmp_path / "out" / "sparse").read_bytes() == (folder / "sparse").read_bytes()
