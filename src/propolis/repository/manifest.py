@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from propolis.errors import IntegrityError
-from propolis.repository.entries import order, parse_entry
+from propolis.repository.entries import SEGMENTS, order, parse_entry
 from propolis.repository.keys import Identity
 from propolis.repository.layout import FORMAT, RepositoryKey, check_name, parse_manifest_name
 from propolis.repository.model import BackupId, Entry, Header
 from propolis.repository.text import escape, read_header, read_lines, unescape
+
+_TREE, _PATH = 9, 10
 
 
 class Manifest:
@@ -48,7 +50,7 @@ class Manifest:
         mark = escape(tree.encode()) if tree is not None else None
         for line in self.lines():
             fields = line.split(b"\t", 11)
-            if mark is not None and (len(fields) < 11 or fields[9] != mark):
+            if mark is not None and fields[_TREE:_PATH] != [mark] and len(fields) > _PATH:
                 continue
             entry = parse_entry(line, self.name)
             if wanted is None or wanted(entry.path):
@@ -84,7 +86,7 @@ class ParentCursor:
         """Go to the beginning of a tree; trees in the parent's own order cost nothing."""
         self._tree = escape(tree.encode())
         for _ in range(2):
-            while self._line is not None and self._fields()[9] != self._tree:
+            while self._line is not None and self._fields()[_TREE:_PATH] != [self._tree]:
                 self._advance()
             if self._line is not None:
                 return
@@ -110,9 +112,12 @@ class ParentCursor:
         wanted = order(path)
         while self._line is not None:
             fields = self._fields()
-            if fields[9] != self._tree:
+            if len(fields) <= SEGMENTS + 1:  # not understood
+                self._advance()
+                continue
+            if fields[_TREE] != self._tree:
                 break
-            here = order(unescape(fields[10]))
+            here = order(unescape(fields[_PATH]))
             if here == wanted:
                 return fields
             if here > wanted:

@@ -14,7 +14,7 @@ from propolis.errors import IntegrityError
 from propolis.filesystem import acl
 from propolis.filesystem.attributes import ACCESS_LISTS, Attributes, is_kept
 from propolis.repository.entries import attributes_of, content_of, link_of, object_meta, order
-from propolis.repository.model import Entry, Header, TreeHeader
+from propolis.repository.model import Entry, Header, ObjectMeta, TreeHeader
 
 LONGEST_PATH = 4095
 LONGEST_NAME = 255
@@ -59,6 +59,16 @@ def bad_path(path: bytes) -> str | None:
     if len(path) > LONGEST_NAME and any(len(name) > LONGEST_NAME for name in path.split(b"/")):
         return f"a name of more than {LONGEST_NAME} bytes"
     return None
+
+
+def bad_object(meta: ObjectMeta) -> str | None:
+    """Why an object can't be kept, in a few words; None when it can."""
+    try:
+        meta.key.encode()
+    except UnicodeEncodeError:
+        return "its key is not text"
+    problem = bad_numbers(0, 0, 0, meta.last_modified_ns, meta.size, 0)
+    return None if problem is None else f"it has {problem}"
 
 
 def bad_link(target: bytes) -> str | None:

@@ -6,25 +6,22 @@ import collections
 import os
 import socket
 import time
-from binascii import unhexlify
 from collections.abc import Container, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from propolis import __version__
 from propolis.errors import IncompleteError, RepositoryError
 from propolis.filesystem.unkept import Unkept
 from propolis.repository.entries import SEGMENTS, content_of, format_entry, hole, object_extra
 from propolis.repository.folder_entries import CantKeep, FolderEntries, InodeOf, Line
-from propolis.repository.index import SEGMENT_ID, SegmentTable
+from propolis.repository.index import SegmentTable
 from propolis.repository.intake import NO_ATTRIBUTES, Intake, ObjectPiece, Pending, Piece
 from propolis.repository.layout import FORMAT, utc_now, utc_text
 from propolis.repository.limits import NO_LIMITS, Limits
 from propolis.repository.locks import Lease
-from propolis.repository.manifest import Manifest, ParentCursor
+from propolis.repository.manifest import Manifest
 from propolis.repository.model import (
     Altered,
     BackupId,
@@ -39,10 +36,12 @@ from propolis.repository.model import (
     TreeHeader,
     TreeKind,
 )
+from propolis.repository.parent import Parent
 from propolis.repository.publish import Publisher
 from propolis.repository.rules import MOST_PIECES
 from propolis.repository.scan import Exclude, Found, cut, walk
 from propolis.repository.text import TextWriter, escape, unescape
+from propolis.repository.tree_count import TreeCount
 
 if TYPE_CHECKING:
     from propolis.repository.repository import Repository
@@ -111,7 +110,7 @@ class Writer:
         self._lease.__enter__()
         try:
             self._table: SegmentTable = self._repository.load_table()
-            self._cursor = ParentCursor(self._parent) if self._parent else None
+            self._known = Parent(self._parent, self._table)
             self._publisher.begin(self._table, self._parent)
             ring = self._repository.ring
             self._intake = Intake(
@@ -181,11 +180,10 @@ class Writer:
 
         Nothing of it is recorded in the manifest, and what vanishes meanwhile does no harm. Returns when all is read.
         """
-        if self._cursor:
-            self._cursor.start(tree)
+        self._known.start(tree)
         for meta in source.list():
             key = meta.key.encode()
-            if self.reread or self._same_object(key, meta) is None:
+            if self.reread or self._known.object(key, meta) is None:
                 pending = Pending(b"", b"\t-" + NO_ATTRIBUTES, 0)
                 pending.expect_one()
                 self._ahead[tree, key] = meta, pending
@@ -198,6 +196,10 @@ class Writer:
         """Take in a bucket as a tree. One whose key, size, etag and time the parent has is not read."""
         count = self._begin(store, tree, "bucket", original)
         for meta in source.list():
+            problem = count.object_problem(meta)
+            if problem is not None:
+                self._unread.append(f"{meta.key} ({problem})")
+                continue
             self._add_object(count, source, meta)
         return self._end(count)
 
@@ -210,7 +212,8 @@ class Writer:
         self._intake.finish()
         self._drain(wait=True)
         # No longer needed, and large: room for the manifest's last steps.
-        self._parent = self._cursor = None
+        self._parent = None
+        del self._known
         unread = self._unread + self._intake.unread
         if unread:
             more = f" and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
@@ -250,26 +253,19 @@ class Writer:
 
     # -- trees -----------------------------------------------------------------------------------------------
 
-    def _begin(self, store: str, tree: str, kind: TreeKind, original: str) -> _Count:
+    def _begin(self, store: str, tree: str, kind: TreeKind, original: str) -> TreeCount:
         if any(known.name == tree for known in self._trees):
             raise RepositoryError(f"The backup has a tree {tree!r} already")
-        if self._cursor:
-            self._cursor.start(tree)
-        return _Count(tree, escape(tree.encode()), store, kind, original)
+        self._known.start(tree)
+        return TreeCount(tree, escape(tree.encode()), store, kind, original)
 
-    def _end(self, count: _Count, folder: FolderEntries | None = None) -> TreeHeader:
-        header = TreeHeader(
-            count.name, count.store, count.kind, count.original, count.entries, count.files, count.bytes, count.holes
-        )
-        if folder is not None:
-            header = msgspec.structs.replace(
-                header, unkept=folder.tally.all(), users=folder.users, groups=folder.groups
-            )
+    def _end(self, count: TreeCount, folder: FolderEntries | None = None) -> TreeHeader:
+        header = count.header(folder)
         self._trees.append(header)
         self._drain(wait=False)
         return header
 
-    def _add_line(self, count: _Count, path: bytes, found: Found, line: Line) -> None:
+    def _add_line(self, count: TreeCount, path: bytes, found: Found, line: Line) -> None:
         count.entries += 1
         before, after = line.before, line.after
         if not line.has_content:
@@ -277,7 +273,7 @@ class Writer:
             return
         size = line.size
         self._seen(count, size)
-        segments = self._known_segments(found, line)
+        segments = self._known.segments(found.path, line, found.status.st_mtime_ns)
         if segments is not None and not self.reread:
             self.stats.unchanged += 1
             if b"h" in segments:
@@ -301,26 +297,14 @@ class Writer:
             else:
                 self._enqueue(Piece(pending, number, path, offset, length, identity))
 
-    def _known_segments(self, found: Found, line: Line) -> bytes | None:
-        """The segments of the parent's file when it is the same one, and the repository has all of them."""
-        if self._cursor is None:
-            return None
-        same = self._cursor.same(line.before)
-        if same is not None:
-            segments = same[len(line.before) :].partition(b"\t")[0]
-            if self._has(segments):
-                return segments
-        known = self._unchanged(found.path, b"f", line.size, found.status.st_mtime_ns, line.inode)
-        return None if known is None else known[SEGMENTS]
-
-    def _add_object(self, count: _Count, source: ObjectSource, meta: ObjectMeta) -> None:
+    def _add_object(self, count: TreeCount, source: ObjectSource, meta: ObjectMeta) -> None:
         count.entries += 1
         key = meta.key.encode()
         entry = Entry(
             "o", 0, 0, 0, "", "", meta.last_modified_ns, meta.size, 0, count.name, key, b"", object_extra(meta)
         )
         self._seen(count, meta.size)
-        known = self._same_object(key, meta)
+        known = self._known.object(key, meta)
         before = format_entry(entry).rsplit(b"\t", 3)[0] + b"\t"
         expected = b"" if known is None else known[SEGMENTS]
         if known is not None and not self.reread:
@@ -338,33 +322,11 @@ class Writer:
         self._waiting.append(pending)
         self._enqueue(ObjectPiece(pending, source, meta))
 
-    def _same_object(self, key: bytes, meta: ObjectMeta) -> list[bytes] | None:
-        """The parent's fields when it has the same object."""
-        known = self._unchanged(key, b"o", meta.size, meta.last_modified_ns, 0)
-        return known if known is not None and meta.etag and _etag(known[SEGMENTS + 1]) == meta.etag else None
-
-    def _seen(self, count: _Count, size: int) -> None:
+    def _seen(self, count: TreeCount, size: int) -> None:
         count.files += 1
         count.bytes += size
         self.stats.files += 1  # only this thread counts these two
         self.stats.bytes += size
-
-    def _unchanged(self, path: bytes, kind: bytes, size: int, mtime_ns: int, inode: int) -> list[bytes] | None:
-        """The parent's fields when it has the same file, and the repository all of its segments."""
-        fields = self._cursor.find(path) if self._cursor else None
-        if fields is None or fields[0] != kind or int(fields[7]) != size or int(fields[6]) != mtime_ns:
-            return None
-        known_inode = int(fields[8])
-        if inode and known_inode and inode != known_inode:
-            return None
-        return fields if self._has(fields[SEGMENTS]) else None
-
-    def _has(self, segments: bytes) -> bool:
-        """Whether the repository has all segments of an entry's field."""
-        position = self._table.position
-        if len(segments) == 2 * SEGMENT_ID:  # nearly always: one segment
-            return position(unhexlify(segments)) is not None
-        return all(position(piece) is not None for piece in content_of(segments) if isinstance(piece, bytes))
 
     # -- lines and jobs --------------------------------------------------------------------------------------
 
@@ -422,18 +384,3 @@ class Writer:
         while not pending.ready:
             self._intake.check()
             time.sleep(0.002)
-
-
-class _Count:
-    """A tree while it is taken in."""
-
-    def __init__(self, name: str, mark: bytes, store: str, kind: TreeKind, original: str) -> None:
-        self.name, self.mark, self.store, self.kind, self.original = name, mark, store, kind, original
-        self.entries = self.files = self.bytes = self.holes = 0
-
-
-def _etag(field: bytes) -> str:
-    try:
-        return msgspec.json.decode(unescape(field), type=ObjectMeta).etag
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return ""

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from propolis.config.schema import KeepConfig, RetentionConfig
 from propolis.errors import IncompleteError, IntegrityError, PropolisError, RepositoryError
-from propolis.repository import Entry, Facts, Identity, Repository, restore_folder, rules, verify
+from propolis.repository import Entry, Facts, Identity, ObjectMeta, Repository, restore_folder, rules, verify
 from propolis.repository.check import ReadData, check
 from propolis.repository.entries import format_attributes, format_entry, hole, order, parse_entry
 from propolis.repository.layout import hash_name
@@ -511,6 +511,78 @@ def test_what_a_disk_can_not_read_is_damage_that_is_recorded(
     mark = record_verification(vault.full, result)
     assert mark is not None
     assert not mark.ok
+
+
+class Listing:
+    """A bucket that lists what it likes."""
+
+    def __init__(self, metas: list[ObjectMeta]) -> None:
+        self.metas = metas
+
+    def list(self) -> Iterator[ObjectMeta]:
+        return iter(self.metas)
+
+    def open_object(self, key: str) -> tuple[ObjectMeta, Iterator[Any]]:
+        meta = next(meta for meta in self.metas if meta.key == key)
+        return meta, iter([bytes(max(0, min(meta.size, 9)))])
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        (["a", "a"], "a (it is listed twice)"),
+        (["b", "a", "b"], "b (it is listed twice)"),
+        (["c", "b", "a", "b"], "b (it is listed twice)"),
+    ],
+)
+def test_an_object_that_a_bucket_lists_twice_is_refused_by_name(keys: list[str], named: str) -> None:
+    metas = [ObjectMeta(key, 5, "tag", 7) for key in keys]
+    with (
+        pytest.raises(IncompleteError) as caught,
+        Repository(new_storage(), [HOST]).writer("hive") as writer,
+    ):
+        writer.add_bucket("files", "files/bucket", Listing(metas), "s3://bucket")
+        writer.commit(Facts())
+    assert named in str(caught.value)
+
+
+def test_an_object_of_a_time_that_no_reader_takes_is_refused_by_name() -> None:
+    with (
+        pytest.raises(IncompleteError, match=r"late \(it has a time of"),
+        Repository(new_storage(), [HOST]).writer("hive") as writer,
+    ):
+        writer.add_bucket("files", "files/bucket", Listing([ObjectMeta("late", 5, "tag", 1 << 94)]), "s3://bucket")
+        writer.commit(Facts())
+
+
+@given(
+    st.lists(st.text(min_size=1, max_size=5).filter(lambda key: key.isprintable()), unique=True, max_size=6),
+    st.data(),
+)
+@settings(max_examples=40, deadline=None)
+def test_whatever_a_bucket_lists_once_is_accepted_and_keeps_the_rules(keys: list[str], data: Any) -> None:
+    metas = [
+        ObjectMeta(key, size=data.draw(st.integers(0, 9)), etag="tag", last_modified_ns=data.draw(TIMES))
+        for key in keys
+    ]
+    storage = new_storage()
+    with Repository(storage, [HOST]).writer("hive", workers=1) as writer:
+        writer.add_bucket("files", "files/bucket", Listing(metas), "s3://bucket")
+        summary = writer.commit(Facts())
+    manifest = Repository(storage, [RECOVERY]).manifest(summary.id)
+    rules.check_entries(manifest.header, manifest.entries())
+    assert sorted(entry.path.decode() for entry in manifest.entries()) == sorted(keys)
+
+
+def test_a_backup_goes_on_after_one_that_can_not_be_understood(
+    backups: tuple[MemoryStorage, str, str], tmp_path: Path
+) -> None:
+    storage, _, bad = backups
+    with Repository(storage, [HOST]).writer("hive") as writer:
+        writer.add_folder("files", TREE, tmp_path / "source", Path("/original"))
+        summary = writer.commit(Facts())
+    assert writer.parent == bad
+    assert verify(Repository(storage, [RECOVERY]), summary.id, "full").ok
 
 
 def test_a_repair_mends_the_other_backups_beside_one_that_breaks_a_rule(
