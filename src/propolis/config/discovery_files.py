@@ -79,18 +79,12 @@ def _keys(found: Findings, hocon: Hocon) -> None:
         raise ConfigError(
             f"{hocon.origin(provider)}: {provider} is anon: a bucket without keys can't be backed up yet"
         )
-    access = {name for pair in _STYLES for name in pair[:1] if _is_set(hocon, name)}
-    secret = {name for pair in _STYLES for name in pair[1:] if _is_set(hocon, name)}
-    if hocon.text(provider) == "default" or not (access or secret):
-        # Then TheHive uses those that AWS hands to the host, or to its container: so does Propolis.
+    pairs = _pairs(hocon)
+    if pairs is None:
         return
-    pairs = [pair for pair in _STYLES if pair[0] in access and pair[1] in secret]
-    if not pairs and len(access) == len(secret) == 1:
-        pairs = [(access.pop(), secret.pop())]
     if not pairs:
-        missing = "secret key" if access else "access key"
-        names = ", ".join(sorted(access | secret))
-        found.problem(f"{hocon.file}: storage.s3 has {names}, but no {missing} that belongs to it")
+        names = sorted({name for pair in _STYLES for name in pair if _is_set(hocon, name)})
+        found.problem(f"{hocon.file}: storage.s3 has {', '.join(names)}, but not the other key that belongs to it")
         return
     chosen = pairs[0]
     others = [pair for pair in pairs[1:] if _values(hocon, pair) != _values(hocon, chosen)]
@@ -105,11 +99,23 @@ def _keys(found: Findings, hocon: Hocon) -> None:
 
 def bucket_keys(hocon: Hocon) -> tuple[str, str] | None:
     """Give the access key and the secret key that TheHive uses; None where it uses those of the host, or has none."""
-    if hocon.text("storage.s3.aws.credentials.provider") == "default":
-        return None
-    pairs = [pair for pair in _STYLES if all(_is_set(hocon, name) for name in pair)]
+    pairs = _pairs(hocon)
     access, secret = _values(hocon, pairs[0]) if pairs else (None, None)
     return None if access is None or secret is None else (access, secret)
+
+
+def _pairs(hocon: Hocon) -> list[tuple[str, str]] | None:
+    """List the pairs of keys that are set, the one to take first; None where those of the host are used.
+
+    Those are what AWS hands to the host, or to its container: TheHive uses them, and so does Propolis.
+    """
+    access = list(dict.fromkeys(pair[0] for pair in _STYLES if _is_set(hocon, pair[0])))
+    secret = list(dict.fromkeys(pair[1] for pair in _STYLES if _is_set(hocon, pair[1])))
+    if hocon.text("storage.s3.aws.credentials.provider") == "default" or not (access or secret):
+        return None
+    if len(access) == len(secret) == 1:
+        return [(access[0], secret[0])]
+    return [pair for pair in _STYLES if pair[0] in access and pair[1] in secret]
 
 
 def _is_set(hocon: Hocon, name: str) -> bool:

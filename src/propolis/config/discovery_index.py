@@ -33,7 +33,8 @@ def index_values(
     setting = f"{_SEARCH}.backend"
     backend = hocon.text(setting)
     note = source(hocon, setting)
-    if backend is None and version is not None and (4, 1) <= version < (5, 0):
+    defaults_known = version is not None and (4, 1) <= version < (5, 0)
+    if backend is None and defaults_known:
         backend, note = "lucene", f"TheHive 4's default, as {hocon.file} sets no {setting}"
     if backend in ("elasticsearch", "es"):
         if found.all_here(hocon, f"{_SEARCH}.hostname", "an index"):
@@ -41,7 +42,7 @@ def index_values(
     elif backend == "lucene":
         found.put("index.kind", "lucene", note)
         if found.copy("index.folder", hocon, _DIRECTORY) is None:
-            if version is None or not (4, 1) <= version < (5, 0):
+            if not defaults_known:
                 raise ConfigError(
                     f"{note}: the index is Lucene, but {_DIRECTORY} is not set",
                     next="Set it to the folder that TheHive uses",

@@ -236,8 +236,8 @@ def test_without_keys_those_count_that_aws_gives_the_host(root: Path, keys: str)
 @pytest.mark.parametrize(
     ("keys", "what"),
     [
-        ("accessKey = A", "has accessKey, but no secret key that belongs to it"),
-        ("aws.credentials.secret-access-key = a", "but no access key that belongs to it"),
+        ("accessKey = A", "has accessKey, but not the other key that belongs to it"),
+        ("aws.credentials.secret-access-key = a", "has aws.credentials.secret-access-key, but not the other"),
         ("accessKey = A, access-key = B, aws.credentials.provider = anon", "provider is anon"),
     ],
 )
