@@ -17,7 +17,7 @@ import org.janusgraph.core.JanusGraphTransaction;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** The graph: opened on Cassandra and the index, and used in whole transactions only. */
+/** The graph: opened on servers or in folders of its own, and used in whole transactions only. */
 final class Database implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(Database.class);
     /** Used where application.conf says nothing. */
@@ -81,14 +81,26 @@ final class Database implements AutoCloseable {
         }
     }
 
-    /** Cheap look at both ports before JanusGraph, which would take long to notice that nobody listens. */
+    /** Cheap look at the servers' ports before JanusGraph, which would take long to notice that nobody listens. */
     private static void awaitServers(Map<String, String> settings) throws IOException, InterruptedException {
+        if (settings.get("storage.backend").equals("cql")) {
+            awaitDatabase(settings);
+        }
+        if (settings.get("index.search.backend").equals("elasticsearch")) {
+            awaitIndex(settings);
+        }
+    }
+
+    private static void awaitDatabase(Map<String, String> settings) throws IOException {
         String host = settings.getOrDefault("storage.hostname", "127.0.0.1").split(",")[0];
         try (Socket socket = new Socket()) {
             socket.connect(new InetSocketAddress(host, Integer.parseInt(settings.get("storage.port"))), 5000);
         } catch (IOException refused) {
             throw new IOException("no database at " + host + ":" + settings.get("storage.port"), refused);
         }
+    }
+
+    private static void awaitIndex(Map<String, String> settings) throws IOException, InterruptedException {
         String index = settings.getOrDefault("index.search.hostname", "127.0.0.1").split(",")[0];
         String address = index.contains(":") ? index : index + ":" + settings.get("index.search.port");
         try {
