@@ -57,7 +57,9 @@ def status(config: Config, identity: Path | None = None, last: int = 10) -> Stac
     busy = held(config.state)
     found = open_runs(journal_folder(config.state))
     runs = [_run(state) for state in found.states]
-    running = runs.pop() if busy and runs else None
+    # One that a watchdog puts right is over, whoever holds the lock for it just now.
+    running = next((run for run in reversed(runs) if busy and run.watch is None), None)
+    runs = [run for run in runs if run is not running]
     backups: list[BackupSummary] = []
     problem = None
     try:

@@ -93,6 +93,7 @@ class FakeStack:
         self.root = root
         self.repository = repository
         self.key = key
+        self.journals = root / "state/journal"
         self.propolis = Propolis(root / "propolis.yaml")
 
     @classmethod
@@ -180,7 +181,7 @@ class FakeStack:
 
     def assert_nothing_left(self) -> None:
         """No clone, no staging or aside folder, no reserve; every journal is closed."""
-        runs = open_runs(self.config.state / "journal")
+        runs = open_runs(self.journals)
         assert runs.states == ()
         assert runs.unreadable == ()
         assert list(self.root.rglob(".propolis-*")) == []
@@ -188,12 +189,12 @@ class FakeStack:
     def wait_until_recovered(self, timeout: float = 60) -> None:
         """Wait for a watchdog to have closed every journal."""
         deadline = time.monotonic() + timeout
-        while open_runs(self.config.state / "journal").states:
-            assert time.monotonic() < deadline, (self.config.state / "watchdog.log").read_text()
+        while open_runs(self.journals).states:
+            assert time.monotonic() < deadline, (self.root / "state/watchdog.log").read_text()
             time.sleep(0.05)
 
     def newest_journal(self) -> Path:
-        return journals(self.config.state / "journal")[-1]
+        return journals(self.journals)[-1]
 
     def _lay_out(self, address: str) -> None:
         for name, content in CONTENT.items():

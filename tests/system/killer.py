@@ -3,9 +3,11 @@
 STEP is a number from 0. MOMENT is one of:
 - `after`: SIGKILL when its end is in the journal and nothing further was begun
 - `during:SECONDS`: SIGKILL that long after its beginning
+- `made:NUMBER`: SIGKILL within it, when it has made that many folders and is about to make another one
 - `all`: as `after`, and the watchdog dies first
 - `fail`: the step fails as soon as it begins
 - `fill:FOLDER`: that folder's filesystem is filled up when the step begins
+- `spoil:FILE`: that file gets broken content, and then SIGKILL
 - `replace:FILE`: that file gets the content of the environment's REPLACEMENT when the step begins
 Only this script knows of it: Propolis itself has no such switch.
 """
@@ -27,6 +29,18 @@ from propolis.run.watchdog import Watchdog
 
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_at_folder(number: int) -> None:
+    left = [number]
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "os.mkdir":
+            if left[0] == 0:
+                die()
+            left[0] -= 1
+
+    sys.addaudithook(hook)
 
 
 def fill(folder: Path) -> None:
@@ -69,8 +83,13 @@ def arm(step: int, moment: str) -> None:
             return
         if kind == "during":
             threading.Timer(float(parameter), die).start()
+        elif kind == "made":
+            die_at_folder(int(parameter))
         elif kind == "fill":
             fill(Path(parameter))
+        elif kind == "spoil":
+            Path(parameter).write_text("name: [")
+            die()
         elif kind == "replace":
             Path(parameter).write_text(os.environ["REPLACEMENT"])
         else:

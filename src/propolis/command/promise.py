@@ -69,7 +69,8 @@ def keep_promise(journal: UnreadableJournal, observer: Observer) -> None:
                 f"{journal.what}. Services were not started: {found.because}", left=journal.left, next=journal.next
             )
         return
-    observer.note(f"the journal {journal.path} can't be read: bringing back {', '.join(found.services)} all the same")
+    names = ", ".join(LABELS.get(name, name) for name in found.services)
+    observer.note(f"the journal {journal.path} can't be read: bringing back {names} all the same")
     failures: list[str] = []
     try:
         control = platform.open(PlatformConfig.model_validate(found.platform))

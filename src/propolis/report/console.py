@@ -6,7 +6,6 @@ import datetime
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from propolis.command.leftovers import STRANGER
 from propolis.errors import PropolisError
 from propolis.report.units import human_bytes, human_seconds
 from propolis.report.unkept import NOT_BACKED_UP, NOT_RESTORED, show_unkept
@@ -202,6 +201,8 @@ def show_recovered(recovered: Sequence[Recovered]) -> None:
 
 def show_status(status: StackStatus) -> None:
     """What runs, what was left half done, what is backed up."""
+    from propolis.command.leftovers import STRANGER
+
     out = console()
     for service, state in status.services.items():
         out.print(f"{service:<10} {state}")
@@ -236,9 +237,8 @@ def _show_closed(out: Console, closed: str) -> None:
 def _watched(run: RunStatus) -> str:
     if run.watch is None:
         return "run `propolis recover`"
-    tried = (
-        f"{run.watch.tries} tries so far, the last with exit code {run.watch.last_exit}; " if run.watch.tries else ""
-    )
+    tries = f"{run.watch.tries} {'try' if run.watch.tries == 1 else 'tries'} so far"
+    tried = f"{tries}, the last with exit code {run.watch.last_exit}; " if run.watch.tries else ""
     return f"its watchdog is putting it right: {tried}next try at {run.watch.next_at}"
 
 

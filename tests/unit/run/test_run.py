@@ -22,7 +22,7 @@ from propolis.errors import BusyError, Interrupted, PropolisError, ServicesDownE
 from propolis.run import Journal, Observer, Plan, SilentObserver, StackLock, Step, Telling, execute, read_journal
 from propolis.run.interrupts import Interrupts
 from propolis.run.journal import new_run_id
-from propolis.run.journals import open_journals
+from propolis.run.journals import KEPT_JOURNALS, forget_old, journals, open_journals
 from propolis.run.plan import recover
 from propolis.run.step import tag_of
 
@@ -391,3 +391,23 @@ def test_a_lock_is_taken_even_if_its_disk_has_no_room_for_a_name(
     monkeypatch.setattr(os, "pwrite", full)
     with StackLock(tmp_path), pytest.raises(BusyError), StackLock(tmp_path):
         pass
+
+
+def test_old_journals_are_forgotten_unless_they_name_what_is_still_there_or_can_not_be_read(tmp_path: Path) -> None:
+    folder, left = tmp_path / "journal", tmp_path / ".propolis-run-0-data"
+
+    def journal(run_id: str) -> Journal:
+        places = {"places": {"data": str(tmp_path / f".propolis-{run_id}-data")}}
+        return Journal.create(folder, run_id=run_id, command="t", steps=[places], commit=None, facts={})
+
+    left.mkdir()
+    for number in range(KEPT_JOURNALS + 5):
+        journal(f"run-{number:02}").close("done")
+    journal("run-0").close("done")
+    journal("run-04a")
+    (folder / "run-04b.jsonl").write_text("{\n{}\n")
+    forget_old(folder)
+    assert {path.stem for path in journals(folder)[:-KEPT_JOURNALS]} == {"run-0", "run-04a", "run-04b"}
+    left.rmdir()
+    forget_old(folder)
+    assert "run-0" not in {path.stem for path in journals(folder)}
