@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 from propolis.checks import Check
 from propolis.config import hocon, secrets
@@ -22,8 +22,6 @@ from propolis.errors import ConfigError
 from propolis.stack import database
 
 Service = Literal["database", "index"]
-
-T = TypeVar("T", Login, "Login | None")
 
 Settings = Callable[[], hocon.Hocon]
 """Reads the backup's application.conf. Raises ConfigError saying why it can't be had."""
@@ -36,6 +34,9 @@ _KEYS: Mapping[Service, tuple[str, ...]] = {
     ),
 }
 _WHO: Mapping[Service, tuple[str, str]] = {"database": ("Cassandra", "role"), "index": ("the index", "user")}
+
+
+_WITHOUT = "TheHive shows no password, neither here nor in the backup"
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,8 @@ def logins_after(
         found.append(_after(here, "database", own, settings, superuser))
     if "index" in stores and elasticsearch is not None:
         own = secrets.login(elasticsearch.username, elasticsearch.password)
-        if own is not None and here.login("index", own)[0] not in _file_users(elasticsearch.config):
+        login = here.login("index", own)
+        if (login or own) and not (login and login[0] in _file_users(elasticsearch.config)):
             after = _after(here, "index", own, settings, superuser)
             if after.backed_up is not None and after.backed_up[0] in _users_in(users_file()):
                 reason = f"{after.backed_up[0]} is not in the index there, but in a file of its configuration"
@@ -112,10 +114,10 @@ class _Here:
             environment = {**os.environ, **of_service(folder.parent.parent, "thehive", "thehive")}
             self._read = hocon.read(self._file, environment=environment)
 
-    def login(self, service: Service, own: T) -> Login | T:
-        """TheHive's login; Propolis' `own` where these settings don't tell it."""
+    def login(self, service: Service, own: Login | None) -> Login | None:
+        """TheHive's login; Propolis' `own` where these settings can't be read."""
         try:
-            return (None if self._read is None else _pair(self._read, service)) or own
+            return own if self._read is None else _pair(self._read, service)
         except ConfigError:
             return own
 
@@ -155,7 +157,8 @@ def checks(logins: tuple[LoginAfter, ...], *, set_password: bool) -> Iterator[Ch
         name = f"login of the {login.service}"
         if login.own != login.here:
             message = (
-                f"propolis.yaml logs in to {product} as another {kind} than TheHive, which came with the data, too"
+                f"propolis.yaml logs in to {product} with another {kind} or password than TheHive; "
+                "they come with the data, too"
             )
             yield Check(
                 f"{name}, Propolis' own",
@@ -164,7 +167,8 @@ def checks(logins: tuple[LoginAfter, ...], *, set_password: bool) -> Iterator[Ch
                 f"Set {login.service}.username and password if it is refused",
             )
         if login.state == "same":
-            yield Check(name, "ok", f"the {kind} {login.name} has the same password in the backup")
+            message = f"the {kind} {login.name} has the same password in the backup" if login.here else _WITHOUT
+            yield Check(name, "ok", message)
         elif login.state == "comes along":
             message = f"TheHive's settings are restored with the data: {login.reason}"
             hint = f"If {login.lines} is not what propolis.yaml refers to, change it there after the restore"

@@ -196,6 +196,16 @@ def test_a_role_of_propolis_own_is_no_reason_to_refuse(config: Config, monkeypat
     assert sorted(results) == ["ok", "warn"]
 
 
+def test_a_thehive_that_shows_no_password_to_the_index_is_equal_to_one_that_shows_none(config: Config) -> None:
+    (config.thehive.config / "application.conf").write_text(settings("thehive", HERE))
+    index = config.index.model_copy(update={"password": SecretRef(file=config.thehive.config / "p")})
+    (config.thehive.config / "p").touch(0o600)
+    (config.thehive.config / "p").write_text("password-of-propolis")
+    found = after(config.model_copy(update={"index": index}), settings("thehive", HERE))["index"]
+    assert (found.state, found.here) == ("same", None)
+    assert [one.result for one in checks((found,), set_password=False)] == ["warn", "ok"]
+
+
 def test_variables_of_thehives_service_count_on_this_host(config: Config) -> None:
     root = config.thehive.config.parent
     (root / "etc/services").mkdir(parents=True)
