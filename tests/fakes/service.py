@@ -124,11 +124,34 @@ class Index(Http):
         folder = f"{self.settings['index']}/indices"
         return {name: len(os.listdir(f"{folder}/{name}")) for name in sorted(os.listdir(folder))}
 
+    def named(self, what: str) -> list[str]:
+        """Indices that this control file names, between commas."""
+        return [name for name in (self.told(what) or "").split(",") if name]
+
+    def lift(self, name: str) -> None:
+        """Take writes again."""
+        left = [other for other in self.named("blocked") if other != name]
+        with open(f"{self.root}/control/{self.role}.blocked", "w") as file:
+            file.write(",".join(left))
+
+    def statistics(self, name: str, count: int) -> dict[str, object]:
+        shard = {"routing": {"primary": True}, "seq_no": {"max_seq_no": count - 1}}
+        return {"primaries": {"docs": {"count": count}}, "shards": {"0": [shard]}}
+
     def respond(self, method: str, path: str) -> tuple[int, object]:
         counts = self.indices()
+        closed, blocked = self.named("closed"), self.named("blocked")
         if path.startswith("/_cluster/health"):
             health = {name: {"status": "green"} for name in counts}
             return 200, {"cluster_name": "fake", "status": "green", "number_of_nodes": 1, "indices": health}
+        if path.startswith("/_cluster/settings"):
+            return 200, {"persistent": {}, "transient": {}, "defaults": {}}
+        if path.startswith("/_nodes/_local/stats"):
+            total = {"total_in_bytes": 1000, "available_in_bytes": int(self.told("free") or 900)}
+            return 200, {"nodes": {"n1": {"fs": {"total": total}}}}
+        if method == "PUT" and path.endswith("/_settings"):
+            self.lift(path.split("/")[1])
+            return 200, {"acknowledged": True}
         if path.startswith("/_nodes"):
             return 200, {"nodes": {"n1": {"version": "7.17.29"}}}
         if path == "/":
@@ -140,12 +163,12 @@ class Index(Http):
             found = counts.get(name, sum(counts.values()) if "*" in name else 0)
             return 200, {"count": found, "_shards": {"failed": 0}}
         if "/_stats" in path:
-            return 200, {"indices": {name: {"primaries": {"docs": {"count": n}}} for name, n in counts.items()}}
+            return 200, {"indices": {n: self.statistics(n, c) for n, c in counts.items() if n not in closed}}
         if path.startswith("/_cat/indices"):
             rows = [
                 {
                     "index": n,
-                    "status": "open",
+                    "status": "close" if n in closed else "open",
                     "health": "green",
                     "docs.count": str(c),
                     "creation.date": "1700000000000",
@@ -155,10 +178,9 @@ class Index(Http):
             return 200, rows
         if path.startswith("/_settings"):
             flat = {name: {"index.uuid": name, "index.creation_date": "1700000000000"} for name in counts}
+            for name in blocked:
+                flat[name]["index.blocks.read_only_allow_delete"] = "true"
             return 200, {name: {"settings": settings} for name, settings in flat.items()}
-        if path.endswith("/_settings"):
-            settings = {"settings": {"index": {"creation_date": "1700000000000", "uuid": "u"}}}
-            return 200, dict.fromkeys(counts, settings)
         return 404, {"error": f"the fake doesn't know {method} {path}"}
 
 

@@ -17,8 +17,9 @@ Whole matrices (a kill, a failure, a full pipe at every step) run in the time of
 `stack.propolis` runs the command itself, as another process (`system.command.Propolis`: `run`, `ok`, `plan`,
 `killed(step, …)`). `stack.tell("thehive", "hangs")` lets a service misbehave until `stack.forget` with the same:
 `hangs` (accepts and never answers), `breaks` (ends as soon as it is started), `slow` (seconds until it listens),
-`status` (the HTTP status of every answer), `health` (what /api/health says). TheHive starts only while both stores
-answer, else it lives on and never listens.
+`status` (the HTTP status of every answer), `health` (what /api/health says), `closed` and `blocked` (indices, between
+commas, that are closed or take no writes), `free` (bytes of 1000 that the index's disk has). TheHive starts only
+while both stores answer, else it lives on and never listens.
 """
 
 from __future__ import annotations

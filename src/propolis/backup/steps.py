@@ -20,6 +20,7 @@ from propolis.command.reserve import ReleaseSpace, ReserveSpace
 from propolis.command.services import SERVICE_STEPS
 from propolis.command.stores import open_bucket, open_repository
 from propolis.config.schema import S3Files
+from propolis.errors import PreflightError
 from propolis.repository import ObjectMeta, ObjectSource, Writer, idle_disk
 from propolis.run import Step
 from propolis.run.step import tag_of
@@ -143,8 +144,13 @@ class CountDocuments(Step[BackupContext], frozen=True, kw_only=True, tag="count-
         """Count them."""
         assert context.config.elasticsearch is not None
         context.facts["documents"] = index.documents(context.config.elasticsearch)
-        # All of them, whoever's they are: a restore replaces the whole folder, and says what of it is newer.
-        context.facts["indices"] = [found.as_fact() for found in index_contents.indices(context.config.elasticsearch)]
+        try:
+            found = index_contents.indices(context.config.elasticsearch, refresh=True)
+        except PreflightError as error:
+            context.warn(f"Only TheHive's own indices could be counted: {error.what}")
+        else:
+            # All of them, whoever's they are: a restore replaces the whole folder, and has to show each again.
+            context.facts["indices"] = [info.as_fact() for info in found]
         return {"documents": context.facts["documents"]}
 
 

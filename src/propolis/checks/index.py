@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from propolis.checks.look import Look
 from propolis.checks.model import Check
 from propolis.checks.services import kept_in_folder, supported
 from propolis.stack.index import IndexFacts
+from propolis.stack.index_contents import IndexInfo, folders, owner_of
+from propolis.stack.index_writes import FLOOD, cluster_blocks
+
+_WRITES = "index writes"
+_GRAPH = re.compile(r"_global[0-9]*$")
+"""The name of the index that JanusGraph searches: the one that TheHive can't do without."""
 
 
 def answers(look: Look) -> Iterator[Check]:
@@ -54,20 +61,72 @@ def nodes(look: Look) -> Iterator[Check]:
 
 
 def contents(look: Look) -> Iterator[Check]:
-    """Whether it holds TheHive's indices: without them TheHive doesn't start again."""
+    """Whether it holds TheHive's indices, open: without them TheHive doesn't start again."""
     section = look.config.elasticsearch
     if section is None or (found := _facts(look)) is None:
         return
-    if found.indices:
-        counts = ", ".join(f"{name} ({count} documents)" for name, count in found.indices.items())
-        yield Check("index contents", "ok", counts)
+    closed = [info.name for info in look.indices.known() or () if not info.open and _is_own(look, info)]
+    reopen = f"Open {'it' if len(closed) == 1 else 'them'}: POST /{','.join(closed)}/_open"
+    if not found.indices:
+        message = f"no open index begins with {section.prefix}" + (f", closed: {', '.join(closed)}" if closed else "")
+        hint = reopen if closed else "Set index.prefix to index.search.index-name of application.conf"
+        yield Check("index contents", "fail", message, hint)
+        return
+    counts = ", ".join(f"{name} ({count} documents)" for name, count in found.indices.items())
+    yield Check("index contents", "ok", counts)
+    for name in closed:
+        if _GRAPH.search(name) and not any(_same_but_rebuilt(name, other) for other in found.indices):
+            yield Check("index contents", "fail", f"{name} is closed: TheHive does not start without it", reopen)
+        else:
+            yield Check("index contents", "warn", f"{name} is closed: it is backed up closed")
+
+
+def all_indices(look: Look) -> Iterator[Check]:
+    """Whether every index on the disk can be seen, whoever's it is: a restore has to find each again."""
+    section = look.config.elasticsearch
+    if section is None or _facts(look) is None:
+        return
+    seen = {info.uuid for info in look.indices.get()}
+    unseen = len(folders(section.data).keys() - seen)
+    if unseen:
+        message = f"{unseen} indices on the disk are not shown to Propolis: they are copied, and not counted"
+        yield Check("indices", "warn", message, "Let index.username of propolis.yaml see them (monitor)")
     else:
-        yield Check(
-            "index contents",
-            "fail",
-            f"no index begins with {section.prefix}",
-            "Set index.prefix to index.search.index-name of application.conf",
-        )
+        yield Check("indices", "ok", f"{len(seen)}, of whomever")
+
+
+def writes(look: Look) -> Iterator[Check]:
+    """Whether it takes TheHive's writes: a full disk, or somebody, may have blocked them."""
+    section = look.config.elasticsearch
+    if section is None or _facts(look) is None:
+        return
+    blocked = False
+    for block in cluster_blocks(section):
+        blocked = True
+        hint = f"PUT /_cluster/settings with cluster.blocks.{block}: null, both persistent and transient"
+        yield Check(_WRITES, "fail", f"the whole index takes no writes (cluster.blocks.{block})", hint)
+    for info in look.indices.get():
+        own = _is_own(look, info)
+        for block in info.blocks:
+            if not info.open or not (own or block == FLOOD):
+                continue
+            blocked = True
+            message = f"{info.name} takes no writes (index.blocks.{block})"
+            hint = "Free some space on its disk; then " if block == FLOOD else ""
+            hint += f"PUT /{info.name}/_settings with index.blocks.{block}: null"
+            yield Check(_WRITES, "fail" if own else "warn", message, hint)
+    if not blocked:
+        yield Check(_WRITES, "ok", "nothing blocks them")
+
+
+def _is_own(look: Look, info: IndexInfo) -> bool:
+    assert look.config.elasticsearch is not None
+    return owner_of(info.name, look.config.elasticsearch.prefix) == "thehive"
+
+
+def _same_but_rebuilt(name: str, other: str) -> bool:
+    """Whether two names are of one index: a rebuild makes `…_global1` of `…_global`."""
+    return name.rstrip("0123456789") == other.rstrip("0123456789")
 
 
 def _facts(look: Look) -> IndexFacts | None:

@@ -13,7 +13,8 @@ from propolis.checks.model import Command
 from propolis.clone import Survey
 from propolis.config.schema import Config
 from propolis.errors import PropolisError
-from propolis.stack import database, index, thehive
+from propolis.stack import database, index, index_contents, thehive
+from propolis.stack.index_contents import IndexInfo
 from propolis.stack.model import Tree, answers, services, trees
 
 PATIENCE = 5.0
@@ -104,6 +105,7 @@ class Look:
         self.identity = identity
         self.database = Once(self._database)
         self.index = Once(self._index)
+        self.indices = Once(self._indices)
         self.thehive = Once(partial(thehive.facts, config.thehive))
         surveyed = survey or _survey
         self.surveys = {tree.name: Once(partial(surveyed, tree)) for tree in folders(config)}
@@ -119,6 +121,10 @@ class Look:
     def _index(self) -> index.IndexFacts:
         assert self.config.elasticsearch is not None
         return index.facts(self.config.elasticsearch)
+
+    def _indices(self) -> list[IndexInfo]:
+        assert self.config.elasticsearch is not None
+        return index_contents.indices(self.config.elasticsearch)
 
 
 def folders(config: Config) -> tuple[Tree, ...]:

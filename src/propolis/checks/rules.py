@@ -28,6 +28,8 @@ RULES: tuple[Rule, ...] = (
     Rule("index health", index.health, stops=("doctor", "backup")),
     Rule("index nodes", index.nodes, stops=("doctor", "backup", "restore")),
     Rule("index contents", index.contents, stops=("doctor", "backup")),
+    Rule("indices", index.all_indices, warns=("backup",)),
+    Rule("index writes", index.writes, stops=("doctor",), warns=("backup",)),
     Rule("thehive", services.thehive_health, stops=("doctor", "backup")),
     Rule("folders", folders.readable, stops=("doctor", "backup")),
     Rule("space for a clone", space.for_clones, stops=("doctor", "backup")),

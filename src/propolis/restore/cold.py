@@ -31,6 +31,7 @@ from propolis.restore.steps import (
     FillBucket,
     GivePassword,
     LayBeside,
+    LiftWriteBlocks,
     ReplaceFolders,
     StageFolder,
 )
@@ -102,6 +103,7 @@ def restore_plan(context: RestoreContext) -> Plan[RestoreContext]:
             stores = tuple(sorted({tree.store for tree in in_place} & {"database", "index"}))
             steps += [GivePassword(service=login.service, name=login.name) for login in _given(context)]
             steps += [CheckStores(stores=stores)] if stores else []
+            steps += [LiftWriteBlocks()] if "index" in stores and context.has("index") else []
         steps += start_steps(tuple(name for name in wave if name in touched), stop_on_undo=True)
     steps.append(AcceptRestore(services=running))
     steps.append(ReleaseSpace(files=reserve))

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from propolis.config import secrets
 from propolis.config.schema import ElasticsearchConfig
 from propolis.stack.http import HttpClient, HttpFailure
+from propolis.stack.index_writes import INDEX_BLOCKS, is_set
 
 Owner = Literal["thehive", "server", "other"]
 
@@ -26,6 +27,13 @@ class IndexInfo:
     documents: int
     operations: int
     """Writes and deletions so far. It only grows, and tells what a count of documents doesn't: that some changed."""
+    open: bool = True
+    health: str = ""
+    """`green`, `yellow` or `red`."""
+    managed: bool = False
+    """A policy of the server may delete it at any time, as it does with old logs."""
+    blocks: tuple[str, ...] = ()
+    """Which writes it refuses, as its settings `index.blocks.…` say."""
 
     def as_fact(self) -> dict[str, Any]:
         """What a backup's manifest keeps of it."""
@@ -35,6 +43,8 @@ class IndexInfo:
             "created": self.created,
             "documents": self.documents,
             "operations": self.operations,
+            "open": self.open,
+            "managed": self.managed,
         }
 
 
@@ -42,23 +52,30 @@ def owner_of(name: str, prefix: str) -> Owner:
     """Say whose an index is: TheHive's by its prefix, the server's own, or somebody else's.
 
     Names that begin with a dot are reserved for the server and its parts; OpenSearch keeps its slowest queries in
-    `top_queries-…`.
+    `top_queries-…`. What belongs to a data stream of TheHive's is TheHive's.
     """
-    if name.startswith((f"{prefix.lower()}_", f"{prefix.lower()}-")):
+    if name.removeprefix(".ds-").startswith((f"{prefix.lower()}_", f"{prefix.lower()}-")):
         return "thehive"
     return "server" if name.startswith((".", "top_queries-")) else "other"
 
 
-def indices(config: ElasticsearchConfig, login: secrets.Login | None = None) -> list[IndexInfo]:
+def indices(
+    config: ElasticsearchConfig, login: secrets.Login | None = None, *, refresh: bool = False
+) -> list[IndexInfo]:
     """List every index that the login may see, by name: open, closed, hidden. `login` instead of the configured one.
+
+    `refresh`: count also documents that were just written and can't be searched yet.
 
     Raises PreflightError if the server doesn't answer.
     """
     login = login or secrets.login(config.username, config.password)
     with HttpClient(config.url, login=login, tls=config.tls, timeout=60.0) as client:
         try:
+            if refresh:
+                client.request("POST", "/_refresh?expand_wildcards=open,hidden")
             stats = _indices(client.get(f"/_stats/docs?level=shards&forbid_closed_indices=false&{_ALL}"), "indices")
-            settings = _indices(client.get(f"/_settings/index.uuid,index.creation_date?flat_settings=true&{_ALL}"))
+            settings = _indices(client.get(f"/_settings/{_SETTINGS}?flat_settings=true&{_ALL}"))
+            states = _states(client.get(f"/_cat/indices?format=json&h=index,status,health&{_ALL}"))
         except HttpFailure as failure:
             raise failure.as_preflight(f"The index at {config.url}") from None
     found = []
@@ -70,7 +87,20 @@ def indices(config: ElasticsearchConfig, login: secrets.Login | None = None) -> 
         documents = int(stat.get("primaries", {}).get("docs", {}).get("count", 0))
         created = int(told.get("index.creation_date", 0))
         operations = sum(int(number) + 1 for number in last)  # numbers begin with 0; -1: none yet
-        found.append(IndexInfo(name, str(told.get("index.uuid", "")), created, documents, operations))
+        status, health = states.get(name, ("open", ""))
+        found.append(
+            IndexInfo(
+                name,
+                str(told.get("index.uuid", "")),
+                created,
+                documents,
+                operations,
+                open=status != "close",
+                health=health,
+                managed=name.startswith(_DELETED_IN_TIME) or any(told.get(key) for key in _POLICIES),
+                blocks=tuple(block for block in INDEX_BLOCKS if is_set(told.get(f"index.blocks.{block}"))),
+            )
+        )
     return found
 
 
@@ -92,6 +122,17 @@ def uuid_of(path: str) -> str | None:
 
 
 _ALL = "expand_wildcards=all"
+_POLICIES = ("index.lifecycle.name", "index.plugins.index_state_management.policy_id")
+_DELETED_IN_TIME = (".monitoring-", ".watcher-history-")
+"""Indices that the server deletes by their age without a policy."""
+
+_SETTINGS = ",".join(("index.uuid", "index.creation_date", "index.blocks.*", *_POLICIES))
+
+
+def _states(rows: Any) -> Mapping[str, tuple[str, str]]:
+    if not isinstance(rows, list):
+        raise HttpFailure("it answered with something else than a JSON list")
+    return {str(row["index"]): (str(row.get("status") or "open"), str(row.get("health") or "")) for row in rows}
 
 
 def _indices(body: Any, key: str = "") -> Mapping[str, Any]:

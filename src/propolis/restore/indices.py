@@ -1,0 +1,197 @@
+"""What a restored index has to show: every index that the backup holds, open or closed, whoever's it is.
+
+- TheHive's own: as many documents as were counted while it was stopped; nothing else writes there.
+- Others', such as Cortex's, and the server's own (`.security`, `.kibana`): their services went on writing until the
+  server stopped, and may write again as soon as it is back. So they must be there and have seen at least as many
+  writes as were counted; if not one more, then their documents must be as many, too.
+- Closed ones hold no countable documents: they must be closed, and their segment files those of the backup.
+- One that a policy of the server may delete at any time (logs, monitoring) is only missed with a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from propolis.config.schema import ElasticsearchConfig
+from propolis.errors import IntegrityError, PreflightError
+from propolis.repository import Manifest
+from propolis.restore.context import RestoreContext
+from propolis.stack.index import documents
+from propolis.stack.index_contents import IndexInfo, folders, indices, owner_of, uuid_of
+from propolis.stack.index_writes import FLOOD, cluster_blocks, lift, room
+
+_UNLIKE = "The index does not hold what was backed up"
+_NEXT = "Run `propolis verify` on this backup, and restore another one"
+_SHOWN = 5
+
+Files = Mapping[str, int]
+"""Segment files of one index, `SHARD/index/NAME`, and their sizes in bytes."""
+
+
+def check_indices(context: RestoreContext, config: ElasticsearchConfig) -> dict[str, int]:
+    """Check that the restored index holds what the backup does; give the documents of TheHive's own.
+
+    Raises IntegrityError naming what differs. What can't be told, and what is missed by right, is a warning.
+    """
+    assert context.manifest is not None
+    facts, login = context.header.facts, context.login_of("index")
+    wrong: list[str] = []
+    counted: dict[str, int] = {}
+    if "documents" in facts:
+        counted = documents(config, login)
+        wrong += _counts(facts["documents"], counted)
+    wanted = expected(facts)
+    if wanted:
+        try:
+            here = indices(config, login, refresh=True)
+        except PreflightError as error:
+            context.warn(f"Only TheHive's own indices could be compared: {error.what}")
+        else:
+            others, warnings = compare(wanted, here, config.prefix)
+            closed = [one.uuid for one in wanted if one.open is False]
+            wrong += others + compare_closed(wanted, closed_files(context.manifest, closed), config.data)
+            for warning in warnings:
+                context.warn(warning)
+    if wrong:
+        more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+        raise IntegrityError(
+            f"{_UNLIKE}: {'; '.join(wrong[:_SHOWN])}{more}", left="The former data is being put back", next=_NEXT
+        )
+    return counted
+
+
+def let_write(context: RestoreContext, config: ElasticsearchConfig) -> list[str]:
+    """Lift the block of a full disk from every index that has it, if the disk has room now; give their names.
+
+    What stays blocked is a warning, whoever blocked it; so is what can't be told.
+    """
+    login = context.login_of("index")
+    lifted: list[str] = []
+    try:
+        found = [info for info in indices(config, login) if info.open and info.blocks]
+        full = [info.name for info in found if FLOOD in info.blocks]
+        space = room(config, login) if full else None
+        if space is not None and space.enough:
+            lift(config, full, login)
+            lifted = full
+            context.warn(f"{', '.join(full)} came without taking writes, for want of space; this was lifted")
+        elif space is not None:
+            context.warn(
+                f"{', '.join(full)} takes no writes (index.blocks.{FLOOD}): the index's disk has {space.free >> 20} "
+                f"MiB free and wants {space.needed >> 20} MiB. Free some space; then the server lifts it"
+            )
+        for info in found:
+            for block in info.blocks:
+                if block != FLOOD and owner_of(info.name, config.prefix) == "thehive":
+                    context.warn(f"{info.name} takes no writes (index.blocks.{block}), as when it was backed up")
+        for block in cluster_blocks(config, login):
+            context.warn(f"The whole index takes no writes (cluster.blocks.{block}), as when it was backed up")
+    except PreflightError as error:
+        context.warn(f"Whether the index takes writes could not be told: {error.what}")
+    return lifted
+
+
+def _counts(backed_up: Mapping[str, int], restored: Mapping[str, int]) -> list[str]:
+    return [
+        f"{name}: {backed_up.get(name, 0)} documents backed up, {restored.get(name, 0)} restored"
+        for name in sorted({*backed_up, *restored})
+        if backed_up.get(name) != restored.get(name)
+    ]
+
+
+class Expected(msgspec.Struct, frozen=True):
+    """One index as the backup tells it. What an older backup didn't note has a default that asks for nothing."""
+
+    name: str
+    uuid: str = ""
+    documents: int = 0
+    operations: int = 0
+    open: bool | None = None
+    managed: bool = False
+
+
+def expected(facts: Mapping[str, Any]) -> list[Expected]:
+    """Read what a manifest tells of indices. Raises IntegrityError if that can't be understood."""
+    try:
+        return msgspec.convert(facts.get("indices", []), type=list[Expected])
+    except msgspec.ValidationError as error:
+        raise IntegrityError(f"What the backup tells of its indices can't be understood: {error}") from None
+
+
+def compare(wanted: Iterable[Expected], here: Iterable[IndexInfo], prefix: str) -> tuple[list[str], list[str]]:
+    """Compare all but documents of TheHive's own and files of closed ones; give differences and warnings.
+
+    `prefix` is that of TheHive's indices.
+    """
+    found = {info.name: info for info in here}
+    wrong, warnings = [], []
+    for one in wanted:
+        info, owner = found.get(one.name), owner_of(one.name, prefix)
+        if info is None:
+            if one.managed and owner != "thehive":
+                warnings.append(f"the index {one.name} is not there: a policy of the server deletes it in time")
+            else:
+                wrong.append(f"{one.name} is not there")
+        elif one.uuid and info.uuid != one.uuid:
+            (warnings if owner == "server" else wrong).append(f"{one.name} is another index of that name")
+        elif one.open is not None and one.open != info.open:
+            states = {True: "open", False: "closed"}
+            wrong.append(f"{one.name} was {states[one.open]} and is {states[info.open]}")
+        elif info.open and one.open and owner != "thehive":
+            wrong += _counted(one, info)
+    return wrong, warnings
+
+
+def _counted(one: Expected, info: IndexInfo) -> list[str]:
+    if info.operations < one.operations:
+        return [f"{one.name} has seen {info.operations} writes, {one.operations} when it was backed up"]
+    if info.operations == one.operations and info.documents != one.documents:
+        return [f"{one.name}: {one.documents} documents backed up, {info.documents} restored"]
+    return []
+
+
+def compare_closed(wanted: Iterable[Expected], backed_up: Mapping[str, Files], data: Path) -> list[str]:
+    """Compare the segment files of closed indices, by UUID, with those on disk below a node's data folder."""
+    here = folders(data)
+    wrong = []
+    for one in wanted:
+        if one.open is not False or not one.uuid:
+            continue
+        files = _segments_on_disk(here[one.uuid]) if one.uuid in here else {}
+        expected_files = backed_up.get(one.uuid, {})
+        for name in sorted({*files, *expected_files}):
+            if files.get(name) != expected_files.get(name):
+                sizes = f"{expected_files.get(name, 'no')} bytes backed up, {files.get(name, 'no')} restored"
+                wrong.append(f"the closed index {one.name} differs in {name}: {sizes}")
+                break
+    return wrong
+
+
+def closed_files(manifest: Manifest, uuids: Iterable[str]) -> dict[str, dict[str, int]]:
+    """The segment files that a backup holds of some indices, by their UUIDs."""
+    found: dict[str, dict[str, int]] = {uuid: {} for uuid in uuids}
+    if not found:
+        return found
+    for entry in manifest.entries("index/data"):
+        path = entry.path.decode(errors="replace")
+        uuid = uuid_of(path)
+        if uuid in found and entry.type in ("f", "h") and _is_segment(path):
+            found[uuid][path.partition(f"{uuid}/")[2]] = entry.size
+    return found
+
+
+def _segments_on_disk(folder: Path) -> dict[str, int]:
+    return {
+        str(path.relative_to(folder)): path.stat().st_size
+        for path in folder.glob("*/index/*")
+        if path.is_file() and _is_segment(str(path))
+    }
+
+
+def _is_segment(path: str) -> bool:
+    folder, _, name = path.rpartition("/")
+    return folder.endswith("/index") and name != "write.lock"
