@@ -163,7 +163,8 @@ class Index(Http):
             found = counts.get(name, sum(counts.values()) if "*" in name else 0)
             return 200, {"count": found, "_shards": {"failed": 0}}
         if "/_stats" in path:
-            return 200, {"indices": {n: self.statistics(n, c) for n, c in counts.items() if n not in closed}}
+            shown = counts if path.startswith("/_stats") else {n: c for n, c in counts.items() if n not in closed}
+            return 200, {"indices": {name: self.statistics(name, count) for name, count in shown.items()}}
         if path.startswith("/_cat/indices"):
             rows = [
                 {

@@ -10,7 +10,7 @@ from propolis.checks.model import Check
 from propolis.checks.services import kept_in_folder, supported
 from propolis.stack.index import IndexFacts
 from propolis.stack.index_contents import IndexInfo, folders, owner_of
-from propolis.stack.index_writes import FLOOD, cluster_blocks
+from propolis.stack.index_writes import FLOOD
 
 _WRITES = "index writes"
 _GRAPH = re.compile(r"_global[0-9]*$")
@@ -97,11 +97,10 @@ def all_indices(look: Look) -> Iterator[Check]:
 
 def writes(look: Look) -> Iterator[Check]:
     """Whether it takes TheHive's writes: a full disk, or somebody, may have blocked them."""
-    section = look.config.elasticsearch
-    if section is None or _facts(look) is None:
+    if _facts(look) is None:
         return
     blocked = False
-    for block in cluster_blocks(section):
+    for block in look.index_blocks.get():
         blocked = True
         hint = f"PUT /_cluster/settings with cluster.blocks.{block}: null, both persistent and transient"
         yield Check(_WRITES, "fail", f"the whole index takes no writes (cluster.blocks.{block})", hint)

@@ -13,7 +13,7 @@ from propolis.checks.model import Command
 from propolis.clone import Survey
 from propolis.config.schema import Config
 from propolis.errors import PropolisError
-from propolis.stack import database, index, index_contents, thehive
+from propolis.stack import database, index, index_contents, index_writes, thehive
 from propolis.stack.index_contents import IndexInfo
 from propolis.stack.model import Tree, answers, services, trees
 
@@ -106,6 +106,7 @@ class Look:
         self.database = Once(self._database)
         self.index = Once(self._index)
         self.indices = Once(self._indices)
+        self.index_blocks = Once(self._index_blocks)
         self.thehive = Once(partial(thehive.facts, config.thehive))
         surveyed = survey or _survey
         self.surveys = {tree.name: Once(partial(surveyed, tree)) for tree in folders(config)}
@@ -125,6 +126,10 @@ class Look:
     def _indices(self) -> list[IndexInfo]:
         assert self.config.elasticsearch is not None
         return index_contents.indices(self.config.elasticsearch)
+
+    def _index_blocks(self) -> tuple[str, ...]:
+        assert self.config.elasticsearch is not None
+        return index_writes.cluster_blocks(self.config.elasticsearch)
 
 
 def folders(config: Config) -> tuple[Tree, ...]:

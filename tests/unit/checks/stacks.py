@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from propolis.config.schema import Config
 from propolis.errors import PreflightError
 from propolis.stack.database import DatabaseFacts, NodeFacts
 from propolis.stack.index import IndexFacts
+from propolis.stack.index_contents import IndexInfo
 from propolis.stack.model import services
 
 SCHEMA = UUID(int=7)
@@ -86,6 +88,8 @@ def look_at(
     *,
     database: DatabaseFacts | PreflightError | None = None,
     index: IndexFacts | PreflightError | None = None,
+    indices: Iterable[IndexInfo] = (IndexInfo("thehive_global", "u", 1, 314, 900),),
+    blocks: Iterable[str] = (),
     **changes: Any,
 ) -> Look:
     """A look at a stack whose servers answer this."""
@@ -93,6 +97,8 @@ def look_at(
     look = Look(config, command, wait=lambda service: None, **changes)
     look.database = _once(database or database_of(config))
     look.index = _once(index or index_of())
+    look.indices = _once(list(indices))
+    look.index_blocks = _once(tuple(blocks))
     return look
 
 

@@ -10,6 +10,7 @@ import pytest
 from propolis.checks import RULES, Check, Look, Rule, ask, require
 from propolis.config.schema import Config
 from propolis.errors import PreflightError
+from propolis.stack.index_contents import IndexInfo
 from unit.checks.stacks import config_in, database_of, failed, index_of, look_at, node, warned
 
 ASKED = [rule for rule in RULES if rule.name not in ("services", "thehive", "host key", "repository")]
@@ -54,6 +55,28 @@ def test_what_the_doctor_fails_a_backup_refuses(config: Config, name: str) -> No
     told = failed(ask(ASKED, look_at(config, "doctor", **answers)))
     assert set(told) == {name}
     assert f"{name}: {told[name]}" in refused(config, **answers)
+
+
+def test_blocked_writes_fail_the_doctor_and_are_a_warning_to_a_backup(config: Config) -> None:
+    own = IndexInfo("thehive_global", "u", 1, 314, 900, blocks=("write",))
+    archive = IndexInfo("archive", "v", 1, 5, 5, blocks=("write",))
+    full = IndexInfo("cortex_6", "w", 1, 5, 5, blocks=("read_only_allow_delete",))
+    look: dict[str, Any] = {"indices": (own, archive, full), "blocks": ("read_only",)}
+    told = [check for check in ask(ASKED, look_at(config, "doctor", **look)) if check.name == "index writes"]
+    assert [(check.result, check.message) for check in told] == [
+        ("fail", "the whole index takes no writes (cluster.blocks.read_only)"),
+        ("fail", "thehive_global takes no writes (index.blocks.write)"),
+        ("warn", "cortex_6 takes no writes (index.blocks.read_only_allow_delete)"),
+    ], "what others lock on purpose is their own affair"
+    warnings = require(ASKED, look_at(config, "backup", **look))
+    assert [check.message for check in warnings if check.name == "index writes"] == [check.message for check in told]
+
+
+def test_indices_that_are_hidden_from_propolis_are_counted_by_their_folders(config: Config) -> None:
+    assert config.elasticsearch is not None
+    for uuid in ("u", "hidden"):
+        (config.elasticsearch.data / "nodes/0/indices" / uuid).mkdir(parents=True)
+    assert "1 indices on the disk" in warned(ask(ASKED, look_at(config, "backup")))["indices"]
 
 
 def test_every_failure_is_named_with_what_to_do(config: Config) -> None:
