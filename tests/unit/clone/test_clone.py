@@ -257,3 +257,43 @@ def test_tree_strategies_make_every_kind() -> None:
 
     look()
     assert kinds == {File, Link, Folder}
+
+
+def test_a_folder_that_is_kept_empty_is_there_and_what_it_held_is_counted(folder: Path) -> None:
+    for name in ("ks/table/snapshots/tag", "ks/table/backups", "ks/other/snapshots"):
+        (folder / name).mkdir(parents=True)
+    (folder / "ks/table/snapshots/tag/data").write_bytes(b"x" * 5000)
+
+    def rule(path: str) -> str | None:
+        return "folders of snapshots" if path.endswith("/snapshots") else None
+
+    report = clone(folder, place(folder, "r1"), nothing, Method.COPY, kept_empty=rule)
+    assert [(kind.what, kind.count, kind.examples) for kind in report.unkept] == [
+        ("folders of snapshots", 1, ["ks/table/snapshots"])
+    ]
+    assert list((report.clone / "ks/table/snapshots").iterdir()) == []
+    assert (report.clone / "ks/other/snapshots").is_dir()
+    assert survey(folder, nothing, Method.COPY, kept_empty=rule).files == report.files
+
+
+def test_a_clone_inherits_no_access_list_from_the_folder_above(folder: Path) -> None:
+    everybody = "0200000001000700ffffffff02000700d204000004000700ffffffff10000700ffffffff20000700ffffffff"
+    os.setxattr(folder.parent, "system.posix_acl_default", bytes.fromhex(everybody))
+    report = clone(folder, place(folder, "r1"), everything, Method.COPY)
+    for path in [report.clone, *report.clone.rglob("*")]:
+        assert os.listxattr(path) == []
+    assert content(report.clone) == content(folder)
+
+
+def test_a_sparse_file_takes_no_more_room_in_its_clone(folder: Path) -> None:
+    with (folder / "sparse").open("wb") as file:
+        file.truncate(1 << 40)
+        file.seek(5 << 20)
+        file.write(b"data")
+    os.utime(folder / "sparse", ns=(1, 1))
+    expected = survey(folder, nothing, Method.COPY).bytes_copied
+    report = clone(folder, place(folder, "r1"), nothing, Method.COPY)
+    assert report.bytes_copied < expected + (1 << 20)
+    there = (report.clone / "sparse").stat()
+    assert (there.st_size, there.st_mtime_ns) == (1 << 40, 1)
+    assert there.st_blocks <= (folder / "sparse").stat().st_blocks

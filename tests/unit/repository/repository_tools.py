@@ -68,8 +68,13 @@ def fill(folder: Path, seed: int = 1) -> Path:
     return folder
 
 
+def listed(path: bytes) -> list[str]:
+    """The names of a file's attributes."""
+    return os.listxattr(path, follow_symlinks=False)
+
+
 def snapshot(folder: Path) -> dict[bytes, tuple[Any, ...]]:
-    """All that a restore has to bring back: types, modes, owners, times, contents."""
+    """All that a restore has to bring back: types, modes, owners, times, contents, attributes."""
     found = {}
     root = os.fsencode(folder)
     for where, directories, files in os.walk(root):
@@ -81,5 +86,6 @@ def snapshot(folder: Path) -> dict[bytes, tuple[Any, ...]]:
             else:
                 content = b"" if name == b"." else Path(os.fsdecode(path)).read_bytes()
             key = os.path.relpath(path, root)
-            found[key] = (status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns, content)
+            attributes = {name: os.getxattr(path, name, follow_symlinks=False) for name in listed(path)}
+            found[key] = (status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns, content, attributes)
     return found

@@ -124,6 +124,24 @@ PATHS = st.one_of(
     st.sampled_from([b"/etc/passwd", b"../../outside", b"link/outside", b"dir/../../outside", b"."]),
     st.binary(max_size=12),
 )
+ATTRIBUTES = st.sampled_from(
+    [
+        b"",
+        b"user.x=00",
+        b"user.x=" + b"00" * 70_000,
+        b"user." + b"x" * 300 + b"=00",
+        b"trusted.overlay.opaque=79",
+        b"security.capability=0100000200200000000000000000000000000000",
+        b"security.selinux=00",
+        b"security.ima=00",
+        b"system.posix_acl_access=0200000001000700ffffffff04000700ffffffff20000700ffffffff",
+        b"system.posix_acl_access=02000000",
+        b"system.posix_acl_default=ffff",
+        b"system.evil=00",
+        b"user.\\0000=00",
+        b"=,=",
+    ]
+)
 TARGETS = st.one_of(
     st.sampled_from([b"..", b"/", b"/tmp", b"../outside", b"dir", b"link", b""]), st.binary(max_size=9)
 )
@@ -133,15 +151,33 @@ TARGETS = st.one_of(
 def hostile_entries(draw: Any) -> list[Entry]:
     entries = []
     for _ in range(draw(st.integers(1, 9))):
-        type = draw(st.sampled_from("ddfffllo"))
+        type = draw(st.sampled_from("ddfffllohh"))
         size = draw(st.sampled_from([0, len(CONTENT), 2 * len(CONTENT), 1, 1 << 40, 1 << 62])) if type in "fo" else 0
         entries.append(
             entry(
                 type,
                 draw(PATHS),
                 size=size,
-                segments=draw(st.sampled_from(["", "S", "S,S", "00" * 32, "zz", "S,"])),
-                extra=draw(TARGETS) if type == "l" else b"",
+                segments=draw(
+                    st.sampled_from(
+                        [
+                            "",
+                            "S",
+                            "S,S",
+                            "00" * 32,
+                            "zz",
+                            "S,",
+                            "h1",
+                            f"S,h{1 << 40}",
+                            f"h{1 << 62}",
+                            "h0",
+                            "h-1",
+                            "S,h22",
+                        ]
+                    )
+                ),
+                extra=draw(TARGETS) if type == "l" else draw(PATHS) if type == "h" else b"",
+                attributes=draw(ATTRIBUTES),
                 mode=draw(st.sampled_from([0o755, 0o7777, 0, 0o4755, 1 << 40])),
                 mtime_ns=draw(st.sampled_from([0, -1, 1 << 63, -(1 << 70)])),
                 uid=draw(st.sampled_from([os.getuid(), 1 << 32, 1 << 70])),
@@ -184,6 +220,9 @@ def test_no_manifest_reaches_outside_of_the_target(entries: Any, ordered: Any, r
         for path in inside:
             mode = path.lstat().st_mode
             assert path.is_symlink() or not mode & 0o6000 or path.is_dir()
+            named = os.listxattr(path, follow_symlinks=False)
+            assert all(name.startswith(("user.", "system.posix_acl")) for name in named)
+            assert path.is_dir() or not (folder / "outside").samefile(path)
         # A check and a repair of it end too, with a result or a clear error.
         for look in (
             lambda: check(storage, [KEYS.recovery], read_data=ReadData()),

@@ -1,6 +1,7 @@
 """Ten thousand damaged copies of a repository: each is noticed, or restores byte-identically."""
 
 import collections
+import os
 import random
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ from unit.repository.memory_storage import InMemory, MemoryStorage
 from unit.repository.repository_tools import TREE, snapshot
 
 ROUNDS = 25
+LIST = bytes.fromhex("0200000001000700ffffffff02000400d204000004000500ffffffff10000500ffffffff20000000ffffffff")
 A_ROUND = 400
 
 Objects = dict[str, bytes]
@@ -57,6 +59,12 @@ def original(tmp_path_factory: Any) -> Original:
     (folder / "text").write_bytes(b"many words " * 600)
     (folder / "empty").write_bytes(b"")
     (folder / "link").symlink_to("text")
+    os.link(folder / "text", folder / "text again")
+    os.setxattr(folder / "text", "user.note", b"on the text")
+    os.setxattr(folder / "deep", "system.posix_acl_default", LIST)
+    with (folder / "sparse").open("wb") as sparse:
+        sparse.seek(200_000)
+        sparse.write(b"behind a hole")
     for number in range(5):
         (folder / f"small-{number}").write_bytes(chance.randbytes(50 + number * 100))
     host, recovery = Identity.generate(), Identity.generate()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from propolis import clone
@@ -169,3 +170,62 @@ def test_an_emptied_folder_loses_all_that_is_its_own(tmp_path: Path) -> None:
     fill(target, **{".propolis-new": "by the new service"})
     swap_back(swap)
     assert content(target) == ODD
+
+
+LIST = bytes.fromhex("0200000001000700ffffffff02000700d204000004000500ffffffff10000700ffffffff20000000ffffffff")
+
+
+def attributes(folder: Path) -> dict[str, bytes]:
+    return {name: os.getxattr(folder, name) for name in os.listxattr(folder)}
+
+
+def test_the_folder_itself_takes_over_attributes_and_access_lists_and_gets_its_own_back(
+    scene: tuple[Path, module.Swap],
+) -> None:
+    target, _ = scene
+    staged = clone.place(target, "run1")
+    os.setxattr(target, "user.note", b"former")
+    os.setxattr(target, "system.posix_acl_access", LIST)
+    os.setxattr(staged, "user.note", b"new")
+    os.setxattr(staged, "system.posix_acl_default", LIST)
+    staged.chmod(0o700)
+    before, after = attributes(target), attributes(staged)
+    swap = plan_swap(target, "run1", staged=staged)
+    again = msgspec.json.decode(msgspec.json.encode(swap), type=module.Swap)  # as the journal keeps it
+    assert again == swap
+    swap_in(again)
+    assert attributes(target) == after
+    assert target.stat().st_mode & 0o7777 == 0o700
+    swap_back(again)
+    assert attributes(target) == before
+    assert target.stat().st_mode & 0o7777 == 0o770
+
+
+def test_nobody_else_may_enter_while_content_comes_in(
+    scene: tuple[Path, module.Swap], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder was open to all, and its restored content relies on a folder that isn't."""
+    target, _ = scene
+    staged = clone.place(target, "run1")
+    target.chmod(0o755)
+    staged.chmod(0o700)
+    os.setxattr(target, "system.posix_acl_access", LIST)
+    swap = plan_swap(target, "run1", staged=staged)
+    seen = []
+    real = Path.rename
+
+    def look(self: Path, to: Path) -> Path:
+        if to.parent == target:
+            seen.append((target.stat().st_mode & 0o077, attributes(target)))
+        return real(self, to)
+
+    monkeypatch.setattr(Path, "rename", look)
+    swap_in(swap)
+    swap_back(swap)
+    assert len(seen) > 4
+    assert all(found == (0, {}) for found in seen)
+
+
+def test_a_journal_that_tells_of_no_attributes_is_understood() -> None:
+    former = msgspec.json.decode(b'{"uid":1,"gid":2,"mode":493}', type=module.Former)
+    assert former == module.Former(1, 2, 0o755)

@@ -141,3 +141,24 @@ def test_thehive_stops_first_and_starts_last() -> None:
     assert STOP_ORDER[-1] == "database"
     assert START_WAVES[-1] == ("thehive",)
     assert {service for wave in START_WAVES for service in wave} == set(STOP_ORDER)
+
+
+def test_snapshots_of_tables_are_left_out_unless_they_are_asked_for(config: Config) -> None:
+    rule = trees(config)[0].kept_empty
+    assert "snapshots" in (rule("thehive/edgestore-1f/snapshots") or "")
+    assert "backups" in (rule("thehive/edgestore-1f/backups") or "")
+    for path in (
+        "",
+        "thehive",
+        "snapshots",
+        "thehive/snapshots",
+        "thehive/edgestore-1f",
+        "a/b/c/snapshots",
+        "a/b/other",
+    ):
+        assert rule(path) is None
+    asked = cassandra(config).model_copy(update={"keep_snapshots": True})
+    assert (
+        trees(config.model_copy(update={"database": asked}))[0].kept_empty("thehive/edgestore-1f/snapshots") is None
+    )
+    assert all(tree.kept_empty("a/b/snapshots") is None for tree in trees(config) if tree.store != "database")
