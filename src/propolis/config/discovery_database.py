@@ -70,6 +70,13 @@ class _Settings:
             value = value.get(key) if isinstance(value, Mapping) else None
         return value
 
+    def text(self, *keys: str) -> str | None:
+        """Give a single value; None where it isn't set or empty. Raises ConfigError for anything else."""
+        value = self.get(*keys)
+        if isinstance(value, dict | list):
+            raise ConfigError(f"{self.note(*keys)}: must be a single value")
+        return None if value is None or value == "" else str(value)
+
     def note(self, *keys: str) -> str:
         """Say where it stands."""
         return f"{self.file}:{line_of(self._document, keys)} ({'.'.join(keys)})"
@@ -82,10 +89,10 @@ def _cassandra(found: Findings, etc: Path, hocon: Hocon, given: Path | None) -> 
         return
     settings = _Settings(found, folder / "cassandra.yaml")
     found.put("database.config", str(folder), str(settings.file))
-    name = settings.get("cluster_name")
+    name = settings.text("cluster_name")
     default_name = f"Cassandra's default, as {settings.file} sets no cluster_name"
     found.put(
-        "database.cluster_name", str(name or "Test Cluster"), settings.note("cluster_name") if name else default_name
+        "database.cluster_name", name or "Test Cluster", settings.note("cluster_name") if name else default_name
     )
     _folders(found, settings)
     _host(found, settings)
@@ -94,10 +101,10 @@ def _cassandra(found: Findings, etc: Path, hocon: Hocon, given: Path | None) -> 
     _port(found, settings, hocon, secure=secure)
     for options in ("client_encryption_options", "server_encryption_options"):
         for store in ("keystore", "truststore"):
-            location = settings.get(options, store)
+            location = settings.text(options, store)
             # Cassandra's own sample names files that nobody has made.
-            if location and Path(str(location)).is_file():
-                found.warn_if_outside(Path(str(location)), folder, settings.note(options, store))
+            if location and Path(location).is_file():
+                found.warn_if_outside(Path(location), folder, settings.note(options, store))
 
 
 def _folders(found: Findings, settings: _Settings) -> None:
@@ -110,10 +117,10 @@ def _folders(found: Findings, settings: _Settings) -> None:
     data = settings.get("data_file_directories")
     if isinstance(data, list) and data:
         # Cassandra 4 can keep its system keyspaces in a folder of their own: without it, no data is readable.
-        system = settings.get("local_system_data_file_directory")
+        system = settings.text("local_system_data_file_directory")
         found.put(
             "database.data",
-            [*map(str, data), *([str(system)] if system else [])],
+            [*map(str, data), *([system] if system else [])],
             settings.note("data_file_directories"),
         )
     else:
@@ -123,8 +130,8 @@ def _folders(found: Findings, settings: _Settings) -> None:
 
 
 def _folder(found: Findings, settings: _Settings, key: str, setting: str) -> None:
-    if settings.get(setting):
-        found.put(f"database.{key}", str(settings.get(setting)), settings.note(setting))
+    if value := settings.text(setting):
+        found.put(f"database.{key}", value, settings.note(setting))
     else:
         found.problem(_no_folder(settings.file, setting))
 
@@ -139,13 +146,13 @@ def _no_folder(file: Path, setting: str) -> str:
 def _host(found: Findings, settings: _Settings) -> None:
     """Find where Cassandra listens for clients."""
     for kind in ("rpc", "listen"):
-        if address := settings.get(f"{kind}_address"):
-            here = "127.0.0.1" if str(address) in _ANY else str(address)
+        if address := settings.text(f"{kind}_address"):
+            here = "127.0.0.1" if address in _ANY else address
             found.put("database.host", here, settings.note(f"{kind}_address"))
             return
-        if interface := settings.get(f"{kind}_interface"):
+        if interface := settings.text(f"{kind}_interface"):
             note = settings.note(f"{kind}_interface")
-            own = interface_address(str(interface))
+            own = interface_address(interface)
             if own is None:
                 found.problem(f"{note}: there is no interface {interface} with an IPv4 address here")
             else:

@@ -176,6 +176,7 @@ def test_without_thehives_own_file_nothing_is_said_of_servers_that_it_may_not_us
         ("thehive/application.conf", "${lab.password}", "${nope}", "${nope}"),
         ("thehive/application.conf", "db {", "db { {", "application.conf:6: can't be read as HOCON"),
         ("cassandra/cassandra.yaml", "cluster_name", "\t", "cassandra.yaml:2: not valid YAML"),
+        ("cassandra/cassandra.yaml", "127.7.0.1", "[a, b]", "8 (rpc_address): must be a single value"),
         ("cassandra/cassandra.yaml", "/var/lib/cassandra/hints", "hints", "database.hints: must be an absolute path"),
         ("elasticsearch/elasticsearch.yml", "  data: /var/lib/elasticsearch", "  logs: /x", "path.data is not set"),
         ("elasticsearch/elasticsearch.yml", "/var/lib/elasticsearch", "[/a, /b]", "only one is supported"),
