@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from propolis.stack.index_contents import folders, name_on_disk
 from propolis_lab.lab import Lab, Options
 from propolis_lab.outside import Watcher
 from propolis_lab.proof import compare, snapshot
@@ -178,7 +179,10 @@ def test_another_cluster_name_is_refused_before_anything_is_touched(settled: Sce
 
 def test_a_bucket_and_opensearch_come_back_equal(lab_folder: Path) -> None:
     with a_scene(lab_folder, cases=10, attachments=40, files="s3", index="opensearch") as scene:
-        scene.propolis.ok("backup")
+        first = scene.propolis.ok("backup", "--json").json["summary"]["header"]["facts"]["indices"]
+        (kept,) = [one for one in first if one["name"] == "thehive_global"]
+        assert kept["operations"] >= kept["documents"] > 0
+        assert name_on_disk(folders(scene.lab.layout.lib("opensearch"))[kept["uuid"]]) == "thehive_global"
         scene.lab.seed(2, 8, seed=5)
         second = scene.propolis.ok("backup", "--json").json
         assert second["stats"]["unchanged"] >= 40

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from propolis.stack.index_contents import folders, name_on_disk
 from propolis_lab import thehive
 from propolis_lab.proof import compare, snapshot
 from system.conftest import a_scene
@@ -24,6 +25,9 @@ def test_a_stack_without_thehive_comes_back_equal_on_newer_index_servers(lab_fol
 
         made = propolis.ok("backup", "--json").json
         assert made["downtime"] is None
+        (kept,) = [one for one in made["summary"]["header"]["facts"]["indices"] if one["name"] == "thehive_global"]
+        assert kept["operations"] >= kept["documents"] == 503
+        assert name_on_disk(folders(lab.layout.lib("elasticsearch"))[kept["uuid"]]) == "thehive_global"
         scene.assert_serving()
         before = snapshot(lab)
         assert before.documents["thehive_global"].count == 503

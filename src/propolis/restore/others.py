@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from propolis.checks import Check
@@ -50,7 +51,7 @@ def checks(losses: Collection[Loss], replace: dict[Kind, Collection[str]]) -> It
 def index_losses(config: ElasticsearchConfig, manifest: Manifest, *, running: bool) -> tuple[list[Loss], str]:
     """What the restore would take of the index's data folder, and why the server could not be asked (or nothing).
 
-    Without an answer, indices are told by their folders, whose names are their UUIDs.
+    Without an answer, indices are told by their folders: by the name in their state, else by their UUID.
     """
     here = contents.folders(config.data)
     listed: dict[str, IndexInfo] = {}
@@ -65,14 +66,14 @@ def index_losses(config: ElasticsearchConfig, manifest: Manifest, *, running: bo
     found = []
     for uuid in sorted({*here, *listed}):
         info, fact = listed.get(uuid), backed_up.get(uuid)
-        name = info.name if info is not None else str(fact.get("name", "")) if fact is not None else ""
+        name = info.name if info is not None else contents.name_on_disk(here[uuid])
         new, why = uuid not in files and fact is None, ""
         if new:
             why = "is not in the backup" + (f" ({info.documents} documents)" if info is not None else "")
         elif info is not None and fact is not None:
             if info.operations > _number(fact, "operations"):
                 why = f"was written to since the backup ({info.documents} documents, {fact.get('documents')} then)"
-        elif uuid in here and not _segments(config, uuid) <= files.get(uuid, set()):
+        elif uuid in here and not _segments(here[uuid]) <= files.get(uuid, set()):
             why = "was written to since the backup"
         owner = contents.owner_of(name, config.prefix) if name else "other"
         # TheHive and the server write to their own all the time: only what the backup hasn't at all is worth a word.
@@ -134,8 +135,7 @@ def _index_files(manifest: Manifest) -> dict[str, set[str]]:
     return found
 
 
-def _segments(config: ElasticsearchConfig, uuid: str) -> set[str]:
-    folder = contents.folders(config.data)[uuid]
+def _segments(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.glob("*/index/*.si")}
 
 

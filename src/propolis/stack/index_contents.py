@@ -112,6 +112,42 @@ def folders(data: Path) -> dict[str, Path]:
     return found
 
 
+def name_on_disk(folder: Path) -> str:
+    """The name of the index in a folder, for a server that doesn't run; empty where it can't be read.
+
+    It is the first key of the index's own state file, which is SMILE (a binary JSON) after a short header.
+    """
+    states = [path for path in folder.glob("_state/state-*.st") if path.stem.removeprefix("state-").isdigit()]
+    for path in sorted(states, key=lambda path: int(path.stem.removeprefix("state-")), reverse=True):
+        try:
+            with path.open("rb") as file:
+                beginning = file.read(_BEGINNING)
+        except OSError:
+            continue
+        name = _first_key(beginning)
+        if name:
+            return name
+    return ""
+
+
+def _first_key(beginning: bytes) -> str:
+    _, _, after = beginning.partition(_SMILE)  # then come a byte of flags, and the beginning of an object
+    token = after[2] if len(after) > 2 and after[1] == _OBJECT else 0
+    if 0x80 <= token < 0xC0:  # a short name in ASCII
+        name = after[3 : 3 + token - 0x7F]
+    elif 0xC0 <= token < 0xF8:  # a short name in UTF-8
+        name = after[3 : 3 + token - 0xBE]
+    elif token == _LONG_NAME:
+        name = after[3:].partition(_END_OF_NAME)[0]
+    else:
+        return ""
+    return name.decode("utf-8", "replace")
+
+
+_BEGINNING = 4096
+_SMILE, _OBJECT, _LONG_NAME, _END_OF_NAME = b":)\n", 0xFA, 0x34, b"\xfc"
+
+
 def uuid_of(path: str) -> str | None:
     """The UUID of the index that a file below a node's data folder belongs to ("indices/UUID/0/index/_0.si")."""
     parts = path.split("/")

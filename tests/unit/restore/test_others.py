@@ -1,15 +1,19 @@
 """What a restore would take away from others, told by the folders of servers that don't run."""
 
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from propolis.config.schema import CassandraConfig, ElasticsearchConfig
 from propolis.repository import Facts, Identity, Location, Manifest, Repository
 from propolis.restore.others import Loss, checks, index_losses, keyspace_losses
-from propolis.stack.index_contents import owner_of, uuid_of
+from propolis.stack.index_contents import name_on_disk, owner_of, uuid_of
 
 INDEX_FILES = (
     "0/index/_0.si",
@@ -30,11 +34,24 @@ FACTS = {
 Here = tuple[ElasticsearchConfig, CassandraConfig]
 
 
+NAMES = {"AAA": "thehive_global", "BBB": "cortex_6", "CCC": ".tasks", "DDD": "cortex_7", "FFF": "thehive_global1"}
+
+
+def state(name: str) -> bytes:
+    """How a server keeps an index's name; as in a file of Elasticsearch 7.17's."""
+    key = name.encode()
+    short = bytes([((0x7F if name.isascii() else 0xBE) + len(key)) % 256]) + key
+    token = short if len(key) <= 64 else b"\x34" + key + b"\xfc"
+    return b"?\xd7l\x17\x05state\x00\x00\x00\x01\x00\x00\x00\x01:)\n\x05\xfa" + token + b"\xfa\x86version$\x01"
+
+
 def index(data: Path, uuid: str) -> Path:
     for name in INDEX_FILES:
         file = data / uuid / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"{uuid} {name}")
+    if uuid in NAMES:
+        (data / uuid / "_state/state-3.st").write_bytes(state(NAMES[uuid]))
     return data / uuid
 
 
@@ -119,10 +136,12 @@ def test_a_stopped_server_is_told_by_its_folders_and_that_is_said(here: Here, ma
 
 
 CHANGES: dict[str, tuple[Callable[[Path, Path], object], dict[str, str]]] = {
-    "a new index": (lambda i, d: index(i, "DDD"), {"DDD": "is not in the backup"}),
+    "a new index": (lambda i, d: index(i, "DDD"), {"cortex_7": "is not in the backup"}),
+    "a new index without a name": (lambda i, d: index(i, "EEE"), {"EEE": "is not in the backup"}),
+    "a new index of TheHive's": (lambda i, d: index(i, "FFF"), {}),
     "an index made anew": (
         lambda i, d: index(i, "BBB").rename(i / "EEE"),
-        {"EEE": "is not in the backup"},
+        {"cortex_6": "is not in the backup"},
     ),
     "an index written to": (
         lambda i, d: (i / "BBB/0/index/_1.si").write_text("x"),
@@ -187,7 +206,7 @@ def test_a_backup_that_could_not_ask_is_compared_all_the_same(here: Here, indice
     assert lost(here, manifest) == {}
     index(indices, "DDD")
     table(tmp_path / "data", "newer/things")
-    assert lost(here, manifest) == {"DDD": "is not in the backup", "newer": "is not in the backup"}
+    assert lost(here, manifest) == {"cortex_7": "is not in the backup", "newer": "is not in the backup"}
 
 
 def test_only_what_is_named_may_be_replaced() -> None:
@@ -221,6 +240,28 @@ def test_only_what_is_named_may_be_replaced() -> None:
 )
 def test_whose_an_index_is(name: str, owner: str) -> None:
     assert owner_of(name, "TheHive") == owner
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\0/"), min_size=1, max_size=200))
+def test_a_stopped_servers_index_is_told_by_the_name_in_its_state(name: str) -> None:
+    hypothesis.assume(len(name.encode()) <= 200 and (name.isascii() or not 57 < len(name.encode()) <= 64))
+    with tempfile.TemporaryDirectory() as folder:
+        kept = Path(folder, "_state")
+        kept.mkdir()
+        (kept / "state-9.st").write_bytes(state("former"))
+        (kept / "state-10.st").write_bytes(state(name))
+        (kept / "state-11.st.tmp").write_bytes(b"torn")
+        assert name_on_disk(Path(folder)) == name
+        (kept / "state-10.st").write_bytes(state(name)[:24])
+        assert name_on_disk(Path(folder)) == "former"
+
+
+@given(st.binary(max_size=60))
+def test_a_state_that_cannot_be_understood_names_nothing_and_harms_nothing(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "_state").mkdir()
+        Path(folder, "_state/state-1.st").write_bytes(content)
+        assert isinstance(name_on_disk(Path(folder)), str)
 
 
 @pytest.mark.parametrize(
