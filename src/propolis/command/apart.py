@@ -19,6 +19,7 @@ from propolis.errors import ConfigError
 from propolis.stack.model import trees
 
 _UNTOUCHED = "Nothing was touched"
+Bucket = tuple[str, str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Claim:
 
     key: str
     path: Path | None = None
-    bucket: tuple[str, str, tuple[str, ...]] | None = None
+    bucket: Bucket | None = None
     """Endpoint, bucket and the parts of the prefix."""
 
     def __str__(self) -> str:
@@ -60,7 +61,7 @@ def overlap(one: Path, other: Path, mounted: Sequence[Mount]) -> bool:
 
     Paths that aren't there yet count, too: they will be made where they are named.
     """
-    return _contains(one, other, mounted) or _contains(other, one, mounted)
+    return _share(_Place.of(one, mounted), _Place.of(other, mounted))
 
 
 def _of_stack(config: Config) -> list[Claim]:
@@ -90,7 +91,7 @@ def _of_place(key: str, place: PlaceConfig) -> Claim:
     return Claim(key, bucket=_bucket(place.endpoint, bucket, prefix))
 
 
-def _bucket(endpoint: str | None, bucket: str, prefix: str) -> tuple[str, str, tuple[str, ...]]:
+def _bucket(endpoint: str | None, bucket: str, prefix: str) -> Bucket:
     url = urllib.parse.urlsplit(endpoint or "https://aws")
     server = url.netloc.lower()
     if ":" not in server.rpartition("]")[2]:
@@ -100,48 +101,72 @@ def _bucket(endpoint: str | None, bucket: str, prefix: str) -> tuple[str, str, t
 
 def _require(pairs: Iterable[tuple[Claim, Claim]], next: str) -> None:
     mounted = mounts()
+    places: dict[Path, _Place] = {}
+
+    def place(path: Path) -> _Place:
+        if path not in places:
+            places[path] = _Place.of(path, mounted)
+        return places[path]
+
     for one, other in pairs:
-        if _overlap(one, other, mounted):
+        # The key of this host may well lie beside its journals, both being for Propolis alone.
+        if {one.key, other.key} == {"state", "repository.host_key"}:
+            continue
+        if one.path is not None and other.path is not None:
+            found = _share(place(one.path), place(other.path))
+        else:
+            found = one.bucket is not None and other.bucket is not None and _share_keys(one.bucket, other.bucket)
+        if found:
             raise ConfigError(
                 f"The folders of {one} and {other} overlap: one contains the other", left=_UNTOUCHED, next=next
             )
 
 
-def _overlap(one: Claim, other: Claim, mounted: Sequence[Mount]) -> bool:
-    if one.path is not None and other.path is not None:
-        # The key of this host may well lie beside its journals, both being for Propolis alone.
-        if {one.key, other.key} == {"state", "repository.host_key"}:
-            return False
-        return overlap(one.path, other.path, mounted)
-    if one.bucket is not None and other.bucket is not None:
-        shorter = min(len(one.bucket[2]), len(other.bucket[2]))
-        return one.bucket[:2] == other.bucket[:2] and one.bucket[2][:shorter] == other.bucket[2][:shorter]
-    return False
+def _share_keys(one: Bucket, other: Bucket) -> bool:
+    shorter = min(len(one[2]), len(other[2]))
+    return one[:2] == other[:2] and one[2][:shorter] == other[2][:shorter]
 
 
-def _contains(outer: Path, inner: Path, mounted: Sequence[Mount]) -> bool:
-    outer, inner = Path(os.path.realpath(outer)), Path(os.path.realpath(inner))
-    if inner.is_relative_to(outer) or _identity(outer) in _identities(inner):
-        return True
-    shown = [_on_disk(outer, mounted)]
-    shown += [(mount.device, mount.root) for mount in mounted if mount.point.is_relative_to(outer)]
-    device, path = _on_disk(inner, mounted)
-    return any(device == other and path.is_relative_to(folder) for other, folder in shown)
+@dataclass(frozen=True)
+class _Place:
+    """All by which a path can be known to be, or to be in, another."""
+
+    real: Path
+    """With every link followed."""
+    on_disk: tuple[str, Path]
+    """The filesystem and where in it the path is: the same for every bind mount that shows it."""
+    shown: tuple[tuple[str, Path], ...]
+    """The same for what is mounted inside of it."""
+    own: tuple[int, int] | None
+    """Device and inode; None: it isn't there."""
+    above: frozenset[tuple[int, int]]
+    """Those of the folders that hold it, and its own."""
+
+    @classmethod
+    def of(cls, path: Path, mounted: Sequence[Mount]) -> _Place:
+        real = Path(os.path.realpath(path))
+        below = [mount for mount in mounted if real.is_relative_to(mount.point)]
+        # Of those at one point the last made is the one that is seen.
+        mount = max(reversed(below), key=lambda mount: len(mount.point.parts), default=None)
+        found = [_identity(folder) for folder in (real, *real.parents)]
+        return cls(
+            real,
+            ("", real) if mount is None else (mount.device, mount.root / real.relative_to(mount.point)),
+            tuple((mount.device, mount.root) for mount in mounted if mount.point.is_relative_to(real)),
+            found[0],
+            frozenset(identity for identity in found if identity is not None),
+        )
+
+    def contains(self, other: _Place) -> bool:
+        """Whether the other is this or lies in it."""
+        if other.real.is_relative_to(self.real) or self.own in other.above:
+            return True
+        device, path = other.on_disk
+        return any(device == known and path.is_relative_to(folder) for known, folder in (self.on_disk, *self.shown))
 
 
-def _on_disk(path: Path, mounted: Sequence[Mount]) -> tuple[str, Path]:
-    """The filesystem and where in it a resolved path is: the same for every bind mount that shows it."""
-    below = [mount for mount in mounted if path.is_relative_to(mount.point)]
-    # Of those at one point the last made is the one that is seen.
-    mount = max(reversed(below), key=lambda mount: len(mount.point.parts), default=None)
-    if mount is None:
-        return "", path
-    return mount.device, mount.root / path.relative_to(mount.point)
-
-
-def _identities(path: Path) -> set[tuple[int, int]]:
-    found = map(_identity, (path, *path.parents))
-    return {identity for identity in found if identity is not None}
+def _share(one: _Place, other: _Place) -> bool:
+    return one.contains(other) or other.contains(one)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
