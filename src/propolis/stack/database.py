@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,10 +12,10 @@ from uuid import UUID
 from propolis.config import secrets
 from propolis.config.load import read_yaml
 from propolis.config.schema import CassandraConfig
-from propolis.errors import IntegrityError, PreflightError
-from propolis.stack import tls
+from propolis.errors import IntegrityError
+from propolis.stack.cql import failed, label, opened
 from propolis.stack.model import Tree, none_kept_empty, nothing_immutable
-from propolis.stack.retry import REFUSED_NEXT, Alive, NotYet, Refused, until
+from propolis.stack.retry import Alive, NotYet, until
 
 if TYPE_CHECKING:
     from cassandra.cluster import Session
@@ -71,7 +68,7 @@ def answers(
     login = login or secrets.login(config.username, config.password)
 
     def attempt(left: float) -> None:
-        with _session(config, login, min(left, 30.0)) as session:
+        with opened(config, login, min(left, 30.0)) as session:
             seen = _nodes(session, _local(session))
             if len({node.schema_version for node in seen}) != 1:
                 raise NotYet("its nodes don't agree on the schema")
@@ -80,13 +77,13 @@ def answers(
                 raise NotYet(f"{', '.join(down)} is down")
             _read_at_all(session, config.keyspace)
 
-    until(attempt, _name(config), timeout, alive)
+    until(attempt, label(config), timeout, alive)
 
 
 def facts(config: CassandraConfig) -> DatabaseFacts:
     """Ask one node what it and its cluster are. Raises PreflightError if it doesn't answer."""
     try:
-        with _session(config, secrets.login(config.username, config.password), 30.0) as session:
+        with opened(config, secrets.login(config.username, config.password), 30.0) as session:
             local = _local(session)
             keyspaces = _rows(session, "SELECT keyspace_name FROM system_schema.keyspaces")
             return DatabaseFacts(
@@ -100,17 +97,17 @@ def facts(config: CassandraConfig) -> DatabaseFacts:
                 superuser=_superuser(session, config.username or ""),
             )
     except NotYet as missing:
-        raise _failed(config, missing) from None
+        raise failed(config, missing) from None
 
 
 def run(config: CassandraConfig, login: secrets.Login, statements: Sequence[str]) -> None:
     """Execute statements, one after another, logged in as `login`. Raises PreflightError; it never shows them."""
     try:
-        with _session(config, login, 30.0) as session:
+        with opened(config, login, 30.0) as session:
             for statement in statements:
                 session.execute(statement)
     except NotYet as missing:
-        raise _failed(config, missing) from None
+        raise failed(config, missing) from None
 
 
 def writes(config: CassandraConfig) -> dict[str, int]:
@@ -121,13 +118,13 @@ def writes(config: CassandraConfig) -> dict[str, int]:
     from cassandra import InvalidRequest, Unauthorized
 
     try:
-        with _session(config, secrets.login(config.username, config.password), 30.0) as session:
+        with opened(config, secrets.login(config.username, config.password), 30.0) as session:
             try:
                 rows = _rows(session, "SELECT keyspace_name, count FROM system_views.local_write_latency")
             except (InvalidRequest, Unauthorized):
                 return {}
     except NotYet as missing:
-        raise _failed(config, missing) from None
+        raise failed(config, missing) from None
     found: dict[str, int] = {}
     for row in rows:
         found[row.keyspace_name] = found.get(row.keyspace_name, 0) + int(row.count or 0)
@@ -164,7 +161,7 @@ def require_graph(config: CassandraConfig, login: secrets.Login | None = None) -
     Raises IntegrityError if the keyspace or a table is missing or empty, PreflightError if Cassandra doesn't answer.
     """
     try:
-        with _session(config, login or secrets.login(config.username, config.password), 60.0) as session:
+        with opened(config, login or secrets.login(config.username, config.password), 60.0) as session:
             present = {
                 row.table_name
                 for row in session.execute(
@@ -177,10 +174,10 @@ def require_graph(config: CassandraConfig, login: secrets.Login | None = None) -
                 if table not in present or not _rows(session, _any_row(config.keyspace, table))
             ]
     except NotYet as missing:
-        raise _failed(config, missing) from None
+        raise failed(config, missing) from None
     if empty:
         what = "the keyspace is not there" if not present else f"{', '.join(empty)} has no rows"
-        raise IntegrityError(f"TheHive's data is missing in {_name(config)}, keyspace {config.keyspace}: {what}")
+        raise IntegrityError(f"TheHive's data is missing in {label(config)}, keyspace {config.keyspace}: {what}")
     return _GRAPH_TABLES
 
 
@@ -246,113 +243,6 @@ _WRITTEN_ONCE = re.compile(
     """,
     re.VERBOSE,
 )
-
-
-def _failed(config: CassandraConfig, missing: NotYet) -> PreflightError:
-    if isinstance(missing, Refused):
-        return PreflightError(f"{_name(config)} answers, but {missing}", next=REFUSED_NEXT)
-    return PreflightError(f"{_name(config)} does not answer: {missing}")
-
-
-def _name(config: CassandraConfig) -> str:
-    return f"Cassandra at {config.host}:{config.port}"
-
-
-@contextmanager
-def _session(config: CassandraConfig, login: secrets.Login | None, timeout: float) -> Iterator[Session]:
-    """Connect to the one configured host; everything is closed afterwards.
-
-    Raises NotYet for whatever the driver or the server says, inside the block too. `timeout` (seconds) counts for
-    the connection and for each query.
-    """
-    from cassandra import DriverException
-    from cassandra.auth import PlainTextAuthProvider
-    from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
-    from cassandra.policies import ConstantReconnectionPolicy, FallthroughRetryPolicy, WhiteListRoundRobinPolicy
-
-    _silence_driver()
-    secure = {}
-    if config.tls is not None:
-        secure = {"ssl_context": tls.context(config.tls), "ssl_options": {"server_hostname": config.host}}
-    try:
-        profile = ExecutionProfile(
-            load_balancing_policy=WhiteListRoundRobinPolicy([config.host]),
-            retry_policy=FallthroughRetryPolicy(),
-            request_timeout=timeout,
-        )
-        cluster = Cluster(
-            [config.host],
-            port=config.port,
-            auth_provider=None if login is None else PlainTextAuthProvider(*login),
-            execution_profiles={EXEC_PROFILE_DEFAULT: profile},
-            reconnection_policy=ConstantReconnectionPolicy(5.0),
-            protocol_version=4,  # spoken by every supported version; asking for it spares failed attempts
-            compression=False,
-            connect_timeout=timeout,
-            control_connection_timeout=timeout,
-            schema_metadata_enabled=False,
-            token_metadata_enabled=False,
-            idle_heartbeat_interval=0,
-            **secure,
-        )
-    except OSError as error:
-        raise NotYet(f"the name {config.host} can't be resolved ({error.strerror})") from None
-    try:
-        yield cluster.connect()
-    except NoHostAvailable as error:
-        _refuse_untrusted(config, error.errors.values())
-        raise _cause(error.errors.values(), login[0] if login else "") from None
-    except (DriverException, OSError) as error:
-        raise _cause([error], login[0] if login else "") from None
-    finally:
-        cluster.shutdown()
-
-
-def _refuse_untrusted(config: CassandraConfig, errors: Iterable[BaseException]) -> None:
-    """Raise PreflightError for a certificate that isn't trusted: waiting doesn't change that."""
-    for error in errors:
-        told = _TLS_FAILURE.search(str(error))
-        if told and told["reason"] == "CERTIFICATE_VERIFY_FAILED":
-            raise PreflightError(
-                f"{_name(config)} shows a certificate that isn't trusted: {told['detail'].strip()}",
-                left="It was not asked anything",
-                next="Correct database.tls in propolis.yaml: ca is who signed it, verify_host compares its names",
-            ) from None
-
-
-_TLS_FAILURE = re.compile(r"\[SSL: (?P<reason>\w+)\] (?:certificate verify failed: )?(?P<detail>[^(\]]+)")
-"""How OpenSSL tells a failure; the driver wraps it into an error of another class, with its text."""
-
-
-def _silence_driver() -> None:
-    """Keep the driver's warnings (each refused connection is one) off the terminal: errors say what matters."""
-    logger = logging.getLogger("cassandra")
-    logger.propagate = False
-    if not logger.handlers:
-        logger.addHandler(logging.NullHandler())
-
-
-def _cause(errors: Iterable[BaseException], user: str) -> NotYet:
-    """Say in a few words why no query was possible, for `user` (empty: without login)."""
-    from cassandra import AuthenticationFailed, OperationTimedOut, Unauthorized, Unavailable
-
-    for error in errors:
-        if isinstance(error, AuthenticationFailed):
-            if "Unable to perform authentication" in str(error):
-                return NotYet("its roles can't be read yet")
-            return Refused("it refuses the login" + (f" of {user}" if user else ": it wants one"))
-        if isinstance(error, Unauthorized):
-            return Refused(f"the role {user} lacks a permission")
-        if isinstance(error, Unavailable):
-            return NotYet("not every replica is there")
-        if isinstance(error, OperationTimedOut | TimeoutError):
-            return NotYet("no answer in time")
-        if told := _TLS_FAILURE.search(str(error)):
-            return NotYet(f"no secure connection ({told['detail'].strip()})")
-        if isinstance(error, OSError):
-            return NotYet(f"no connection ({os.strerror(error.errno) if error.errno else 'closed'})")
-        return NotYet(type(error).__name__)
-    return NotYet("no connection")
 
 
 def _rows(session: Session, query: str) -> list[Any]:

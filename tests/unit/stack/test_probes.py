@@ -14,7 +14,7 @@ from cassandra import AuthenticationFailed, Unauthorized
 
 from propolis.config.schema import CassandraConfig, ElasticsearchConfig, SecretRef, TheHiveConfig
 from propolis.errors import PreflightError
-from propolis.stack import database, index, retry, thehive
+from propolis.stack import cql, database, index, retry, thehive
 from propolis.stack.http import HttpClient, HttpFailure
 from propolis.stack.retry import NotYet, Refused, until
 
@@ -223,6 +223,6 @@ def test_what_cassandra_says_of_a_login_decides_whether_it_is_final() -> None:
     unread = AuthenticationFailed(
         'code=0100 [Bad credentials] message="Unable to perform authentication: Cannot achieve consistency level"'
     )
-    assert isinstance(database._cause([wrong], "a"), Refused)
-    assert not isinstance(database._cause([unread], "a"), Refused)
-    assert isinstance(database._cause([Unauthorized("no")], "a"), Refused)
+    assert isinstance(cql.cause([wrong], "a"), Refused)
+    assert not isinstance(cql.cause([unread], "a"), Refused)
+    assert isinstance(cql.cause([Unauthorized("no")], "a"), Refused)
