@@ -33,7 +33,7 @@ FAILURES: dict[str, BaseException] = {
 }
 
 BACKUP_STEPS = 19
-RESTORE_STEPS = 27
+RESTORE_STEPS = 28
 
 
 class Failing(SilentObserver):
