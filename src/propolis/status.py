@@ -8,11 +8,14 @@ from pathlib import Path
 from propolis import platform
 from propolis.command import leftovers
 from propolis.command.host_key import why_closed
+from propolis.command.known import remembered
 from propolis.command.runner import journal_folder
 from propolis.command.stores import open_repository
 from propolis.config.schema import Config
 from propolis.errors import PropolisError
 from propolis.repository import BackupSummary
+from propolis.repository.model import Finding
+from propolis.repository.overview import Overview, overview
 from propolis.run import JournalState
 from propolis.run.journals import Watch, open_runs, watches
 from propolis.run.lock import held
@@ -37,7 +40,8 @@ class StackStatus:
     """All of it. `backups` newest last; `backups_error` says why they can't be listed.
 
     `closed` says why this host can't back up to its repository yet, for want of its key there; empty if it can.
-    `unreadable` says of journals why they can't be read; `strangers` are named like leftovers and no run's.
+    `unreadable` says of journals why they can't be read; `strangers` are named like leftovers and no run's. `damaged`
+    is what is damaged or missing in the repository, `remarks` what is odd there.
     """
 
     stack: str
@@ -50,6 +54,8 @@ class StackStatus:
     backups: tuple[BackupSummary, ...]
     backups_error: str | None
     closed: str
+    damaged: tuple[Finding, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def status(config: Config, identity: Path | None = None, last: int = 10) -> StackStatus:
@@ -60,10 +66,11 @@ def status(config: Config, identity: Path | None = None, last: int = 10) -> Stac
     # One that a watchdog puts right is over, whoever holds the lock for it just now.
     running = next((run for run in reversed(runs) if busy and run.watch is None), None)
     runs = [run for run in runs if run is not running]
-    backups: list[BackupSummary] = []
+    known = Overview((), (), (), (), ())
     problem = None
     try:
-        backups = open_repository(config, identity).list()
+        repository = open_repository(config, identity)
+        known = overview(repository, remembered(config, repository))
     except PropolisError as error:
         problem = str(error)
     left = leftovers.Leftovers((), ()) if busy else leftovers.find(config)
@@ -75,9 +82,11 @@ def status(config: Config, identity: Path | None = None, last: int = 10) -> Stac
         unreadable=tuple(str(error) for error in found.unreadable),
         leftovers=tuple(map(str, left.ours)),
         strangers=tuple(map(str, left.strangers)),
-        backups=tuple(backups[-last:]),
+        backups=known.backups[-last:],
         backups_error=problem,
         closed=why_closed(config),
+        damaged=known.findings,
+        remarks=known.remarks,
     )
 
 

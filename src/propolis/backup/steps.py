@@ -20,7 +20,7 @@ from propolis.command.reserve import ReleaseSpace, ReserveSpace
 from propolis.command.services import SERVICE_STEPS
 from propolis.command.stores import open_bucket, open_repository
 from propolis.config.schema import S3Files
-from propolis.errors import PreflightError
+from propolis.errors import PreflightError, PropolisError
 from propolis.repository import ObjectMeta, ObjectSource, Writer, idle_disk
 from propolis.run import Step
 from propolis.run.step import tag_of
@@ -104,6 +104,8 @@ class OpenRepository(Step[BackupContext], frozen=True, kw_only=True, tag="open-r
         context.repository = repository
         writer = repository.writer(context.config.name, observer=context.told, limits=context.limits)
         context.writer = context.resources.enter_context(writer)
+        for remark in [*(finding.what for finding in repository.damaged_rings), *writer.remarks]:
+            context.observer.note(remark)
         if context.reread or is_due(context.config.reread, writer.last_reread):
             writer.reread = True
         if writer.reread and writer.parent is not None:
@@ -269,6 +271,12 @@ class WriteManifest(Step[BackupContext], frozen=True, kw_only=True, tag="write-m
         assert context.writer is not None
         found = {"downtime_seconds": context.downtime, "warnings": context.warnings}
         context.summary = context.writer.commit(context.restore_point(found))
+        assert context.repository is not None
+        try:
+            remember(context.config, context.repository, context.summary.id)
+        except PropolisError as error:
+            # The backup is there all the same; only its loss might go unnoticed.
+            context.observer.note(f"This host could not note down that it made the backup: {error.what}")
         return {"backup": context.summary.id}
 
 

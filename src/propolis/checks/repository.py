@@ -11,12 +11,14 @@ from propolis.checks.look import Look
 from propolis.checks.model import Check
 from propolis.checks.services import clock
 from propolis.command.host_key import ADD_HOST_KEY, why_closed
+from propolis.command.known import remembered
 from propolis.command.stores import open_bucket, open_repository
-from propolis.config.schema import S3Files
-from propolis.errors import BusyError
+from propolis.config.schema import Config, S3Files
+from propolis.errors import BusyError, RepositoryError
 from propolis.repository import Repository, read_identities
 from propolis.repository.conditional import IGNORED, STILL_HOLDS, creates_once
 from propolis.repository.immutability import LockedStorage
+from propolis.repository.overview import overview
 
 
 def bucket(look: Look) -> Iterator[Check]:
@@ -66,15 +68,28 @@ def usable(look: Look) -> Iterator[Check]:
             yield Check("repository writable", "ok", f"{place} can be written")
             if newest is not None:
                 yield clock("repository clock", datetime.fromtimestamp(newest / 1e9, UTC))
+        yield _conditional(repository)
     except BusyError as error:
         yield Check("repository writable", "warn", error.what, error.next)
-    yield _conditional(repository)
+    except RepositoryError as error:
+        yield Check("repository writable", "fail", error.what, error.next)
     yield from _locks(repository)
-    backups = repository.list(look.config.name)
-    if backups:
-        yield Check("backups", "ok", f"{len(backups)}; the last is {backups[-1].id}")
+    yield from _backups(look.config, repository)
+
+
+def _backups(config: Config, repository: Repository) -> Iterator[Check]:
+    """Whether every backup that must be there is there, can be read, and was made when it says."""
+    found = overview(repository, remembered(config, repository))
+    mine = [backup for backup in found.backups if backup.header.stack == config.name]
+    if mine:
+        yield Check("backups", "ok", f"{len(mine)}; the last is {mine[-1].id}")
     else:
         yield Check("backups", "warn", "there is none of this stack yet", "Make one with: propolis backup")
+    for finding in found.findings:
+        hint = "Run propolis repository check; bring it back from a copy, or see propolis repository repair"
+        yield Check("backups", "fail", f"{finding.what} ({finding.object})", hint)
+    for remark in found.remarks:
+        yield Check("backup times", "warn", remark, "Keep this host's clock right, for instance with chrony")
 
 
 def _conditional(repository: Repository) -> Check:

@@ -14,10 +14,14 @@ from propolis.cli.options import (
     config_of,
     moment_of,
 )
+from propolis.command.known import remembered
 from propolis.command.stores import open_repository
+from propolis.errors import IntegrityError
 from propolis.report import console
-from propolis.report.json import print_json
+from propolis.report.json import plain, print_json
+from propolis.report.overview import backups_as_json, show_findings, show_overview
 from propolis.repository.marks import read_marks
+from propolis.repository.overview import overview
 
 
 def register(app: typer.Typer) -> None:
@@ -29,14 +33,21 @@ def register(app: typer.Typer) -> None:
 def list_backups(
     identity: IdentityFile = None, at: AsOf = "", config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False
 ) -> None:
-    """List the backups, newest last."""
-    repository = open_repository(config_of(config), identity, moment_of(at))
-    marks = read_marks(repository)
-    backups = [marks.annotate(summary) for summary in repository.list()]
+    """List the backups, newest last, and what is damaged or missing."""
+    settings = config_of(config)
+    repository = open_repository(settings, identity, moment_of(at))
+    found = overview(repository, remembered(settings, repository) if not at else None)
     if as_json:
-        print_json(backups)
+        print_json(backups_as_json(found))
     else:
-        console.show_backups(backups)
+        show_overview(found)
+    if found.findings:
+        raise IntegrityError(
+            f"{len(found.findings)} objects of {repository.storage.place} are damaged or missing: "
+            f"{found.findings[0].what}",
+            left="The other backups are not affected, as far as is known",
+            next="Run propolis repository check",
+        )
 
 
 def show(
@@ -48,8 +59,11 @@ def show(
 ) -> None:
     """Show what one backup holds."""
     repository = open_repository(config_of(config), identity, moment_of(at))
-    summary = read_marks(repository).annotate(repository.summary(repository.resolve(backup)))
+    remarks: list[str] = []
+    id = repository.resolve(backup, remarks=remarks)
+    summary = read_marks(repository).annotate(repository.summary(id))
     if as_json:
-        print_json(summary)
+        print_json(plain(summary) | {"remarks": remarks})
     else:
         console.show_summary(summary)
+        show_findings(repository.damaged_rings, remarks)

@@ -19,16 +19,19 @@ from propolis.cli.options import (
     moment_of,
     observer,
 )
+from propolis.command.known import remembered
 from propolis.command.stores import keys_of, open_bucket, open_repository
 from propolis.config.schema import Config
-from propolis.errors import IncompleteError, IntegrityError
+from propolis.errors import IncompleteError, IntegrityError, RepositoryError
 from propolis.report import care
 from propolis.report.json import print_json
-from propolis.repository import Location, ObjectSource, Observer, Stats
+from propolis.repository import BackupId, Location, ObjectSource, Observer, Repository, Stats
 from propolis.repository.check import ReadData, check
 from propolis.repository.locks import ReadingLease
+from propolis.repository.recipients import AnyKey
 from propolis.repository.repair import repair
 from propolis.repository.salvage import Sources
+from propolis.repository.storage import Storage
 from propolis.run import Observer as RunObserver
 from propolis.stack.model import trees
 
@@ -64,7 +67,8 @@ def check_repository(
     with ReadingLease(storage) as lease:
         if lease.warning:  # at worst a prune meanwhile causes findings
             run_observer.note(lease.warning)
-        result = check(storage, keys, read_data=amount, observer=_told(run_observer))
+        known = _remembered(settings, storage, keys) if moment is None else {}
+        result = check(storage, keys, read_data=amount, observer=_told(run_observer), remembered=known)
     if as_json:
         print_json(result)
     elif not quiet or not result.ok:
@@ -116,6 +120,7 @@ def repair_repository(
             read_data=amount,
             observer=_told(observer(quiet=quiet, as_json=as_json)),
             lease=lease,
+            remembered=remembered(settings, repository),
         )
     if as_json:
         print_json(result)
@@ -129,6 +134,14 @@ def repair_repository(
             left="What is damaged was kept below quarantine/" if result.quarantined and not plan else "",
             next="Take a new backup now; a copy of the repository may still have what is lost",
         )
+
+
+def _remembered(config: Config, storage: Storage, keys: list[AnyKey]) -> dict[BackupId, str]:
+    """What this host knows must be there; nothing when the repository can't even be opened, as the check will say."""
+    try:
+        return remembered(config, Repository(storage, keys))
+    except (IntegrityError, RepositoryError):
+        return {}
 
 
 def sources_of(config: Config) -> Sources:

@@ -33,7 +33,6 @@ from propolis.restore import restore as run_restore
 from propolis.restore.cold import restore_plan
 from propolis.restore.context import RestoreContext
 from propolis.restore.logins import checks as login_checks
-from propolis.run import SilentObserver
 from propolis.run.journal import new_run_id
 from propolis.stack.model import STORES
 from propolis.verify import verify_backup
@@ -103,7 +102,7 @@ def restore(
         ask=functools.partial(typer.confirm, err=True) if asks else None,
     )
     if plan:
-        with RestoreContext(request, target, SilentObserver(), new_run_id()) as context:
+        with RestoreContext(request, target, observer(quiet=quiet, as_json=as_json), new_run_id()) as context:
             console.show_plan(restore_plan(context))
             for found in login_checks(context.logins, set_password=context.set_password):
                 if found.result != "ok":

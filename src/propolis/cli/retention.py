@@ -16,13 +16,14 @@ from propolis.cli.options import (
     Quiet,
     config_of,
 )
+from propolis.command.known import remembered
 from propolis.command.stores import open_repository
 from propolis.errors import IntegrityError
 from propolis.report.json import print_json
+from propolis.report.overview import show_findings
 from propolis.report.retention import HoldResult, UnlockResult, show_hold, show_prune, show_unlock
-from propolis.repository import BackupId
 from propolis.repository.locks import unlock as unlock_storage
-from propolis.repository.marks import add_hold, release_holds
+from propolis.repository.marks import add_hold, held, release_holds
 from propolis.repository.prune import prune as prune_repository
 
 
@@ -48,15 +49,18 @@ def hold(
 ) -> None:
     """Keep a backup whatever the rules of retention say, until it is released."""
     repository = open_repository(config_of(config), identity)
-    id: BackupId = repository.resolve(backup)
+    remarks: list[str] = []
     if release:
+        id = held(repository, backup) or repository.resolve(backup)
         result = HoldResult(id, False, "", release_holds(repository, id))
     else:
+        id = repository.resolve(backup, remarks=remarks)
         result = HoldResult(id, True, add_hold(repository, id, reason).reason, 0)
     if as_json:
         print_json(result)
     elif not quiet:
         show_hold(result)
+        show_findings((), remarks)
 
 
 def prune(
@@ -73,7 +77,8 @@ def prune(
     """
     settings = config_of(config)
     repository = open_repository(settings, identity)
-    result = prune_repository(repository, settings.retention, settings.name, plan=plan)
+    known = remembered(settings, repository)
+    result = prune_repository(repository, settings.retention, settings.name, plan=plan, remembered=known)
     if as_json:
         print_json(result)
     elif not quiet:

@@ -1,8 +1,8 @@
 """The repository that this host knows: one that was exchanged or set back is noticed before anything goes into it.
 
 Whoever may write where a repository is could put a new one there, made for the same public keys, and so get at what
-is backed up from then on. The host therefore remembers, for each place, a fingerprint of the repository's key and the
-highest key ring it has seen.
+is backed up from then on. The host therefore remembers, for each place, a fingerprint of the repository's key, the
+highest key ring it has seen, and the newest backup it recorded.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import msgspec
 
 from propolis.config.schema import Config
 from propolis.errors import IntegrityError, PropolisError
-from propolis.repository import Repository
+from propolis.repository import BackupId, Repository
+from propolis.repository.layout import utc_now, utc_text
 
 _FILE = "known-repositories.json"
 _LIMIT = 1 << 20
@@ -29,6 +30,10 @@ class Known(msgspec.Struct, frozen=True):
     """Made from the repository's key; tells nothing of it."""
     ring: int
     """Sequence of the newest key ring seen."""
+    newest: str = ""
+    """ID of the newest backup that this host recorded there."""
+    recorded: str = ""
+    """When it did: UTC, as `2026-11-23T22:45:00Z`."""
 
 
 def check_known(config: Config, repository: Repository, *, past: bool = False) -> None:
@@ -55,11 +60,30 @@ def check_known(config: Config, repository: Repository, *, past: bool = False) -
         )
 
 
-def remember(config: Config, repository: Repository) -> None:
-    """Remember the repository for its place; durable when this returns. Raises `PropolisError`."""
+def remembered(config: Config, repository: Repository) -> dict[BackupId, str]:
+    """The backup that must be in the repository since this host recorded it, and how that is told. Mostly one.
+
+    Raises `PropolisError` when what is remembered can't be read.
+    """
+    known = _read(config.state / _FILE).get(_place(config))
+    if known is None or not known.newest or known.id != repository.info.id:
+        return {}
+    return {BackupId(known.newest): f"this host recorded it at {known.recorded}"}
+
+
+def remember(config: Config, repository: Repository, newest: BackupId | None = None) -> None:
+    """Remember the repository for its place, and the `newest` backup that this host has just recorded there.
+
+    Durable when this returns. Raises `PropolisError`.
+    """
     file = config.state / _FILE
     known, now, place = _read(file), _of(repository), _place(config)
-    if known.get(place) == now:
+    before = known.get(place)
+    if newest is not None:
+        now = msgspec.structs.replace(now, newest=newest, recorded=utc_text(utc_now()))
+    elif before is not None and before.id == now.id:
+        now = msgspec.structs.replace(now, newest=before.newest, recorded=before.recorded)
+    if before == now:
         return
     new = file.with_name(f"{_FILE}.{os.getpid()}")
     try:

@@ -151,7 +151,7 @@ def show_backups(backups: Sequence[BackupSummary]) -> None:
             human_bytes(backup.bytes),
             "" if downtime is None else f"{downtime:.1f} s",
             _verified(backup),
-            "held" if backup.holds else "",
+            " ".join([*(["held"] if backup.holds else []), *(["clock wrong"] if backup.clock else [])]),
         )
     _wide().print(table)
 
@@ -173,6 +173,7 @@ def show_summary(backup: BackupSummary) -> None:
             ("stack", f"{header.stack} on {header.host}"),
             ("kind", header.kind),
             ("taken", f"{header.started} to {header.ended} by propolis {header.propolis}"),
+            *([("clock", backup.clock)] if backup.clock else []),
             ("parent", header.parent or "none"),
             ("verified", _verified(backup) or "never"),
             *(("held", f"since {hold.at} by {hold.by} {hold.reason}".strip()) for hold in backup.holds),
@@ -221,7 +222,10 @@ def show_status(status: StackStatus) -> None:
     if status.backups_error is not None:
         out.print(f"[red]backups can't be listed:[/] {escape(status.backups_error)}")
     else:
+        from propolis.report.overview import show_findings
+
         show_backups(status.backups)
+        show_findings(status.damaged, status.remarks)
     if status.closed:
         _show_closed(out, status.closed)
 
@@ -253,7 +257,7 @@ def show_checks(checks: Iterable[Check]) -> None:
 
 def age(backup: BackupSummary) -> float:
     """Seconds since the backup ended."""
-    ended = datetime.datetime.fromisoformat(backup.header.ended)
+    ended = datetime.datetime.fromisoformat(backup.time or backup.header.ended)
     return (datetime.datetime.now(datetime.UTC) - ended).total_seconds()
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from propolis.errors import IntegrityError, UsageError
+from propolis.repository.absent import absent
 from propolis.repository.entries import segment_ids
 from propolis.repository.fetch import positions
 from propolis.repository.layout import CONFIG, pack_name
+from propolis.repository.listing import list_backups
 from propolis.repository.manifest import Manifest
+from propolis.repository.marks import read_marks
 from propolis.repository.model import BackupId, Entry, Observer
 from propolis.repository.recipients import AnyKey
 from propolis.repository.repository import Repository
@@ -113,12 +116,14 @@ def check(
     *,
     read_data: ReadData | None = None,
     observer: Observer | None = None,
+    remembered: Mapping[BackupId, str] | None = None,
 ) -> CheckResult:
     """Check a whole repository; look at `ok` of the result.
 
     The structure of everything is checked: key rings, indexes, manifests with every entry, presence and size of every
     pack, names and modes; with `read_data` the bytes of packs too. Without identities, that is, keys, what is stored
-    is compared with its name, and the result says what that leaves open. To be called under a shared lease.
+    is compared with its name, and the result says what that leaves open. `remembered`: backups that must be there,
+    and how that is known. To be called under a shared lease.
     Raises `RepositoryError` when the repository can't be reached or the identities don't fit it.
     """
     try:
@@ -131,6 +136,7 @@ def check(
     if read_data is None:
         found.unchecked.append("the bytes of packs: give --read-data to read them")
     losses = losses_of(repository, found) if repository.has_key else Losses(found)
+    findings = [*losses.findings(), *(_missing(repository, found, remembered or {}) if repository.has_key else ())]
     return CheckResult(
         storage.place,
         found.key_rings,
@@ -140,10 +146,28 @@ def check(
         found.stats.packs,
         found.stats.read,
         found.opened,
-        tuple(losses.findings()),
+        tuple(findings),
         tuple(found.remarks),
         tuple(found.unchecked),
     )
+
+
+def _missing(repository: Repository, found: Survey, remembered: Mapping[BackupId, str]) -> Iterator[CheckFinding]:
+    """Backups that must be there and aren't; notes what is odd about the others' times."""
+    listing = list_backups(repository)
+    found.remarks += [backup.clock for backup in listing.backups if backup.clock]
+    missing, unread = absent(repository, listing.backups, read_marks(repository), remembered)
+    for finding in unread:
+        yield CheckFinding(finding.object, finding.what)
+    for finding in missing:
+        kind, _, id = finding.object.partition("/")
+        if kind == "manifests":  # the survey tells of key rings
+            yield CheckFinding(finding.object, finding.what, (Hit(BackupId(id), 0, ()),))
+    if not listing.backups and not listing.damaged and found.indexes:
+        found.remarks.append(
+            f"There is no backup, but {found.indexes} indexes: as an interrupted first backup leaves them, or as it "
+            "is when manifests/ was lost"
+        )
 
 
 class Losses:

@@ -42,6 +42,7 @@ _LIMITS = {
     "packs": MAX_SEGMENT_BYTES + (1 << 20),
     "indexes": INDEX_LIMIT,
     "holds": SMALL_LIMIT,
+    "removals": SMALL_LIMIT,
     "manifests": MANIFEST_LIMIT,
 }
 """Kinds of objects in the order in which they are copied, and how large one may be. Evidence of verification isn't
@@ -85,14 +86,14 @@ def copy_repository(
     A copy that slept for longer than its lease ends with `RepositoryError`: packs may have been pruned meanwhile.
     """
     info, config = read_info(source)
-    keyring.read_key_ring(source, info, config)
+    rings = keyring.find_key_ring(source, info, config)
     if plan:
         nothing_there = isinstance(target, FolderStorage) and not Path(target.place).exists()
         return _Copy(source, None if nothing_there else target, observer, target.place).plan()
     target.prepare()
     with ReadingLease(source) as reading, Lease(target, "shared") as lease:
         result = _Copy(source, target, observer, target.place).run(target, lease)
-    return replace(result, remarks=(reading.warning,)) if reading.warning else result
+    return replace(result, remarks=(*(ring.what for ring in rings.damaged), *filter(None, [reading.warning])))
 
 
 class _Copy:
@@ -122,7 +123,7 @@ class _Copy:
         self._stop_at_damage()
         if self._new:
             target.put(CONFIG, self._source.get(CONFIG, SMALL_LIMIT), create=True)
-        for kind in ("packs", "indexes", "holds"):
+        for kind in ("packs", "indexes", "holds", "removals"):
             self._transfer(kind, target, lease)
             target.flush()
         self._stop_at_damage()

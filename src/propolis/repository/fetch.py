@@ -15,7 +15,7 @@ from propolis.repository.index import Pack, SegmentTable
 from propolis.repository.layout import RepositoryKey, pack_name
 from propolis.repository.model import Entry
 from propolis.repository.rules import label
-from propolis.repository.storage import Storage, Stored
+from propolis.repository.storage import Stored
 
 T = TypeVar("T")
 _MOST_WORKERS = 6
@@ -38,8 +38,9 @@ def positions(table: SegmentTable, entry: Entry) -> list[tuple[int, int]]:
             continue
         position = table.position(piece)
         if position is None:
+            lost = "".join(f"; {finding.object} can't be read" for finding in table.damaged)
             raise IntegrityError(
-                f"{label(entry)} can't be restored: no index knows its segment {piece.hex()}",
+                f"{label(entry)} can't be restored: no index knows its segment {piece.hex()}{lost}",
                 next="Run propolis repository check, and use another backup",
             )
         found.append((position, size))
@@ -49,25 +50,23 @@ def positions(table: SegmentTable, entry: Entry) -> list[tuple[int, int]]:
     return found
 
 
-def fetch_ahead(
-    storage: Storage, wanted: Iterable[Stored], limit: int
-) -> Generator[tuple[str, memoryview], None, None]:
-    """Name and bytes of objects, in order. Small ones are fetched before they are asked for, several side by side.
+def read_ahead(
+    wanted: Iterable[Stored], read: Callable[[Stored], T]
+) -> Generator[tuple[Stored, Future[T]], None, None]:
+    """Objects, in order, and what `read` makes of each. Small ones are read before their turn, several side by side.
 
-    Raises what `Storage.get` does when the object's turn has come.
+    The future's `result` raises what `read` raised.
     """
-    waiting: collections.deque[tuple[Stored, Future[memoryview]]] = collections.deque()
+    waiting: collections.deque[tuple[Stored, Future[T]]] = collections.deque()
     with ThreadPoolExecutor(_AHEAD, thread_name_prefix="ahead") as threads:
         try:
             for stored in wanted:
-                waiting.append((stored, threads.submit(storage.get, stored.name, limit)))
+                waiting.append((stored, threads.submit(read, stored)))
                 # The one whose turn it is doesn't count: there is always one at work.
                 while len(waiting) > _AHEAD or sum(item.size for item, _ in list(waiting)[1:]) > _AHEAD_BYTES:
-                    first, found = waiting.popleft()
-                    yield first.name, found.result()
+                    yield waiting.popleft()
             while waiting:
-                first, found = waiting.popleft()
-                yield first.name, found.result()
+                yield waiting.popleft()
         finally:
             for _, found in waiting:
                 found.cancel()

@@ -128,7 +128,7 @@ class FolderStorage:
         try:
             yield from self._walk(self._path(prefix) if prefix else self._root, f"{prefix}/" if prefix else "")
         except OSError as error:
-            raise self._failed("be listed", error) from None
+            raise self._failed("be listed", error, prefix) from None
 
     def delete(self, name: str) -> None:
         """See `Storage.delete`."""

@@ -18,6 +18,7 @@ import msgspec
 from propolis.errors import IntegrityError
 from propolis.repository.keys import Identity, Recipient
 from propolis.repository.layout import FORMAT, MAX_SEGMENT_BYTES, RepositoryKey, is_hash
+from propolis.repository.model import Finding
 from propolis.repository.text import TextWriter, read_lines
 
 Codec = Literal["zstd", "plain"]
@@ -62,6 +63,8 @@ class SegmentTable:
 
     def __init__(self) -> None:
         self.packs: list[Pack] = []
+        self.damaged: list[Finding] = []
+        """Indexes that can't be used: what only they know isn't in here."""
         self._numbers: dict[str, int] = {}
         self._unsorted = [bytearray() for _ in range(256)]
         """Records by the first byte of their ID: sorting them a few at a time spares memory."""

@@ -22,6 +22,7 @@ import msgspec
 from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository import age
 from propolis.repository.conditional import require_creates_once
+from propolis.repository.damage import reason
 from propolis.repository.keys import Identity, Recipient
 from propolis.repository.layout import (
     CONFIG,
@@ -34,6 +35,7 @@ from propolis.repository.layout import (
     utc_now,
     utc_text,
 )
+from propolis.repository.model import Finding
 from propolis.repository.recipients import (
     AnyKey,
     AnyRecipient,
@@ -232,28 +234,93 @@ def store_key_ring(storage: Storage, ring: KeyRing) -> None:
     storage.put(f"keys/{name}", data, create=True)
 
 
-def ring_names(storage: Storage) -> list[str]:
-    """Names of all key rings that are there, or whose spare is; the last one counts."""
-    names = {stored.name for stored in storage.list("keys")}
-    spares = {"keys" + stored.name.removeprefix(_SPARE) for stored in storage.list(_SPARE)}
-    found = [name for name in names | spares if _KEYS.fullmatch(name)]
+def ring_names(storage: Storage, damaged: list[Finding] | None = None) -> list[str]:
+    """Names of all key rings that are there, or whose spare is; the last one counts.
+
+    Raises `RepositoryError` when a folder can't be listed, or adds that to `damaged`.
+    """
+    names, spares = (_listed(storage, folder, damaged) for folder in ("keys", _SPARE))
+    found = [
+        name for name in names | {"keys" + name.removeprefix(_SPARE) for name in spares} if _KEYS.fullmatch(name)
+    ]
     return sorted(found, key=lambda name: (name[:11], name in names, name))
 
 
-def read_key_ring(storage: Storage, info: RepositoryInfo, config: str) -> KeyRing:
-    """The newest key ring; `config` is the hash that the object `config` has."""
-    names = ring_names(storage)
-    if not names:
-        raise MissingObjectError(f"The repository at {storage.place} has no key ring: keys/ is empty")
-    data = _ring_bytes(storage, names[-1])
+@dataclass(frozen=True)
+class FoundRing:
+    """The key ring that counts, what the keys given open, and what is wrong with other rings or copies of it."""
+
+    ring: KeyRing
+    unlocked: Unlocked | None
+    damaged: tuple[Finding, ...]
+
+
+def find_key_ring(storage: Storage, info: RepositoryInfo, config: str, keys: Sequence[AnyKey] = ()) -> FoundRing:
+    """The newest key ring that is this repository's; `config` is the hash that the object `config` has.
+
+    A damaged or foreign object is passed over: the spare counts, or else an older ring. One that is whole and isn't
+    what a holder of the repository's key wrote is no reason for an older ring: then `IntegrityError` is raised.
+    """
+    damaged: list[Finding] = []
+    failures: list[IntegrityError | RepositoryError] = []
+    names = ring_names(storage, damaged)
+    for _, group in itertools.groupby(reversed(names), key=lambda name: name[:11]):
+        refused: list[IntegrityError | RepositoryError] = []
+        for name in group:
+            ring = _whole_ring(storage, name, info, config, damaged, failures)
+            if ring is None:
+                continue
+            try:
+                return FoundRing(ring, unlock(ring, keys, storage.place) if keys else None, tuple(damaged))
+            except (IntegrityError, RepositoryError) as error:
+                refused.append(error)
+                damaged.append(Finding(error.what, name))
+        if refused:
+            raise refused[0]
+    if failures:
+        raise failures[0]
+    raise MissingObjectError(f"The repository at {storage.place} has no key ring: keys/ is empty")
+
+
+def _listed(storage: Storage, folder: str, damaged: list[Finding] | None) -> set[str]:
+    try:
+        return {stored.name for stored in storage.list(folder)}
+    except RepositoryError as error:
+        if damaged is None:
+            raise
+        damaged.append(Finding(reason(storage, error), folder))
+        return set()
+
+
+def _whole_ring(
+    storage: Storage,
+    name: str,
+    info: RepositoryInfo,
+    config: str,
+    damaged: list[Finding],
+    failures: list[IntegrityError | RepositoryError],
+) -> KeyRing | None:
+    """The key ring of this name, or its spare, if either is whole and this repository's."""
+    for object in (name, name.replace("keys", _SPARE, 1)):
+        try:
+            data = storage.get(object, SMALL_LIMIT)
+            check_name(object, data)
+            return _parse(data, name, info, config, storage.place)
+        except (IntegrityError, RepositoryError) as error:
+            damaged.append(Finding(reason(storage, error), object))
+            failures.append(error)
+    return None
+
+
+def _parse(data: memoryview, name: str, info: RepositoryInfo, config: str, place: str) -> KeyRing:
     try:
         ring = msgspec.json.decode(data, type=KeyRing)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise IntegrityError(f"{names[-1]} is damaged: {error}") from None
-    if ring.repository != info.id or f"keys/{ring.sequence:06d}-" != names[-1][:12]:
-        raise IntegrityError(f"{names[-1]} belongs to another repository")
+        raise IntegrityError(f"{name} is damaged: {error}") from None
+    if ring.repository != info.id or f"keys/{ring.sequence:06d}-" != name[:12]:
+        raise IntegrityError(f"{name} belongs to another repository")
     if config != ring.config:
-        raise IntegrityError(f"The object config of the repository at {storage.place} is damaged")
+        raise IntegrityError(f"The object config of the repository at {place} is damaged")
     return ring
 
 
@@ -301,21 +368,6 @@ def _wrong_key(ring: KeyRing, keys: Sequence[AnyKey], place: str) -> RepositoryE
 
 def _pair(identities: Sequence[Identity], readers: Sequence[AnyRecipient]) -> KeyPair:
     return KeyPair(str(identities[0].recipient), base64.b64encode(wrap(identities, readers)).decode())
-
-
-def _ring_bytes(storage: Storage, name: str) -> memoryview:
-    try:
-        data = storage.get(name, SMALL_LIMIT)
-        check_name(name, data)
-        return data
-    except IntegrityError as error:
-        spare = name.replace("keys", _SPARE, 1)
-        try:
-            data = storage.get(spare, SMALL_LIMIT)
-            check_name(spare, data)
-        except IntegrityError:
-            raise error from None
-        return data
 
 
 def _ring_mac(ring: KeyRing, key: RepositoryKey) -> str:

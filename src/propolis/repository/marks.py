@@ -70,7 +70,7 @@ class Marks:
         return dataclasses.replace(summary, verification=self.standing(summary.id), holds=holds)
 
     def superseded(self, backups: Iterable[str]) -> list[str]:
-        """Names of verifications that no longer count, given the backups that there are."""
+        """Names of verifications that no longer count, given the backups that stay."""
         kept = set(backups)
         names = []
         for backup, found in self.verifications.items():
@@ -120,6 +120,13 @@ def add_hold(repository: Repository, backup: BackupId, reason: str) -> Hold:
         hold = Hold(backup, reason, utc_text(utc_now()), _who())
         lease.confirm(_write(repository, _HOLDS, hold))
     return hold
+
+
+def held(repository: Repository, text: str) -> BackupId | None:
+    """The backup that is held and whose ID begins so, even if it is missing; None when none or several fit."""
+    matches = (_NAME.fullmatch(stored.name) for stored in repository.storage.list(_HOLDS))
+    found = {match[1] for match in matches if match and text and match[1].startswith(text)}
+    return BackupId(found.pop()) if len(found) == 1 else None
 
 
 def release_holds(repository: Repository, backup: BackupId) -> int:

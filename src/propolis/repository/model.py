@@ -232,6 +232,10 @@ class BackupSummary:
     """The verification that counts; None when there was none, or when it wasn't asked for."""
     holds: tuple[Hold, ...] = ()
     """Who wants it kept, if asked for."""
+    time: str = ""
+    """When it was made, as far as that can be known: UTC, as `2026-11-23T22:45:00Z`. Mostly `header.ended`."""
+    clock: str = ""
+    """What is to be said when its host's clock was wrong."""
 
     @property
     def files(self) -> int:

@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import datetime
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from propolis.config.schema import RetentionConfig
 from propolis.errors import IntegrityError, RepositoryError
+from propolis.repository.absent import absent
 from propolis.repository.immutability import LockedStorage, reach
 from propolis.repository.index import PackedSegments, write_index
 from propolis.repository.layout import hash_name, pack_name, utc_text
 from propolis.repository.locks import Lease
 from propolis.repository.marks import Marks, read_marks
-from propolis.repository.model import BackupId, Finding
+from propolis.repository.model import BackupId, BackupSummary, Finding
+from propolis.repository.removals import record_removals
 from propolis.repository.repack import Repacker
 from propolis.repository.retention import Candidate, Decision
 from propolis.repository.soundness import decide_among_sound
@@ -73,23 +75,39 @@ class PruneResult:
     """What the backups that stay lack, and damaged packs. Nothing of theirs was removed."""
 
 
-def prune(repository: Repository, rules: RetentionConfig, stack: str, *, plan: bool = False) -> PruneResult:
+def prune(
+    repository: Repository,
+    rules: RetentionConfig,
+    stack: str,
+    *,
+    plan: bool = False,
+    remembered: Mapping[BackupId, str] | None = None,
+) -> PruneResult:
     """Remove the backups of `stack` that `rules` don't keep, then all that no backup of any stack needs.
 
     With an identity that opens packs, sparse ones are repacked. Nothing else may use the repository meanwhile:
     raises `BusyError` when something does. Raises `IntegrityError`, before anything is removed, when an index or a
-    backup that stays can't be read, for then nobody knows what is needed. With `plan`, nothing is touched.
+    backup that stays can't be read, or one that must be there (`remembered`: also these, and how that is known)
+    isn't, for then nobody knows what is needed. With `plan`, nothing is touched.
     """
     if plan:
-        return _Prune(repository, rules, stack, None).run()
+        return _Prune(repository, rules, stack, None, remembered or {}).run()
     with repository.lease("exclusive") as lease:
-        return _Prune(repository, rules, stack, lease).run()
+        return _Prune(repository, rules, stack, lease, remembered or {}).run()
 
 
 class _Prune:
-    def __init__(self, repository: Repository, rules: RetentionConfig, stack: str, lease: Lease | None) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        rules: RetentionConfig,
+        stack: str,
+        lease: Lease | None,
+        remembered: Mapping[BackupId, str],
+    ) -> None:
         self._repository, self._storage, self._rules, self._stack = repository, repository.storage, rules, stack
-        self._lease = lease
+        self._lease, self._remembered = lease, remembered
+        self._backups: list[BackupSummary] = []
         now = lease.storage_time_ns if lease else int(datetime.datetime.now(datetime.UTC).timestamp() * 1e9)
         self._aside_ns = now - int(QUARANTINE_DAYS * 86_400e9)
         self._old_ns = now - int(rules.grace_hours * 3600e9)
@@ -103,12 +121,16 @@ class _Prune:
         marks = read_marks(self._repository)
         result.decisions = tuple(self._decide(marks))
         result.findings += [finding for found in marks.damaged.values() for finding in found]
+        self._require_all(marks)
         kept = [decision.id for decision in result.decisions if decision.keep]
         result.removed = tuple(decision.id for decision in result.decisions if not decision.keep)
         # All that can fail for damage comes before the first removal.
         usage = Usage(self._repository, self._indexes.load(), kept)
         result.findings += usage.findings
         result.packs = len(usage.stored)
+        if self._lease is not None and result.removed:
+            # First: who finds one gone must be able to tell that it was meant to go.
+            record_removals(self._repository, result.removed, self._referred(kept, marks), self._lease)
         self._remove(name for id, name in self._repository.names() if id in set(result.removed))
         self._remove_unneeded(usage)
         self._repack(usage)
@@ -128,10 +150,31 @@ class _Prune:
             self._remove(names)
             self._result.quarantine_removed = len(names)
 
+    def _require_all(self, marks: Marks) -> None:
+        """Raise `IntegrityError` unless every backup that must be there is there: it may need anything."""
+        missing, unread = absent(self._repository, self._backups, marks, self._remembered)
+        self._result.findings += unread
+        gone = [finding for finding in missing if finding.object.startswith("manifests/")]
+        self._result.findings += [finding for finding in missing if finding not in gone]
+        if gone:
+            raise IntegrityError(
+                f"Nobody knows what is needed: {gone[0].what}",
+                left="Nothing was removed",
+                next="Bring its manifest back from a copy of the repository, or give it up with "
+                "propolis repository repair, then prune again",
+            )
+
+    def _referred(self, kept: Iterable[BackupId], marks: Marks) -> set[str]:
+        """IDs of backups that something still names."""
+        stays = set(kept)
+        parents = {backup.header.parent for backup in self._backups if backup.id in stays}
+        return {id for id in parents if id is not None} | marks.holds.keys() | marks.verifications.keys()
+
     def _decide(self, marks: Marks) -> list[Decision]:
         damaged: list[Finding] = []
         candidates, others = [], []
-        for backup in self._repository.list(damaged=damaged):
+        self._backups = self._repository.list(damaged=damaged)
+        for backup in self._backups:
             if backup.header.stack != self._stack:
                 reason = f"of the stack {backup.header.stack}, whose own rules count"
                 others.append(Decision(backup.id, backup.header.stack, True, (reason,)))
@@ -140,8 +183,9 @@ class _Prune:
             candidates.append(
                 Candidate(
                     backup.id,
-                    datetime.datetime.fromisoformat(backup.header.ended),
+                    datetime.datetime.fromisoformat(backup.time),
                     backup.header.stack,
+                    doubted=bool(backup.clock),
                     verified=mark is not None and mark.ok,
                     bad=mark is not None and not mark.ok,
                     held=bool(marks.holds.get(backup.id)),
@@ -150,15 +194,17 @@ class _Prune:
             )
         if damaged:
             raise IntegrityError(
-                f"Nobody knows what is needed: {damaged[0].what}",
+                f"Nobody knows what is needed: {damaged[0].object} can't be read ({damaged[0].what})",
                 left="Nothing was removed",
-                next="Run propolis repository repair, then prune again",
+                next="Bring it back from a copy of the repository, or give it up with propolis repository repair, "
+                "then prune again",
             )
         decisions, findings = decide_among_sound(
             self._repository, candidates, self._rules.keep, self._rules.min_verified
         )
         self._result.findings += findings
-        return sorted(others + decisions, key=lambda it: it.id)
+        decided = {it.id: it for it in others + decisions}
+        return [decided[backup.id] for backup in self._backups]
 
     def _remove_unneeded(self, usage: Usage) -> None:
         """Packs that nothing needs, in an index or not."""

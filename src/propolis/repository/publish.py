@@ -142,8 +142,9 @@ class Publisher:
     def _end_time(self) -> datetime.datetime:
         """Now; or a moment later when another backup ended in this very second, so that the newest is the latest."""
         now = utc_now()
-        newest = max((id[:16] for id, _ in self._repository.names()), default="")
-        if now.strftime(_STAMP) <= newest <= (now + datetime.timedelta(minutes=1)).strftime(_STAMP):
+        soon = (now + datetime.timedelta(minutes=1)).strftime(_STAMP)  # not what a wrong clock dated
+        newest = max((id[:16] for id, _ in self._repository.names() if id[:16] <= soon), default="")
+        if now.strftime(_STAMP) <= newest:
             last = datetime.datetime.strptime(newest, _STAMP).replace(tzinfo=datetime.UTC)
             return last + datetime.timedelta(seconds=1)
         return now

@@ -7,17 +7,21 @@ New objects are written and durable before an old one is moved, and nothing is d
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from propolis.errors import IntegrityError, RepositoryError
+from propolis.repository.absent import absent
 from propolis.repository.check import Hit, Losses, ReadData
 from propolis.repository.entries import lengths_of, segment_ids
 from propolis.repository.index import Codec, PackContents, PackedSegments, SegmentTable, index_lines, write_index
 from propolis.repository.layout import INDEX_LIMIT, MANIFEST_LIMIT, hash_name, pack_name
+from propolis.repository.listing import list_backups
 from propolis.repository.locks import Lease
+from propolis.repository.marks import read_marks
 from propolis.repository.model import BackupId, Entry, Observer
 from propolis.repository.packs import Compressibility, PackMaker
+from propolis.repository.removals import record_removals
 from propolis.repository.repository import Repository
 from propolis.repository.rules import BackupRules
 from propolis.repository.salvage import Sources, Wanted, from_damaged_pack, from_stack, from_unknown_pack
@@ -68,12 +72,15 @@ def repair(
     read_data: ReadData | None = None,
     observer: Observer | None = None,
     lease: Lease | None = None,
+    remembered: Mapping[BackupId, str] | None = None,
 ) -> RepairResult:
     """Check the repository and mend what can be mended; look at `ok` of the result.
 
     Lost segments are looked for in damaged packs and in packs no index knows (with an identity that opens packs),
     then in `sources`, the stack's own folders and buckets by tree. `read_data` tells which packs are read to find
-    damage: without it only missing ones and those of a wrong size are found. `plan` changes nothing.
+    damage: without it only missing ones and those of a wrong size are found. `plan` changes nothing. Backups that
+    must be there (`remembered`: also these, and how that is known) and aren't are given up: told once, then recorded
+    as gone.
     To be called under an exclusive lease, which `lease` is, or for a plan under a shared one.
     Raises `RepositoryError` when the repository can't be read or written, or was opened without a key.
     """
@@ -93,6 +100,7 @@ def repair(
         work.search_stack(sources)
     work.gathered.finish()
     indexes, quarantined = 0, tuple(work.aside())
+    missing = work.missing(remembered or {})
     if not plan:
         if lease is not None:
             lease.check()
@@ -100,6 +108,8 @@ def repair(
         if lease is not None:
             lease.check()
         quarantined = tuple(work.move_aside())
+        if lease is not None:
+            work.give_up(missing, quarantined, lease)
     damaged = {pack_name(digest): what for digest, what in found.packs.items()} | found.problems | work.broken
     return RepairResult(
         repository.storage.place,
@@ -113,7 +123,7 @@ def repair(
         len(work.made_known),
         work.gathered.stored,
         indexes,
-        tuple(work.losses()),
+        (*work.losses(), *(Hit(id, 0, ()) for id in missing)),
         tuple(found.remarks),
     )
 
@@ -233,6 +243,21 @@ class _Repair:
             storage.delete(name)
             yield name
         storage.flush()
+
+    def missing(self, remembered: Mapping[BackupId, str]) -> list[BackupId]:
+        """Backups that must be there and aren't."""
+        repository = self._repository
+        backups = list_backups(repository).backups
+        found, _ = absent(repository, backups, read_marks(repository), remembered)
+        prefix = "manifests/"
+        return [BackupId(it.object.removeprefix(prefix)) for it in found if it.object.startswith(prefix)]
+
+    def give_up(self, missing: Iterable[BackupId], quarantined: Iterable[str], lease: Lease) -> None:
+        """Record that these backups, and those whose manifests were put aside, are gone."""
+        ids = {name: id for id, name in self._found.manifests}
+        gone = {*missing, *(ids[name] for name in quarantined if name in ids)}
+        if gone:
+            record_removals(self._repository, gone, gone, lease)
 
     def losses(self) -> Iterator[Hit]:
         """What can't be restored after all."""

@@ -7,24 +7,24 @@ from operator import attrgetter
 
 from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository import keyring, layout
-from propolis.repository.fetch import fetch_ahead
+from propolis.repository.damage import sparing
+from propolis.repository.fetch import read_ahead
 from propolis.repository.index import SegmentTable, index_lines
 from propolis.repository.keyring import KeyHolder
 from propolis.repository.keys import Identity
 from propolis.repository.layout import INDEX_LIMIT, MANIFEST_LIMIT, RepositoryKey, check_name, parse_manifest_name
 from propolis.repository.limits import NO_LIMITS, Limits
+from propolis.repository.listing import list_backups, read_summary
 from propolis.repository.locks import Lease, LeaseKind
 from propolis.repository.locks import lease as take_lease
-from propolis.repository.manifest import Manifest, parse_header
+from propolis.repository.manifest import Manifest
 from propolis.repository.model import BackupId, BackupSummary, Finding, Observer
 from propolis.repository.recipients import AnyKey, AnyRecipient
 from propolis.repository.storage import Location, Storage, Stored
-from propolis.repository.text import read_header
 from propolis.repository.writer import Writer
 
 Names = list[str]
 Findings = list[Finding]
-_BEGINNING = 192 << 10
 
 
 class Repository:
@@ -34,8 +34,10 @@ class Repository:
         self.storage = storage
         self.keys = list(keys)
         self.info, config = layout.read_info(storage)
-        self.ring = keyring.read_key_ring(storage, self.info, config)
-        self.unlocked = keyring.unlock(self.ring, keys, storage.place) if keys else None
+        found = keyring.find_key_ring(storage, self.info, config, keys)
+        self.ring, self.unlocked = found.ring, found.unlocked
+        self.damaged_rings = found.damaged
+        """Key rings, and copies of them, that were passed over."""
         self.identities: list[Identity] = []
         """Open the repository's objects: all that the keys given open."""
         if self.unlocked is not None:
@@ -117,29 +119,26 @@ class Repository:
         return sorted(found)
 
     def list(self, stack: str | None = None, damaged: Findings | None = None) -> list[BackupSummary]:
-        """All backups, newest last, of one stack or all.
+        """All backups in the order in which they were made, newest last, of one stack or all.
 
         Only the beginning of each manifest is read. One that can't be is added to `damaged`; without such a list,
         `IntegrityError` is raised.
         """
-        stored = [item for item in self.storage.list("manifests") if parse_manifest_name(item.name)]
-        summaries = []
-        for item in sorted(stored, key=lambda item: item.name):
-            try:
-                summary = self._summary(item)
-            except IntegrityError as error:
-                if damaged is None:
-                    raise
-                damaged.append(Finding(str(error), item.name))
-                continue
-            if stack is None or summary.header.stack == stack:
-                summaries.append(summary)
-        return summaries
+        listing = list_backups(self)
+        if listing.damaged and damaged is None:
+            first = listing.damaged[0]
+            raise IntegrityError(first.what, next=f"Run propolis repository check: {first.object} is damaged")
+        if damaged is not None:
+            damaged += listing.damaged
+        return [item for item in listing.backups if stack is None or item.header.stack == stack]
 
-    def resolve(self, text: str, stack: str | None = None) -> BackupId:
-        """The backup that `latest` or a unique prefix of an ID means; `RepositoryError` when none or several."""
+    def resolve(self, text: str, stack: str | None = None, remarks: Names | None = None) -> BackupId:
+        """The backup that `latest` or a unique prefix of an ID means; `RepositoryError` when none or several.
+
+        `remarks` is told what somebody should know who asked for the latest: see `latest`.
+        """
         if text == "latest":
-            newest = self.latest(stack)
+            newest = self.latest(stack, remarks)
             if newest is None:
                 raise RepositoryError(f"The repository {self.storage.place} has no backup", next="Make one first")
             return newest
@@ -154,20 +153,30 @@ class Repository:
             f"The repository {self.storage.place} has no backup {text!r}", next="See propolis list for the IDs"
         )
 
-    def latest(self, stack: str | None = None) -> BackupId | None:
-        """The newest backup, of one stack or all; None when there is none. Damage is not passed over."""
-        for id, name in reversed(self.names()):
-            if stack is None:
-                return id
-            size = self.storage.size(name)
-            if self._summary(Stored(name, size or 0, 0)).header.stack == stack:
-                return id
-        return None
+    def latest(self, stack: str | None = None, remarks: Names | None = None) -> BackupId | None:
+        """The newest backup, of one stack or all, that can be read and isn't dated later than now.
+
+        What may be newer and was passed over is told to `remarks`. None when there is no backup at all; raises
+        `IntegrityError` when none of them can be read.
+        """
+        listing = list_backups(self)
+        found = listing.latest(stack)
+        if found is None:
+            if listing.damaged:
+                raise IntegrityError(
+                    f"None of the {len(listing.damaged)} backups in {self.storage.place} can be read: "
+                    f"{listing.damaged[0].what} ({listing.damaged[0].object})",
+                    next="Run propolis repository check, and use a copy of the repository",
+                )
+            return None
+        if remarks is not None:
+            remarks += listing.passed_over(found)
+        return found.id
 
     def summary(self, id: BackupId) -> BackupSummary:
         """What `list` tells of one backup."""
         name = self._name(id)
-        return self._summary(Stored(name, self.storage.size(name) or 0, 0))
+        return read_summary(self, Stored(name, self.storage.size(name) or 0, 0))
 
     def manifest(self, id: BackupId) -> Manifest:
         """A backup's manifest, whole and proven; raises `IntegrityError` when it is damaged."""
@@ -201,13 +210,30 @@ class Repository:
         return sorted(found, key=attrgetter("name"))
 
     def load_table(self) -> SegmentTable:
-        """Every segment that the indexes know; raises `IntegrityError` when one of them is damaged."""
-        table = SegmentTable()
-        for name, stored in fetch_ahead(self.storage, self.indexes(), INDEX_LIMIT):
-            check_name(name, stored)
-            table.add_index(index_lines(stored, self.identities, self.key, name), name)
-        table.seal()
-        return table
+        """Every segment that the indexes know; those that can't be used are left out and are in its `damaged`."""
+        spared: Findings = []
+        while True:
+            table = SegmentTable()
+            if self._fill(table, spared):
+                table.damaged = spared
+                table.seal()
+                return table
+
+    def _fill(self, table: SegmentTable, spared: Findings) -> bool:
+        """Take in all indexes but the `spared` ones; False when one turned out to be bad that is half taken in."""
+        bad = {finding.object for finding in spared}
+        wanted = [stored for stored in self.indexes() if stored.name not in bad]
+        for stored, found in read_ahead(wanted, lambda stored: self.storage.get(stored.name, INDEX_LIMIT)):
+            begun = False
+            with sparing(self.storage, stored.name, spared):
+                data = found.result()
+                check_name(stored.name, data)
+                begun = True
+                table.add_index(index_lines(data, self.identities, self.key, stored.name), stored.name)
+                begun = False
+            if begun:
+                return False
+        return True
 
     def _name(self, id: BackupId) -> str:
         for known, name in self.names():
@@ -215,27 +241,14 @@ class Repository:
                 return name
         raise RepositoryError(f"The repository {self.storage.place} has no backup {id}", next="See propolis list")
 
-    def _summary(self, stored: Stored) -> BackupSummary:
-        parsed = parse_manifest_name(stored.name)
-        if parsed is None:
-            raise IntegrityError(f"{stored.name} is no manifest's name")
-        _ = self.key  # says so when there is none
-        beginning = self.storage.head(stored.name, _BEGINNING)
-        whole = len(beginning) >= stored.size
-        line = read_header(beginning, self.identities, stored.name, whole=whole)
-        if line is None:
-            rest = self.storage.get(stored.name, MANIFEST_LIMIT)
-            line = read_header(rest, self.identities, stored.name, whole=True)
-        header = parse_header(line or b"", stored.name)
-        return BackupSummary(BackupId(f"{parsed[0]}-{parsed[1][:8]}"), header, stored.size)
-
     def _newest_readable(self, stack: str, unreadable: Names) -> Manifest | None:
         """The stack's newest backup that is whole. Damaged ones are named in the new backup's facts."""
-        for id, name in reversed(self.names()):
-            try:
-                size = self.storage.size(name) or 0
-                if self._summary(Stored(name, size, 0)).header.stack == stack:
-                    return self.manifest(id)
-            except IntegrityError:
-                unreadable.append(id)
+        listing = list_backups(self)
+        damaged = listing.damaged
+        for summary in reversed(listing.of(stack)):
+            with sparing(self.storage, self._name(summary.id), damaged):
+                manifest = self.manifest(summary.id)
+                unreadable += [id for id, _ in listing.unread_since(summary)]
+                return manifest
+        unreadable += [id for id, _ in listing.unread_since(None)]
         return None

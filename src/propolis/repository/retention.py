@@ -16,7 +16,7 @@ class Candidate:
 
     id: BackupId
     time: datetime.datetime
-    """When it ended."""
+    """When it was made, as far as that is known."""
     stack: str
     verified: bool = False
     """It passed verification, and no later one found it damaged."""
@@ -25,6 +25,8 @@ class Candidate:
     held: bool = False
     unsure: bool = False
     """A mark of it can't be read."""
+    doubted: bool = False
+    """The clock of its host was wrong."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,14 @@ _PERIODS: tuple[tuple[str, str, Callable[[datetime.datetime], object]], ...] = (
 def decide(backups: Iterable[Candidate], keep: KeepConfig, min_verified: int) -> list[Decision]:
     """Decide for every backup, each stack by itself; oldest first.
 
-    Without any rule all stay. Damaged backups don't take a good one's place: rules hold among all backups, and among
-    those not known to be damaged. Never go: the newest, the newest undamaged one, those held, the last `min_verified`
-    that passed verification (or, where fewer did, as many of the newest others as are missing).
+    Without any rule all stay. Damaged backups, and those that a wrong clock dated, don't take a good one's place:
+    rules hold among all backups, among those not known to be damaged, and among those of them whose time isn't in
+    doubt. Never go: the newest, the newest undamaged one, the newest of these whose time isn't in doubt, those held,
+    the last `min_verified` that passed verification (or, where fewer did, as many of the newest others as are
+    missing).
     """
     stacks: dict[str, list[Candidate]] = {}
-    for backup in sorted(backups, key=lambda backup: (backup.time, backup.id)):
+    for backup in sorted(backups, key=lambda backup: backup.time):  # those of one time stay in the order given
         stacks.setdefault(backup.stack, []).append(backup)
     decisions = [decision for found in stacks.values() for decision in _decide(found, keep, min_verified)]
     return sorted(decisions, key=lambda decision: decision.id)
@@ -63,6 +67,7 @@ def decide(backups: Iterable[Candidate], keep: KeepConfig, min_verified: int) ->
 def _decide(backups: Sequence[Candidate], keep: KeepConfig, min_verified: int) -> list[Decision]:
     newest_first = backups[::-1]
     good = [backup for backup in newest_first if not backup.bad]
+    dated = [backup for backup in good if not backup.doubted]
     reasons: dict[BackupId, list[str]] = {backup.id: [] for backup in backups}
 
     def because(backup: Candidate, reason: str) -> None:
@@ -72,21 +77,25 @@ def _decide(backups: Sequence[Candidate], keep: KeepConfig, min_verified: int) -
     because(newest_first[0], "the newest")
     if good:
         because(good[0], "the newest that is not known to be damaged")
+    if dated and dated[0] is not good[0]:
+        because(dated[0], "the newest whose time is not in doubt")
     for backup in backups:
         if backup.held:
             because(backup, "held")
         if backup.unsure:
             because(backup, "one of its marks can't be read")
-    verified = [backup for backup in good if backup.verified][:min_verified]
+    # Those whose time is in doubt come last.
+    ranked = dated + [backup for backup in good if backup.doubted]
+    verified = [backup for backup in ranked if backup.verified][:min_verified]
     for backup in verified:
         because(backup, f"one of the last {min_verified} that passed verification")
-    others = [backup for backup in good if not backup.verified][: max(0, min_verified - len(verified))]
+    others = [backup for backup in ranked if not backup.verified][: max(0, min_verified - len(verified))]
     for backup in others:
         because(backup, f"only {len(verified)} of {min_verified} passed verification")
     if not any(keep.model_dump().values()):
         for backup in backups:
             because(backup, "no rule removes any")
-    for chosen in (newest_first, good):
+    for chosen in (newest_first, good, dated):
         for backup in chosen[: keep.last]:
             because(backup, f"one of the last {keep.last}")
         for rule, unit, period in _PERIODS:

@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from propolis.errors import IntegrityError, RepositoryError
-from propolis.repository.age import WrongKeyError
+from propolis.repository.damage import reason
 from propolis.repository.fetch import check_segment, side_by_side
 from propolis.repository.folder import FolderStorage
 from propolis.repository.index import PackContents, SegmentTable, index_lines
 from propolis.repository.keyring import KeyRing
 from propolis.repository.layout import (
-    CONFIG,
     INDEX_LIMIT,
     MANIFEST_LIMIT,
     MAX_SEGMENT_BYTES,
@@ -43,7 +42,6 @@ PACK_LIMIT = MAX_SEGMENT_BYTES + (1 << 20)
 QUARANTINE = "quarantine"
 """Where a repair puts what is damaged; a prune removes it `QUARANTINE_DAYS` later."""
 QUARANTINE_DAYS = 30
-FOREIGN = "It is encrypted to none of the repository's keys"
 _SHOWN = 5
 _NAMES = {
     "config": re.compile(r"config"),
@@ -53,6 +51,7 @@ _NAMES = {
     "indexes": re.compile(r"indexes/[0-9a-f]{64}"),
     "manifests": re.compile(r"manifests/\d{8}T\d{6}Z-[0-9a-f]{64}"),
     "holds": re.compile(r"holds/\d{8}T\d{6}Z-[0-9a-f]{8}-[0-9a-f]{64}"),
+    "removals": re.compile(r"removals/[0-9a-f]{64}"),
     "verified": re.compile(r"verified/\d{8}T\d{6}Z-[0-9a-f]{8}-[0-9a-f]{64}"),
     "locks": re.compile(r"locks/(shared|exclusive)-\d{8}T\d{6}Z-[0-9a-f]{32}"),
 }
@@ -127,10 +126,9 @@ class Guarded:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
         if isinstance(error, IntegrityError):
-            self._found.problems[self._name] = _what(error)
+            self._found.problems[self._name] = reason(self._repository.storage, error)
         elif isinstance(error, RepositoryError):
-            self._repository.storage.get(CONFIG, SMALL_LIMIT)  # fails as well when it isn't just this object
-            self._found.unreadable[self._name] = error.what
+            self._found.unreadable[self._name] = reason(self._repository.storage, error)
         return isinstance(error, IntegrityError | RepositoryError)
 
 
@@ -141,29 +139,35 @@ class _Look:
         self.result = Survey()
 
     def key_rings(self) -> None:
-        """Every key ring is whole, of this repository and written by a holder of its key; none is missing."""
+        """Every key ring and its spare are there and whole, of this repository, written by a holder of its key."""
         storage, newest = self._repository.storage, self._repository.ring
-        sequences = set()
-        for name in sorted(stored.name for stored in storage.list("keys") if _NAMES["keys"].fullmatch(stored.name)):
-            self.result.key_rings += 1
-            sequences.add(int(name[5:11]))
-            with Guarded(self._repository, self.result, name):
-                data = storage.get(name, SMALL_LIMIT)
-                check_name(name, data)
-                self._key_ring(name, data, newest)
-        for name in sorted(stored.name for stored in storage.list("spare")):
-            if _NAMES["spare"].fullmatch(name):
+        for kind in ("keys", "spare"):
+            sequences = set()
+            for name in self._listed(kind):
+                sequences.add(int(name.partition("/")[2][:6]))
+                self.result.key_rings += kind == "keys"
                 with Guarded(self._repository, self.result, name):
-                    check_name(name, storage.get(name, SMALL_LIMIT))
-        for missing in sorted(set(range(1, newest.sequence)) - sequences):
-            self.result.problems[f"keys/{missing:06d}"] = "This key ring is missing; newer ones are there"
+                    data = storage.get(name, SMALL_LIMIT)
+                    check_name(name, data)
+                    self._key_ring(name, data, newest)
+            what = "key ring" if kind == "keys" else "spare of a key ring"
+            for missing in sorted(set(range(1, newest.sequence + 1)) - sequences):
+                self.result.problems[f"{kind}/{missing:06d}"] = f"This {what} is missing"
+
+    def _listed(self, kind: str) -> list[str]:
+        """Names of this kind in its folder; what is wrong with the folder goes into the survey."""
+        names: list[str] = []
+        with Guarded(self._repository, self.result, f"{kind}/"):
+            names = sorted(stored.name for stored in self._repository.storage.list(kind))
+        return [name for name in names if _NAMES[kind].fullmatch(name)]
 
     def _key_ring(self, name: str, data: memoryview, newest: KeyRing) -> None:
         try:
             ring = msgspec.json.decode(data, type=KeyRing)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise IntegrityError(f"It can't be understood: {error}") from None
-        if (ring.repository, ring.config) != (newest.repository, newest.config) or ring.sequence != int(name[5:11]):
+        sequence = int(name.partition("/")[2][:6])
+        if (ring.repository, ring.config) != (newest.repository, newest.config) or ring.sequence != sequence:
             raise IntegrityError("It is not a key ring of this repository, or not of this name")
         if self._repository.has_key:
             proof = self._repository.key.mac(b"keys\n", msgspec.json.encode(msgspec.structs.replace(ring, mac="")))
@@ -303,11 +307,11 @@ class _PackReader:
             self._check(digest)
         except IntegrityError as error:
             with self._lock:
-                self._found.packs[digest] = _what(error)
+                self._found.packs[digest] = reason(self._repository.storage, error)
         except RepositoryError as error:
-            self._repository.storage.get(CONFIG, SMALL_LIMIT)  # fails as well when it isn't just this object
+            what = reason(self._repository.storage, error)
             with self._lock:
-                self._found.unreadable[pack_name(digest)] = error.what
+                self._found.unreadable[pack_name(digest)] = what
         if self._observer is not None:
             self._observer(self._found.stats)
 
@@ -323,10 +327,6 @@ class _PackReader:
             check_segment(self._repository.key, plain, segment, offset, length, pack)
         with self._lock:
             found.opened += 1
-
-
-def _what(error: IntegrityError) -> str:
-    return FOREIGN if isinstance(error, WrongKeyError) else error.what
 
 
 def _adding_up(lines: Iterable[bytes], name: str) -> Iterator[bytes]:

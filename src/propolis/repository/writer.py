@@ -106,6 +106,13 @@ class Writer:
         """The backup whose unchanged files are not read again."""
         return self._parent_id
 
+    @property
+    def remarks(self) -> list[str]:
+        """What could not be used of the repository, so that more is read and stored anew. Known once it is open."""
+        found = [f"Backup {id} can't be read, and is no parent of this one" for id in self._unreadable_parents]
+        damaged = self._table.damaged
+        return found + [f"{item.what} ({item.object}): what only it knows is stored anew" for item in damaged]
+
     def __enter__(self) -> Writer:
         self._lease.__enter__()
         try:
@@ -236,6 +243,8 @@ class Writer:
             more["altered"] = {"files": self.altered.count, "named": self.altered.named}
         if self._unreadable_parents:
             more["unreadable_parents"] = self._unreadable_parents
+        if self._table.damaged:
+            more["unreadable_indexes"] = [found.object for found in self._table.damaged]
         header = Header(
             format=FORMAT,
             stack=self._stack,

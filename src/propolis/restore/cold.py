@@ -68,7 +68,10 @@ def restore_plan(context: RestoreContext) -> Plan[RestoreContext]:
     request = context.request
     assert request is not None
     context.repository = open_repository(request.source, request.identity, request.at)
-    context.manifest = context.repository.manifest(context.repository.resolve(request.backup))
+    remarks: list[str] = []
+    context.manifest = context.repository.manifest(context.repository.resolve(request.backup, remarks=remarks))
+    for remark in [*(finding.what for finding in context.repository.damaged_rings), *remarks]:
+        context.observer.note(remark)
     targets = _targets(context, request)
     running = context.running()
     in_place = [tree for tree in targets if tree.store != "config" or _came_from_here(context, tree)]

@@ -40,13 +40,15 @@ def verify_backup(
     def told(stats: Stats) -> None:
         observer.progress(stats.read, None, "bytes")
 
+    remarks = [finding.what for finding in repository.damaged_rings]
+    id = repository.resolve(backup, remarks=remarks)
     if not record or at is not None:
-        return verify(repository, repository.resolve(backup), level, observer=told)
-    remarks = []
+        result = verify(repository, id, level, observer=told)
+        return dataclasses.replace(result, remarks=(*result.remarks, *remarks))
     with ReadingLease(repository.storage) as lease:
         if lease.warning:
             remarks.append(lease.warning)
-        result = verify(repository, repository.resolve(backup), level, observer=told)
+        result = verify(repository, id, level, observer=told)
         try:
             lease.check()
             record_verification(repository, result)

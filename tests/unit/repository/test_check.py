@@ -11,11 +11,11 @@ import pytest
 from propolis.errors import RepositoryError, UsageError
 from propolis.repository import Facts, Identity, Location, Repository
 from propolis.repository.check import CheckResult, ReadData, check
+from propolis.repository.damage import FOREIGN
 from propolis.repository.entries import format_entry
 from propolis.repository.index import Pack, PackedSegments, write_index
 from propolis.repository.layout import hash_name
 from propolis.repository.marks import add_hold
-from propolis.repository.survey import FOREIGN
 from propolis.repository.text import TextWriter
 from unit.repository.repository_tools import TREE, Vault
 

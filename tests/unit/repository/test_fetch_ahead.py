@@ -1,10 +1,11 @@
 """Small objects are fetched before their turn, in bounds; what is wrong with one is told when its turn has come."""
 
 import threading
+from collections.abc import Generator
 
 import pytest
 
-from propolis.repository.fetch import fetch_ahead
+from propolis.repository.fetch import read_ahead
 from propolis.repository.storage import MissingObjectError, Stored
 from unit.repository.memory_storage import MemoryStorage
 
@@ -23,6 +24,13 @@ class Counting(MemoryStorage):
 
 def listed(storage: MemoryStorage, size: int | None = None) -> list[Stored]:
     return [Stored(name, len(data) if size is None else size, 0) for name, data in storage.objects.items()]
+
+
+def fetch_ahead(
+    storage: MemoryStorage, wanted: list[Stored], limit: int
+) -> Generator[tuple[str, memoryview], None, None]:
+    for stored, found in read_ahead(wanted, lambda stored: storage.get(stored.name, limit)):
+        yield stored.name, found.result()
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 50])
