@@ -21,7 +21,7 @@ from propolis.command.services import SERVICE_STEPS
 from propolis.command.stores import open_bucket, open_repository
 from propolis.config.schema import S3Files
 from propolis.errors import PreflightError, PropolisError
-from propolis.repository import ObjectMeta, ObjectSource, Writer, idle_disk
+from propolis.repository import ObjectMeta, ObjectSource, Writer, idle_disk, reserve
 from propolis.run import Step
 from propolis.run.step import tag_of
 from propolis.stack import index, index_contents
@@ -104,8 +104,10 @@ class OpenRepository(Step[BackupContext], frozen=True, kw_only=True, tag="open-r
         context.repository = repository
         writer = repository.writer(context.config.name, observer=context.told, limits=context.limits)
         context.writer = context.resources.enter_context(writer)
-        for remark in [*(finding.what for finding in repository.damaged_rings), *writer.remarks]:
-            context.observer.note(remark)
+        without = reserve.keep(repository.storage)
+        for remark in [*(finding.what for finding in repository.damaged_rings), *writer.remarks, without]:
+            if remark:
+                context.observer.note(remark)
         if context.reread or is_due(context.config.reread, writer.last_reread):
             writer.reread = True
         if writer.reread and writer.parent is not None:

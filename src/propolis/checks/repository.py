@@ -15,7 +15,7 @@ from propolis.command.known import remembered
 from propolis.command.stores import open_bucket, open_repository
 from propolis.config.schema import Config, S3Files
 from propolis.errors import BusyError, RepositoryError
-from propolis.repository import Repository, read_identities
+from propolis.repository import Repository, read_identities, reserve
 from propolis.repository.conditional import IGNORED, STILL_HOLDS, creates_once
 from propolis.repository.immutability import LockedStorage
 from propolis.repository.overview import overview
@@ -69,6 +69,11 @@ def usable(look: Look) -> Iterator[Check]:
             if newest is not None:
                 yield clock("repository clock", datetime.fromtimestamp(newest / 1e9, UTC))
         yield _conditional(repository)
+        if not reserve.is_there(repository.storage):
+            what = (
+                f"{place} has no reserve of {reserve.needed(repository.storage) >> 20} MiB for a prune on a full disk"
+            )
+            yield Check("repository reserve", "warn", what, "The next backup or prune makes it, if there is room")
     except BusyError as error:
         yield Check("repository writable", "warn", error.what, error.next)
     except RepositoryError as error:

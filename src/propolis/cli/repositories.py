@@ -15,7 +15,7 @@ from propolis.config.schema import Config
 from propolis.errors import UsageError
 from propolis.report import console
 from propolis.report.keys import show_private_key
-from propolis.repository import Identity, Location, Repository, write_identity
+from propolis.repository import Identity, Location, Repository, reserve, write_identity
 from propolis.repository.recipients import AnyRecipient, parse_recipient
 
 app = typer.Typer(name="repository", help="Make and look after the repository.", no_args_is_help=True)
@@ -91,7 +91,11 @@ def init(
 
 def _make(settings: Config, recovery: Sequence[AnyRecipient], host: Identity) -> None:
     """Make the repository, and remember it as the one that belongs there."""
-    remember(settings, Repository.init(Location.from_config(settings.repository), recovery, host))
+    repository = Repository.init(Location.from_config(settings.repository), recovery, host)
+    remember(settings, repository)
+    without = reserve.keep(repository.storage)
+    if without:
+        console.console().print(f"[yellow]note:[/] {console.escape(without)}")
 
 
 app.add_typer(keys.app)

@@ -22,6 +22,7 @@ from propolis.errors import IntegrityError
 from propolis.report.json import print_json
 from propolis.report.overview import show_findings
 from propolis.report.retention import HoldResult, UnlockResult, show_hold, show_prune, show_unlock
+from propolis.repository import reserve
 from propolis.repository.locks import unlock as unlock_storage
 from propolis.repository.marks import add_hold, held, release_holds
 from propolis.repository.prune import prune as prune_repository
@@ -79,6 +80,8 @@ def prune(
     repository = open_repository(settings, identity)
     known = remembered(settings, repository)
     result = prune_repository(repository, settings.retention, settings.name, plan=plan, remembered=known)
+    if not plan and not result.remarks:
+        result.remarks += filter(None, [reserve.keep(repository.storage)])
     if as_json:
         print_json(result)
     elif not quiet:

@@ -60,6 +60,8 @@ def show_prune(result: PruneResult) -> None:
             f"versions, and takes up space, until its lock has ended (by {result.locked_until[:10]}) and a lifecycle "
             "rule of the bucket removes it"
         )
+    for remark in result.remarks:
+        out.print(f"[yellow]note:[/] {escape(remark)}")
     for finding in result.findings:
         out.print(f"[red]{escape(finding.what)}[/] ({escape(finding.object)})")
     if result.planned:

@@ -17,10 +17,20 @@ from pathlib import Path
 
 from propolis.errors import IntegrityError, PropolisError, RepositoryError
 from propolis.repository import direct
-from propolis.repository.storage import MissingObjectError, ObjectExistsError, Stored, check_size, checked_name
+from propolis.repository.storage import (
+    MissingObjectError,
+    NoRoomError,
+    ObjectExistsError,
+    Stored,
+    check_size,
+    checked_name,
+)
 from propolis.repository.stream import PIECE, Stream
 
 _TEMPORARY = "tmp"
+_MIB = 1 << 20
+_PRUNE = "Run propolis repository prune, for which a reserve is kept"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _DISK_ERRORS = (errno.EIO, errno.EBADMSG, errno.EUCLEAN)
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 
@@ -70,6 +80,41 @@ class FolderStorage:
                 self._unflushed.append(path)
         except OSError as error:
             raise self._failed("be written", error) from None
+
+    def allocate(self, name: str, size: int) -> None:
+        """Have `size` bytes of the disk taken up by an object of that name; what it holds means nothing. Durable."""
+        path = self._path(name)
+        try:
+            temporary = self._take(size)
+            temporary.rename(path)
+            _sync(path.parent)
+        except OSError as error:
+            raise self._failed("be written", error) from None
+
+    def has_room(self, size: int) -> bool:
+        """Whether so many bytes can be stored now: tried, since quotas show in no other way. True if unknown."""
+        try:
+            self._take(size).unlink(missing_ok=True)
+        except OSError as error:
+            return error.errno not in _FULL
+        return True
+
+    def _take(self, size: int) -> Path:
+        """A temporary file that really takes up so many bytes."""
+        self._make_folder(self._root / _TEMPORARY)
+        temporary = self._root / _TEMPORARY / secrets.token_hex(16)
+        try:
+            with open(temporary, "xb", buffering=0, opener=_private) as file:
+                os.posix_fallocate(file.fileno(), 0, size)
+                if os.fstat(file.fileno()).st_blocks * 512 < size:
+                    # Where nothing can be allocated ahead, only what can't be compressed takes space.
+                    for offset in range(0, size, _MIB):
+                        file.write(os.urandom(min(_MIB, size - offset)))
+                os.fsync(file.fileno())
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        return temporary
 
     def get(self, name: str, limit: int) -> memoryview:
         """See `Storage.get`."""
@@ -264,15 +309,20 @@ class FolderStorage:
     def _failed(self, what: str, error: OSError, name: str = "") -> RepositoryError:
         where = f"{name} in the repository {self.place}" if name else f"The repository {self.place}"
         advice = {
-            errno.ENOSPC: "Free some space there, then start again: what was stored is not stored again",
-            errno.EDQUOT: "Raise the quota or free some space there, then start again",
+            errno.ENOSPC: f"{_PRUNE}, or free some space, then start again: what was stored is not stored again",
+            errno.EDQUOT: f"{_PRUNE}, or raise the quota, then start again: what was stored is not stored again",
             errno.EACCES: "Run as a user who may use the folder, or change its owner",
             errno.EPERM: "Run as a user who may use the folder, or change its owner",
             errno.EROFS: "Mount it writable",
             errno.ENOENT: "Mount or create the folder; propolis repository init makes a new repository",
         }
         reason = error.strerror or str(error)
-        return RepositoryError(f"{where} can't {what}: {reason}", next=advice.get(error.errno or 0, ""))
+        kind = NoRoomError if error.errno in _FULL else RepositoryError
+        return kind(f"{where} can't {what}: {reason}", next=advice.get(error.errno or 0, ""))
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 def _sync(path: Path) -> None:

@@ -25,8 +25,10 @@ from propolis.repository.marks import Marks, read_marks
 from propolis.repository.model import BackupId, BackupSummary, Finding
 from propolis.repository.removals import record_removals
 from propolis.repository.repack import Repacker
+from propolis.repository.reserve import room_to_prune
 from propolis.repository.retention import Candidate, Decision
 from propolis.repository.soundness import decide_among_sound
+from propolis.repository.storage import NoRoomError
 from propolis.repository.survey import QUARANTINE, QUARANTINE_DAYS
 from propolis.repository.usage import Indexes, Usage
 
@@ -68,6 +70,8 @@ class PruneResult:
     """Verifications that no longer count, and temporary files."""
     quarantine_removed: int = 0
     """Objects that a repair put aside long enough ago."""
+    remarks: list[str] = field(default_factory=list)
+    """What somebody should know and harms no backup."""
     locked_until: str = ""
     """Where objects are locked: nothing is gone yet. What was removed can be got back, and takes up space, until the
     bucket's lifecycle removes it, which no lock prevents after this time (UTC)."""
@@ -92,8 +96,13 @@ def prune(
     """
     if plan:
         return _Prune(repository, rules, stack, None, remembered or {}).run()
-    with repository.lease("exclusive") as lease:
-        return _Prune(repository, rules, stack, lease, remembered or {}).run()
+    with room_to_prune(repository.storage) as room, repository.lease("exclusive") as lease:
+        result = _Prune(repository, rules, stack, lease, remembered or {}).run()
+    if room.given_up:
+        result.remarks.append("The disk was full: the repository's reserve was given up for this prune")
+    if room.missing:
+        result.remarks.append(room.missing)
+    return result
 
 
 class _Prune:
@@ -249,10 +258,24 @@ class _Prune:
             if number in sparse:
                 sparse[number].append((segment, offset, length))
         repacker = Repacker(self._repository) if sparse and self._lease else None
+        try:
+            self._move(sparse, repacker, usage)
+        except NoRoomError as error:
+            # What was moved since the last publication takes space and serves nobody.
+            self._remove(pack_name(packed.pack.hash) for packed in (repacker.packed if repacker else ()))
+            result.remarks.append(f"Not all sparse packs were repacked: {error.what}")
+        if repacker is not None:
+            result.findings += repacker.findings
+
+    def _move(
+        self, sparse: Mapping[int, list[tuple[bytes, int, int]]], repacker: Repacker | None, usage: Usage
+    ) -> None:
+        """Move these segments of sparse packs into new ones, or only count them."""
+        result = self._result
         moved: set[str] = set()
         size = 0
         for number, segments in sparse.items():
-            pack = table.packs[number]
+            pack = usage.table.packs[number]
             if repacker is not None and self._lease is not None:
                 self._lease.check_time()
                 if not repacker.move(pack, segments):
@@ -266,8 +289,6 @@ class _Prune:
                 self._replace(moved, repacker)
                 moved, size = set(), 0
         self._replace(moved, repacker)
-        if repacker is not None:
-            result.findings += repacker.findings
 
     def _replace(self, moved: set[str], repacker: Repacker | None) -> None:
         if moved:

@@ -22,6 +22,10 @@ class ObjectExistsError(RepositoryError):
     """An object that was to be created is there already."""
 
 
+class NoRoomError(RepositoryError):
+    """The storage is full."""
+
+
 @dataclass(frozen=True)
 class Stored:
     """One object as a listing shows it."""

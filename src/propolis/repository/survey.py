@@ -51,6 +51,7 @@ _NAMES = {
     "indexes": re.compile(r"indexes/[0-9a-f]{64}"),
     "manifests": re.compile(r"manifests/\d{8}T\d{6}Z-[0-9a-f]{64}"),
     "holds": re.compile(r"holds/\d{8}T\d{6}Z-[0-9a-f]{8}-[0-9a-f]{64}"),
+    "reserve": re.compile(r"reserve"),
     "removals": re.compile(r"removals/[0-9a-f]{64}"),
     "verified": re.compile(r"verified/\d{8}T\d{6}Z-[0-9a-f]{8}-[0-9a-f]{64}"),
     "locks": re.compile(r"locks/(shared|exclusive)-\d{8}T\d{6}Z-[0-9a-f]{32}"),

@@ -15,6 +15,7 @@ import pytest
 from propolis.errors import PropolisError
 from propolis.repository import BackupSummary, Facts, Identity, Repository, restore_folder, verify
 from propolis.repository.check import ReadData, check
+from propolis.repository.overview import overview
 from unit.repository.memory_storage import InMemory, MemoryStorage
 from unit.repository.repository_tools import TREE, snapshot
 
@@ -251,6 +252,7 @@ def judge(original: Original, objects: Objects, scratch: Path) -> str:
     found = [restored(repository, summary, scratch / "out") for summary in original.backups]
     for content, expected in zip(found, original.contents, strict=True):
         assert content is None or content == expected
+    shown = overview_shows_the_rest(original, objects, repository)
     if None not in found:
         return "harmless"
     there = {id for id, _ in repository.names()}
@@ -259,7 +261,26 @@ def judge(original: Original, objects: Objects, scratch: Path) -> str:
             assert not check_passes(original, objects)
             assert not verified(repository, summary)
             return "noticed by check, verify and restore"
-    return "noticed: the backup is not listed any more"
+    return f"noticed: the backup is not listed any more{shown}"
+
+
+def overview_shows_the_rest(original: Original, objects: Objects, repository: Repository) -> str:
+    """Backups whose manifests are untouched are listed, whatever else is damaged; and a lost parent is missed."""
+    found = overview(repository)
+    if objects.get("config") != original.second["config"]:
+        return ""  # it is the other repository now
+    names = {name: summary for summary in original.backups for name in original.second if _is_of(name, summary)}
+    whole = {summary.id for name, summary in names.items() if objects.get(name) == original.second[name]}
+    assert whole <= {backup.id for backup in found.backups}
+    first, second = (summary.id for summary in original.backups)
+    if second not in whole or any(_is_of(name, original.backups[0]) for name in objects):
+        return ""
+    assert [first in finding.what for finding in found.missing if finding.object.startswith("manifests/")] == [True]
+    return ", and is missed"
+
+
+def _is_of(name: str, summary: BackupSummary) -> bool:
+    return name.startswith("manifests/") and f"{name[10:26]}-{name[27:35]}" == summary.id
 
 
 def check_passes(original: Original, objects: Objects) -> bool:
