@@ -20,6 +20,7 @@ import msgspec
 
 from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository.age import WrongKeyError
+from propolis.repository.chronicle import TOLERANCE
 from propolis.repository.layout import FORMAT, SMALL_LIMIT, check_name, hash_name, utc_now, utc_text
 from propolis.repository.locks import GRACE
 from propolis.repository.model import (
@@ -62,7 +63,9 @@ class Marks:
 
     def standing(self, backup: str) -> Verification | None:
         """The verification that counts for a backup."""
-        return standing(self.verifications.get(backup, {}).values())
+        found = self.verifications.get(backup, {})
+        refuted = {name for mark in found.values() if mark.ok and mark.level == "full" for name in mark.refutes}
+        return standing(mark for name, mark in found.items() if name not in refuted)
 
     def annotate(self, summary: BackupSummary) -> BackupSummary:
         """A backup's summary with its holds and verification."""
@@ -81,12 +84,16 @@ class Marks:
 
 
 def standing(verifications: Iterable[Verification]) -> Verification | None:
-    """The verification that counts: a failure that no later full success refutes, or the best success."""
+    """The verification that counts: a failure that no later full success refutes, or the best success.
+
+    One that a clock ahead dated is later than none.
+    """
     found = sorted(verifications, key=lambda mark: mark.at)
     passed = [mark for mark in found if mark.ok and mark.level in ("sample", "full")]
     full = [mark for mark in passed if mark.level == "full"]
     failed = [mark for mark in found if not mark.ok]
-    if failed and not (full and full[-1].at > failed[-1].at):
+    dated = [mark for mark in full if not _is_of_the_future(mark)]
+    if failed and not (dated and dated[-1].at > failed[-1].at):
         return failed[-1]
     best = full or passed
     return best[-1] if best else None
@@ -143,7 +150,11 @@ def record_verification(repository: Repository, result: VerifyResult) -> Verific
     """Keep the result of a verification; one that only looked at the manifest counts when it found damage."""
     if result.ok and result.level == "manifest":
         return None
-    mark = Verification(result.id, result.level, result.ok, result.decrypted, utc_text(utc_now()), _who())
+    refutes: list[str] = []
+    if result.ok and result.level == "full":
+        found = read_marks(repository).verifications.get(result.id, {})
+        refutes = [name for name, mark in found.items() if not mark.ok]
+    mark = Verification(result.id, result.level, result.ok, result.decrypted, utc_text(utc_now()), _who(), refutes)
     _write(repository, _VERIFIED, mark)
     return mark
 
@@ -182,7 +193,11 @@ def _read_all(
 def _is_later(full: Verification, stored: Stored) -> bool:
     """Whether everything was verified after an object was written, however clocks may differ."""
     at = datetime.datetime.fromisoformat(full.at).timestamp()
-    return full.level == "full" and stored.modified_ns / 1e9 < at - GRACE
+    return full.level == "full" and not _is_of_the_future(full) and stored.modified_ns / 1e9 < at - GRACE
+
+
+def _is_of_the_future(mark: Verification) -> bool:
+    return mark.at > utc_text(utc_now() + TOLERANCE)
 
 
 def _read(repository: Repository, name: str, type: type[Mark], kind: str) -> Mark:

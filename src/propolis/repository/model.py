@@ -218,6 +218,8 @@ class Verification(msgspec.Struct, frozen=True):
     """UTC, as `2026-11-23T22:45:00Z`."""
     by: str
     """User and host."""
+    refutes: list[str] = []
+    """Of a full success: names of the failures that there were before it, whatever their clocks said."""
 
 
 @dataclass(frozen=True)

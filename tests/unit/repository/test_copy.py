@@ -41,7 +41,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and path.relative_to(folder).parts[0] not in ("tmp", "locks")
+        if path.is_file() and path.relative_to(folder).parts[0] not in ("tmp", "locks", "reserve")
     }
 
 

@@ -47,7 +47,8 @@ def test_a_key_on_paper_is_shown_once_and_kept_nowhere(propolis: Any, tmp_path: 
     [secret] = re.findall(r"^AGE-SECRET-KEY-1[0-9A-Z]{58}$", shown, re.M)
     assert shown.count("█") > 100
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(files) == 6  # propolis.yaml, host.key, config, the key ring, its spare, and what the host remembers
+    # propolis.yaml, host.key, config, the key ring, its spare, the reserve, and what the host remembers
+    assert len(files) == 7
     assert not any(secret.encode() in path.read_bytes() for path in files)
     assert Repository.open(Location(str(tmp_path / "vault")), [Identity(secret)]).reads_packs
     shown = propolis("init", "--print", code=13)

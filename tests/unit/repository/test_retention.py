@@ -3,11 +3,12 @@
 import datetime
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from propolis.config.schema import KeepConfig
-from propolis.repository.marks import standing
+from propolis.repository.marks import Marks, standing
 from propolis.repository.model import BackupId, Verification
 from propolis.repository.retention import Candidate, decide
 
@@ -156,3 +157,21 @@ def test_only_a_full_success_refutes_a_failure() -> None:
     assert standing([full, mark(4, "manifest", False)]).ok is False  # type: ignore[union-attr]
     assert standing([full, mark(5, "sample", True)]) is full
     assert standing([sample]) is sample
+
+
+def test_a_success_of_the_future_refutes_no_failure_by_its_date() -> None:
+    failed = mark(1, "full", False)
+    future = msgspec.structs.replace(mark(2, "full", True), at="2999-01-01T00:00:00Z")
+    assert standing([failed, future]) is failed
+    assert standing([future]) is future
+
+
+def test_a_failure_of_the_future_is_refuted_by_a_success_that_knew_of_it() -> None:
+    future = msgspec.structs.replace(mark(1, "full", False), at="2999-01-01T00:00:00Z")
+    success = mark(2, "full", True)
+    marks = Marks(verifications={"id": {"one": future, "two": success}})
+    assert marks.standing("id") is future
+    marks.verifications["id"]["two"] = msgspec.structs.replace(success, refutes=["one"])
+    assert marks.standing("id") is marks.verifications["id"]["two"]
+    marks.verifications["id"]["three"] = mark(3, "full", False)
+    assert marks.standing("id") is marks.verifications["id"]["three"]
