@@ -58,7 +58,7 @@ def cold_plan(context: BackupContext) -> Plan[BackupContext]:
         CheckStack(running=running, trials=trials),
         OpenRepository(url=context.config.repository.url),
         *(StoreAhead(tree=tree.name) for tree in kept if tree.bucket is not None),
-        KeepServices(services=running),
+        KeepServices(services=running, may_be_unhealthy=context.force_unhealthy),
         ReserveSpace(files=reserve),
         *stop_steps(tuple(name for name in running if name == "thehive")),
         *((CountDocuments(),) if "index" in running else ()),

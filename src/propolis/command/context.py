@@ -44,7 +44,7 @@ class Context:
         self.warnings: list[str] = []
         """What somebody should know of this run: told at once, and in its report."""
         self.takes_unhealthy = False
-        """TheHive was not healthy before, and need not be after."""
+        """TheHive was stopped although it wasn't healthy (--force-unhealthy): it need not be so after."""
         self._stopped_at: float | None = None
         self._answered_at: float | None = None
         self._answering: set[str] = set()
@@ -133,7 +133,7 @@ class Context:
                 except PreflightError as error:
                     if not self.takes_unhealthy:
                         raise
-                    self.warn(f"TheHive is not healthy, as it was not before: {error.what}")
+                    self.warn(f"TheHive is not healthy, which --force-unhealthy lets pass: {error.what}")
                     return
             else:
                 answers(self.config, service, patience, lambda: self.is_running(service), self.login_of(service))

@@ -19,6 +19,8 @@ class KeepServices(Step[Context], frozen=True, kw_only=True, tag="keep-services"
     """
 
     services: tuple[str, ...]
+    may_be_unhealthy: bool = False
+    """TheHive was stopped although it wasn't healthy: then it need not be so after."""
 
     @property
     def title(self) -> str:
@@ -35,6 +37,7 @@ class KeepServices(Step[Context], frozen=True, kw_only=True, tag="keep-services"
 
     def undo(self, context: Context) -> None:
         """Keep the promise."""
+        context.takes_unhealthy |= self.may_be_unhealthy
         context.bring_back(self.services)
 
 

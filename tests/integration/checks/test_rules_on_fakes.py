@@ -9,8 +9,10 @@ import pytest
 
 from fakes.stack import FakeStack
 from propolis.backup import BackupReport, back_up
+from propolis.backup.context import BackupContext
 from propolis.checks import checks
 from propolis.command import context
+from propolis.command.services import KeepServices
 from propolis.errors import IntegrityError, PreflightError
 from propolis.recovery import recover_held
 from propolis.repository import Location, Repository, read_identities
@@ -85,7 +87,7 @@ def test_a_thehive_that_is_not_healthy_is_stopped_only_on_request(fake_stack: Fa
         assert "--force-unhealthy" in text
         report = back_up(fake_stack.config, SilentObserver(), recover_held, force_unhealthy=True)
     assert any("--force-unhealthy" in warning for warning in report.warnings)
-    assert any("as it was not before" in warning for warning in report.warnings)
+    assert any("lets pass" in warning for warning in report.warnings)
     assert report.downtime is None, "it did not come back healthy, so nobody knows"
     kept = manifest_of(fake_stack, report)["warnings"]
     assert kept == list(report.warnings)
@@ -132,3 +134,12 @@ def test_an_index_that_takes_no_writes_is_said_and_lifted_when_there_is_room(fak
         restored = fake_stack.restore()
         assert any("this was lifted" in warning for warning in restored.warnings)
         assert "index writes" in doctors(fake_stack, "ok")
+
+
+def test_recovery_of_a_forced_backup_asks_no_more_of_thehive_than_it_was(fake_stack: FakeStack) -> None:
+    promise = KeepServices(services=("thehive",), may_be_unhealthy=True)
+    with told(fake_stack, "thehive", "health", "Error"):
+        fake_stack.platform.stop("thehive")
+        with BackupContext(fake_stack.config, SilentObserver(), "20261127T000000Z") as recovering:
+            promise.undo(recovering)
+        assert running(fake_stack)["thehive"]
