@@ -62,13 +62,14 @@ def _look(
 ) -> Look:
     """The target as rules ask it. What doesn't answer is what the restore is for: nothing is waited for."""
     incoming = []
+    everything = context.request is None or not context.request.stores
     for tree in trees(context.config):
         header = context.header.tree(tree.name)
         if header is None or tree.path is None:
             continue
-        # Another host's configuration is laid into the state folder.
+        # Another host's configuration is laid into the state folder, unless only some stores were asked for.
         folder = tree.path if tree.name in wanted else context.config.state
-        if tree.name in wanted or tree.store == "config":
+        if tree.name in wanted or (tree.store == "config" and everything):
             incoming.append(
                 Wanted(folder, header.bytes - header.holes + header.entries * ENTRY_BYTES, header.entries)
             )

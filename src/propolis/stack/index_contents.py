@@ -159,8 +159,8 @@ def uuid_of(path: str) -> str | None:
 
 _ALL = "expand_wildcards=all"
 _POLICIES = ("index.lifecycle.name", "index.plugins.index_state_management.policy_id")
-_DELETED_IN_TIME = (".monitoring-", ".watcher-history-")
-"""Indices that the server deletes by their age without a policy."""
+_DELETED_IN_TIME = (".monitoring-", ".watcher-history-", ".geoip_databases")
+"""Indices that the server deletes without a policy: by their age, or when it starts with what they are for off."""
 
 _SETTINGS = ",".join(("index.uuid", "index.creation_date", "index.blocks.*", *_POLICIES))
 
