@@ -28,7 +28,7 @@ class ShellRestore:
         self.identity = folder / "identity"
         promised = re.search(r"\nfor tool in (.*?); do\n", self.script.read_text(), re.S)
         assert promised
-        for name in promised[1].replace("\\\n", " ").split():
+        for name in ["setfattr", *promised[1].replace("\\\n", " ").split()]:
             found = shutil.which(name)
             assert found, f"the program {name} is missing"
             (self.programs / name).symlink_to(found)
