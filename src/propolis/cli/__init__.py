@@ -88,7 +88,7 @@ def run(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     try:
         app = application(given[0] if given else None)
-        code = app(args=complete(given), standalone_mode=False)
+        code = app(args=complete(given), prog_name="propolis", standalone_mode=False)
     except PropolisError as error:
         show_error(error)
         return error.exit_code
@@ -97,7 +97,9 @@ def run(arguments: list[str] | None = None) -> int:
         if message.startswith("Usage:"):  # a command family named without a command
             typer.echo(message, err=True)
         else:
-            show_error(UsageError(message, next="See `propolis --help`"))
+            context = getattr(error, "ctx", None)
+            command = "propolis" if context is None else context.command_path
+            show_error(UsageError(message, next=f"See `{command} --help`"))
         return UsageError.exit_code
     except (typer.Abort, KeyboardInterrupt):
         show_error(PropolisError("Interrupted"))
