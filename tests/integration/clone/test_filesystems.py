@@ -270,3 +270,32 @@ def test_a_killed_clone_is_found_and_dropped(tmp_path: Path) -> None:
     drop(where)
     assert content(data) == before
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+LIST = bytes.fromhex("0200000001000700ffffffff02000400d204000004000500ffffffff10000500ffffffff20000000ffffffff")
+
+
+def test_shared_files_keep_attributes_access_lists_hard_links_and_holes(sharing: Path) -> None:
+    data = sharing / "data"
+    (data / "sub").mkdir(parents=True)
+    (data / "file").write_bytes(b"x" * 100_000)
+    os.setxattr(data / "file", "user.note", b"kept")
+    os.setxattr(data / "file", "system.posix_acl_access", LIST)
+    os.setxattr(data / "sub", "system.posix_acl_default", LIST)
+    os.link(data / "file", data / "sub" / "again")
+    with (data / "sparse").open("wb") as file:
+        file.seek(4 << 20)
+        file.write(b"y" * 5000)
+        file.truncate(1 << 30)
+    report = clone(data, place(data, "r1"), never, Method.REFLINK)
+    for name in ("file", "sub", "sub/again"):
+        there, here = report.clone / name, data / name
+        assert {key: os.getxattr(there, key) for key in os.listxattr(there)} == {
+            key: os.getxattr(here, key) for key in os.listxattr(here)
+        }
+        assert there.stat().st_mode == here.stat().st_mode
+    assert (report.clone / "file").samefile(report.clone / "sub" / "again")
+    assert (report.clone / "file").stat().st_nlink == 2
+    assert report.inode_of("sub/again") == report.inode_of("file") == (data / "file").stat().st_ino
+    assert (report.clone / "sparse").stat().st_blocks <= (data / "sparse").stat().st_blocks
+    assert (report.unkept, report.bytes_copied) == ((), 0)
