@@ -19,6 +19,7 @@ from pathlib import Path
 from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository import keyring
 from propolis.repository.conditional import require_creates_once
+from propolis.repository.damage import reason
 from propolis.repository.fetch import side_by_side
 from propolis.repository.folder import FolderStorage
 from propolis.repository.immutability import LockedStorage, reach
@@ -49,6 +50,8 @@ _LIMITS = {
 copied: it tells of the source's bytes on the source's disks. Neither are leases and what was put in quarantine."""
 _REFERRING = ("indexes", "manifests")
 """What must not stay at the target without the packs it names."""
+_RINGS = ("keys", "spare")
+_NEEDED = ("packs/", "indexes/")
 _SHOWN = 5
 Put = Callable[[Storage, str, memoryview], None]
 
@@ -82,7 +85,8 @@ def copy_repository(
     """Bring to `target` all backups of `source`; nothing is deleted there.
 
     Raises `RepositoryError` when another repository is at the target, `BusyError` when prune is at work at either,
-    `IntegrityError` when an object of the source is damaged: then all whole packs were copied, and no manifest.
+    `IntegrityError` when an object of the source is damaged: if it is a pack or index, all whole packs were copied
+    and no manifest, otherwise all that is whole was copied.
     A copy that slept for longer than its lease ends with `RepositoryError`: packs may have been pruned meanwhile.
     """
     info, config = read_info(source)
@@ -118,23 +122,25 @@ class _Copy:
             require_creates_once(target)
         result = self._result(done=True)
         began = reach(target.lock) if isinstance(target, LockedStorage) else None
-        for kind in ("keys", "spare"):
+        for kind in _RINGS:
             self._transfer(kind, target, lease)
-        self._stop_at_damage()
         if self._new:
             target.put(CONFIG, self._source.get(CONFIG, SMALL_LIMIT), create=True)
         for kind in ("packs", "indexes", "holds", "removals"):
             self._transfer(kind, target, lease)
             target.flush()
-        self._stop_at_damage()
+        # Nobody knows without a key which backups need these. Anything else that is damaged costs only itself.
+        if any(name.startswith(_NEEDED) for name in self._damaged):
+            raise self._damage("no backup was added there")
         self._require("packs")
         self._require("indexes")
         if isinstance(target, LockedStorage):
             result = replace(result, extended=self._protect(target, began))
         self._transfer("manifests", target, lease)
-        self._stop_at_damage()
         target.flush()
         self._require("manifests")
+        if self._damaged:
+            raise self._damage("all backups whose manifests are whole are there")
         return result
 
     def _protect(self, target: LockedStorage, began: datetime.datetime | None) -> int:
@@ -144,6 +150,7 @@ class _Copy:
             self._until = reach(target.lock)
             # What was copied has this date from the start, unless that was in an earlier period (see reach).
             names = {CONFIG}.union(*(self._listed[kind] for kind in _LIMITS if kind != "manifests"))
+            names -= set(self._damaged)
             if began == self._until:
                 names -= set().union(*self._missing.values())
             extended += target.extend(sorted(names), self._until)
@@ -176,10 +183,15 @@ class _Copy:
 
     def _list(self, storage: Storage, kind: str) -> dict[str, int]:
         """Names and sizes; names of other forms are passed over."""
+        try:
+            listed = list(storage.list(kind))
+        except RepositoryError as error:
+            if kind not in _RINGS:
+                raise
+            self._damaged.append(f"{kind}/ ({reason(storage, error)})")  # the other one stands in for it
+            listed = []
         return {
-            stored.name: stored.size
-            for stored in storage.list(kind)
-            if len(stored.name) > 64 and "." not in stored.name[-64:]
+            stored.name: stored.size for stored in listed if len(stored.name) > 64 and "." not in stored.name[-64:]
         }
 
     def _not_there(self, kind: str) -> list[str]:
@@ -203,7 +215,8 @@ class _Copy:
             check_name(name, data)
         except MissingObjectError:
             raise
-        except IntegrityError:
+        except (IntegrityError, RepositoryError) as error:
+            reason(self._source, error)  # raises when it isn't just this object
             with self._lock:
                 self._damaged.append(name)
             return
@@ -212,19 +225,18 @@ class _Copy:
         if self._observer is not None:
             self._observer(self._stats)
 
-    def _stop_at_damage(self) -> None:
-        if self._damaged:
-            more = f" and {len(self._damaged) - _SHOWN} more" if len(self._damaged) > _SHOWN else ""
-            raise IntegrityError(
-                f"{len(self._damaged)} objects of {self._source.place} are damaged: "
-                f"{', '.join(sorted(self._damaged)[:_SHOWN])}{more}",
-                left="What is whole and was copied until now is kept at the target; no backup was added there",
-                next="Run propolis repository check and repair, then copy again",
-            )
+    def _damage(self, left: str) -> IntegrityError:
+        more = f" and {len(self._damaged) - _SHOWN} more" if len(self._damaged) > _SHOWN else ""
+        return IntegrityError(
+            f"{len(self._damaged)} objects of {self._source.place} are damaged: "
+            f"{', '.join(sorted(self._damaged)[:_SHOWN])}{more}",
+            left=f"What is whole and was copied until now is kept at the target; {left}",
+            next="Run propolis repository check and repair, then copy again",
+        )
 
     def _require(self, kind: str) -> None:
         """Fail unless all that was listed at the source is at the target, in full length."""
-        lost = self._not_there(kind)
+        lost = sorted(set(self._not_there(kind)).difference(self._damaged))
         if lost:
             raise IntegrityError(f"{lost[0]} is not at {self._place} as it was stored", next="Copy again")
 

@@ -229,6 +229,27 @@ def test_a_backup_beside_a_damaged_index_stores_again_what_only_that_knew(
     assert snapshot(tmp_path / "out") == snapshot(stack.source)
 
 
+# -- copies ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", KINDS)
+def test_a_copy_brings_all_that_is_whole_beside_a_damaged_manifest_or_hold(
+    stack: Stack, tmp_path: Path, damage: Any
+) -> None:
+    ids = [stack.backup() for _ in range(3)]
+    add_hold(stack.vault.host, stack.vault.host.resolve(ids[0]), "case 12")
+    damage(stack.manifest(ids[1]))
+    damage(stack.vault.objects("holds")[0])
+    damage(stack.vault.objects("keys")[0])
+    target = FolderStorage(tmp_path / "copy")
+    with pytest.raises((IntegrityError, RepositoryError), match="damaged") as caught:
+        copy_repository(stack.vault.host.storage, target)
+    assert "manifests/" in caught.value.what and "keys/" in caught.value.what
+    copy = Repository(target, [stack.vault.recovery_key])
+    assert [summary.id for summary in copy.list()] == [ids[0], ids[2]]
+    assert verify(copy, copy.resolve(ids[2]), "full").ok
+
+
 # -- what is missing ---------------------------------------------------------------------------------------------
 
 
