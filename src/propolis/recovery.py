@@ -19,7 +19,7 @@ from propolis.restore.context import RestoreContext
 from propolis.run import JournalState, Observer, StackLock, Telling, UnreadableJournal
 from propolis.run.interrupts import Interrupts
 from propolis.run.journal import describe
-from propolis.run.journals import open_runs, parsed_lines, recorded_places
+from propolis.run.journals import open_runs, parsed_lines, recorded_places, trials
 from propolis.run.plan import UnknownStep, recover
 
 
@@ -36,10 +36,11 @@ class Recovered:
 def recover_stack(state: Path, observer: Observer) -> list[Recovered]:
     """Take the lock of the stack with this state folder, and recover it. Raises BusyError while a run is going on.
 
-    Signals wait until all is done: what puts things right isn't cut short.
+    Signals are ignored: what puts things right isn't cut short.
     """
     interrupts = Interrupts()
-    with StackLock(state), interrupts.active(), Telling(observer) as told, interrupts.shield():
+    with StackLock(state), interrupts.active(), Telling(observer) as told:
+        interrupts.ignore_from_now_on()
         return recover_held(state, told)
 
 
@@ -63,6 +64,8 @@ def recover_held(state: Path, observer: Observer) -> list[Recovered]:
         raise max(failures, key=lambda error: error.exit_code)
     for place in sorted(recorded_places(journal_folder(state))):
         clone.drop_leftover(place)
+    for record in trials(journal_folder(state)):
+        record.unlink(missing_ok=True)
     return recovered
 
 

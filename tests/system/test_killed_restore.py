@@ -7,7 +7,7 @@ import pytest
 from propolis_lab.proof import Proof, compare, snapshot
 from system.conftest import Scene
 
-STEPS = 27
+STEPS = 28
 
 
 @pytest.fixture(scope="module")

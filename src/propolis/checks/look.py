@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from propolis import clone
 from propolis.checks.model import Command
 from propolis.clone import Survey
+from propolis.command.trials import trial
 from propolis.config.schema import Config
 from propolis.errors import PropolisError
 from propolis.stack import database, index, index_contents, index_writes, thehive
@@ -108,7 +109,7 @@ class Look:
         self.indices = Once(self._indices)
         self.index_blocks = Once(self._index_blocks)
         self.thehive = Once(partial(thehive.facts, config.thehive))
-        surveyed = survey or _survey
+        surveyed = survey or partial(_survey, config)
         self.surveys = {tree.name: Once(partial(surveyed, tree)) for tree in folders(config)}
 
     def asks(self, service: str) -> bool:
@@ -137,6 +138,7 @@ def folders(config: Config) -> tuple[Tree, ...]:
     return tuple(tree for tree in trees(config) if tree.path is not None)
 
 
-def _survey(tree: Tree) -> Survey:
+def _survey(config: Config, tree: Tree) -> Survey:
     assert tree.path is not None
-    return clone.survey(tree.path, tree.immutable, kept_empty=tree.kept_empty)
+    with trial(config.state, tree.path) as place:
+        return clone.survey(tree.path, tree.immutable, kept_empty=tree.kept_empty, trial=place)

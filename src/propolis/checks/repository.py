@@ -12,6 +12,8 @@ from propolis.checks.model import Check
 from propolis.checks.services import clock
 from propolis.command.host_key import ADD_HOST_KEY, why_closed
 from propolis.command.known import remembered
+from propolis.command.leftovers import STRANGER
+from propolis.command.runner import journal_folder
 from propolis.command.stores import open_bucket, open_repository
 from propolis.config.schema import Config, S3Files
 from propolis.errors import BusyError, RepositoryError
@@ -19,6 +21,8 @@ from propolis.repository import Repository, read_identities, reserve
 from propolis.repository.conditional import IGNORED, STILL_HOLDS, creates_once
 from propolis.repository.immutability import LockedStorage
 from propolis.repository.overview import overview
+from propolis.run.journal import journal_file
+from propolis.run.journals import OURS
 
 
 def bucket(look: Look) -> Iterator[Check]:
@@ -26,9 +30,19 @@ def bucket(look: Look) -> Iterator[Check]:
     if not isinstance(look.config.files, S3Files):
         return
     source = open_bucket(look.config.files)
-    found = any(True for _ in source.list())
-    what = "holds attachments" if found else "is empty"
-    yield Check("files/bucket", "ok" if found else "warn", f"the bucket {look.config.files.bucket} {what}")
+    first = next(iter(source.list()), None)
+    what = "holds attachments" if first is not None else "is empty"
+    name = look.config.files.bucket
+    yield Check("files/bucket", "warn" if first is None else "ok", f"the bucket {name} {what}")
+    # Keys come in order, and a dot comes before letters and digits.
+    if first is not None and first.key.startswith(OURS):
+        prefix = first.key.partition("/")[0]
+        run = prefix.removeprefix(f"{OURS}aside-")
+        if journal_file(journal_folder(look.config.state), run).exists():
+            yield Check("files/bucket", "warn", f"an earlier run left {prefix}/ in it", "Run `propolis recover`")
+        else:
+            hint = "Remove it by hand if it is not needed; it is backed up with the attachments"
+            yield Check("files/bucket", "warn", f"{prefix}/ in the bucket {name} {STRANGER}", hint)
 
 
 def host_key(look: Look) -> Iterator[Check]:

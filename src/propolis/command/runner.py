@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -58,7 +59,9 @@ def run(
                     watchdog.dismiss()
                 else:
                     watchdog.take_over()
-        forget_old(journal_folder(config.state))
+                    told.note(f"The journal {journal.path} is still open; Propolis goes on in the background")
+        with contextlib.suppress(OSError):
+            forget_old(journal_folder(config.state))
         return context, outcome
 
 

@@ -13,23 +13,40 @@ if TYPE_CHECKING:
     from rich.status import Status
 
 
+LONG = 5.0
+"""Seconds from which on a step is announced before it has ended."""
+
+
 class PlainObserver(SilentObserver):
     """One line an event, for logs and journals."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
+        self._lasting: threading.Timer | None = None
+
+    def step_started(self, number: int, count: int, title: str) -> None:
+        """Print it once it takes long: a log that shows only what is done looks as if nothing were."""
+        self._lasting = threading.Timer(LONG, self._say, (f"[{number:>2}/{count}] {title} ...",))
+        self._lasting.daemon = True
+        self._lasting.start()
 
     def step_ended(self, number: int, count: int, title: str, seconds: float) -> None:
         """Print the step."""
+        self._over()
         self._say(f"[{number:>2}/{count}] {title}  ({seconds:.1f} s)")
 
     def undoing(self, title: str) -> None:
         """Print what is undone."""
+        self._over()
         self._say(f"undo: {title}")
 
     def note(self, text: str) -> None:
         """Print it."""
         self._say(f"note: {text}")
+
+    def _over(self) -> None:
+        if self._lasting is not None:
+            self._lasting.cancel()
 
     def _say(self, text: str) -> None:
         self._out.write(f"{text}\n")

@@ -127,9 +127,14 @@ def recorded_places(folder: Path) -> set[Path]:
     They are found wherever they stand in a journal's first line, so in those of other versions, too.
     """
     found: set[Path] = set()
-    for path in journals(folder):
+    for path in (*journals(folder), *trials(folder)):
         found |= places_of(path)
     return found
+
+
+def trials(folder: Path) -> list[Path]:
+    """Records of trials outside of runs (`propolis.command.trials`)."""
+    return list(folder.glob("*.trial")) if folder.is_dir() else []
 
 
 def places_of(path: Path) -> set[Path]:
@@ -151,6 +156,7 @@ def forget_old(folder: Path) -> None:
             continue
         if (state is None or not state.is_open) and not any(_is_there(place) for place in places_of(path)):
             path.unlink(missing_ok=True)
+            note_file(path).unlink(missing_ok=True)
 
 
 def watches(journal: Path) -> Watch | None:

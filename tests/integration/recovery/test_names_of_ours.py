@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -117,3 +119,30 @@ def test_what_is_made_within_a_step_is_named_before_it_is_made(
         stack.propolis.killed(number, f"made:{made}", "backup")
         stack.wait_until_recovered()
         assert list(stack.root.rglob(".propolis-*")) == []
+
+
+KILLED_DOCTOR = """
+import os, signal, sys
+from pathlib import Path
+from propolis.checks import checks
+from propolis.config.load import load
+made = []
+def hook(event, arguments):
+    if event == "os.mkdir" and ".propolis-" in os.fspath(arguments[0]):
+        made.append(1)
+        if len(made) > 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(hook)
+checks(load(Path(sys.argv[1])))
+"""
+
+
+def test_what_a_killed_doctor_tried_is_ours_too(fake_stack: FakeStack) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED_DOCTOR, str(fake_stack.propolis.config_file)], check=False)
+    assert done.returncode == -9
+    left = list(fake_stack.root.rglob(".propolis-*"))
+    assert left
+    assert "left over" in fake_stack.propolis.ok("status").out
+    fake_stack.propolis.ok("recover")
+    assert list(fake_stack.root.rglob(".propolis-*")) == []
+    assert not list(fake_stack.journals.glob("*.trial"))

@@ -1,0 +1,38 @@
+"""Trying how a folder can be cloned outside of a run: what is made for it is on record before it is made, too."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from propolis import clone
+from propolis.command.runner import journal_folder
+from propolis.run.journal import sync_folder
+
+
+@contextlib.contextmanager
+def trial(state: Path, folder: Path) -> Iterator[Path]:
+    """Give the place for a trial beside `folder`; recovery removes what is there should this process be killed.
+
+    Where there is no state folder yet, or it can't be written, nothing is recorded: the trial is gone in a moment.
+    """
+    name = f"trial{secrets.token_hex(6)}"
+    place = clone.place(folder, name)
+    record = journal_folder(state) / f"{name}.trial"
+    with contextlib.suppress(OSError):
+        fd = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(msgspec.json.encode({"places": [str(place)]}) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        sync_folder(record.parent)
+    try:
+        yield place
+    finally:
+        with contextlib.suppress(OSError):
+            record.unlink(missing_ok=True)
