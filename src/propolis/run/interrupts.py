@@ -56,6 +56,12 @@ class Interrupts:
         if self._raised is not None and not self._shields:
             raise Interrupted(f"Interrupted by {self._raised.name}")
 
+    def reason_of(self, failure: BaseException) -> BaseException:
+        """Why a run really failed: a signal, whatever a library made of the error that it raised."""
+        if self._raised is None or isinstance(failure, Interrupted):
+            return failure
+        return Interrupted(f"Interrupted by {self._raised.name}")
+
     def ignore_from_now_on(self) -> None:
         """What follows (undo) isn't to be interrupted any more."""
         self._shields += 1

@@ -82,12 +82,15 @@ def execute(plan: Plan[C], context: C, journal: Journal, observer: Observer, int
                 results.append(result)
             seconds.append(time.monotonic() - start)
             quietly(observer.step_ended, number + 1, count, step.title, seconds[-1])
-    except BaseException as error:
+    except BaseException as failure:
         # Nothing comes between the failure and the undoing that could fail itself: all telling is done afterwards.
         interrupts.ignore_from_now_on()
+        error = interrupts.reason_of(failure)
         if plan.commit is not None and len(results) > plan.commit:
             journal.failed(error)
             journal.leave_open()
+            if error is not failure:
+                raise error from failure
             raise
         failures = undo_steps(
             [(number, plan.steps[number]) for number in reversed(begun)], context, journal, observer
@@ -95,8 +98,10 @@ def execute(plan: Plan[C], context: C, journal: Journal, observer: Observer, int
         journal.failed(error)
         if failures:
             journal.leave_open()
-            raise _worst(error, failures, TRIES_ON) from error
+            raise _worst(error, failures, TRIES_ON) from failure
         journal.close("undone")
+        if error is not failure:
+            raise error from failure
         raise
     interrupts.ignore_from_now_on()
     journal.close("done")

@@ -375,6 +375,21 @@ def test_a_signal_whose_error_a_library_swallows_still_ends_the_run(tmp_path: Pa
     assert World(tmp_path).marks() == set()
 
 
+def test_a_signal_is_told_as_such_whatever_a_library_makes_of_it(tmp_path: Path) -> None:
+    class Disguises(Mark, frozen=True, kw_only=True, tag="disguises"):
+        def do(self, context: World) -> None:
+            try:
+                os.kill(os.getpid(), signal.SIGHUP)
+            except Interrupted as error:
+                raise PropolisError("The index does not answer") from error
+
+    interrupts = Interrupts()
+    plan = Plan("test", (Mark(name="a"), Disguises(name="b")))
+    with pytest.raises(Interrupted, match="SIGHUP"), interrupts.active():
+        execute(plan, World(tmp_path), begin(tmp_path, plan), SilentObserver(), interrupts)
+    assert World(tmp_path).marks() == set()
+
+
 def test_at_most_one_step_of_a_plan_commits() -> None:
     assert Plan("test", (Mark(name="a"), Commit(name="b"), Mark(name="c"))).commit == 1
     assert Plan("test", (Mark(name="a"),)).commit is None
