@@ -104,7 +104,8 @@ def for_restore(look: Look) -> Iterator[Check]:
 
 def _told(name: str, filesystem: Filesystem, what: str, hint: str) -> Check:
     where = f"the filesystem of {filesystem.folder} has {_mib(filesystem.free)} free"
-    needed = f"{what} {_mib(filesystem.needed)}"
+    kept_free = _mib(filesystem.needed - filesystem.bytes)
+    needed = f"{what} {_mib(filesystem.bytes)}, and services {kept_free}"
     if filesystem.needed > filesystem.free:
         return Check(name, "fail", f"{where}, {needed}", hint)
     if filesystem.lacks_room:

@@ -1,4 +1,4 @@
-"""Room held back for services to start in: without it, a disk that fills up meanwhile would keep TheHive down."""
+"""Space reserved for services to start in: without it, a disk that fills up meanwhile would keep TheHive down."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RESERVE_BYTES = 128 * 2**20
 
 
 class ReserveSpace(Step[Context], frozen=True, kw_only=True, tag="reserve-space"):
-    """Holds some bytes back on each filesystem that services write to; `files` are what holds them.
+    """Reserves some bytes on each filesystem that services write to; `files` are what takes them.
 
     It comes right after the promise to bring services back, so its undo frees the bytes right before that promise is
     kept.
@@ -28,7 +28,7 @@ class ReserveSpace(Step[Context], frozen=True, kw_only=True, tag="reserve-space"
     @property
     def title(self) -> str:
         """What it does."""
-        return f"hold back {RESERVE_BYTES // 2**20} MiB for services to start in, even if the disk fills up"
+        return f"reserve {RESERVE_BYTES // 2**20} MiB for services to start in, even if the disk fills up"
 
     def do(self, context: Context) -> None:
         """Allocate the files."""
@@ -38,7 +38,7 @@ class ReserveSpace(Step[Context], frozen=True, kw_only=True, tag="reserve-space"
                 os.posix_fallocate(fd, 0, RESERVE_BYTES)
             except OSError as error:
                 raise PreflightError(
-                    f"{RESERVE_BYTES // 2**20} MiB can't be held back in {Path(name).parent}: {error.strerror}",
+                    f"{RESERVE_BYTES // 2**20} MiB can't be reserved in {Path(name).parent}: {error.strerror}",
                     left="No service was touched",
                     next="Free some space on that filesystem",
                 ) from error
@@ -58,7 +58,7 @@ class ReleaseSpace(Step[Context], frozen=True, kw_only=True, tag="release-space"
     @property
     def title(self) -> str:
         """What it does."""
-        return "give the held back space free"
+        return "release the reserved space"
 
     def do(self, context: Context) -> None:
         """Free them."""
