@@ -29,10 +29,9 @@ def version(look: Look) -> Iterator[Check]:
 
 
 def nodes(look: Look) -> Iterator[Check]:
-    """Whether it is one node, up and normal, as `nodetool status` shows with UN."""
+    """Whether it is one node."""
     if (found := _facts(look)) is None:
         return
-    bad = [node.address for node in found.nodes if node.up is False or node.normal is False]
     if len(found.nodes) > 1:
         yield Check(
             "database nodes",
@@ -40,10 +39,19 @@ def nodes(look: Look) -> Iterator[Check]:
             f"the cluster has {len(found.nodes)} nodes; one of them is not the whole database",
             "Clusters are not supported yet",
         )
+    else:
+        yield Check("database nodes", "ok", "one, which has it all")
+
+
+def state(look: Look) -> Iterator[Check]:
+    """Whether every node is up and normal, as `nodetool status` shows with UN."""
+    if (found := _facts(look)) is None:
+        return
+    bad = [node.address for node in found.nodes if node.up is False or node.normal is False]
     if bad:
-        yield Check("database nodes", "fail", f"{', '.join(bad)} is not up and normal", "Look at `nodetool status`")
-    elif len(found.nodes) == 1:
-        yield Check("database nodes", "ok", "UN: up and normal")
+        yield Check("database state", "fail", f"{', '.join(bad)} is not up and normal", "Look at `nodetool status`")
+    else:
+        yield Check("database state", "ok", "UN: up and normal")
 
 
 def cluster(look: Look) -> Iterator[Check]:

@@ -20,6 +20,7 @@ RULES: tuple[Rule, ...] = (
     Rule("database", database.answers, stops=("doctor", "backup"), warns=("restore",)),
     Rule("database version", database.version, stops=("doctor", "backup"), warns=("restore",)),
     Rule("database nodes", database.nodes, stops=("doctor", "backup", "restore")),
+    Rule("database state", database.state, stops=("doctor", "backup"), warns=("restore",)),
     Rule("database cluster", database.cluster, stops=("doctor", "backup", "restore")),
     Rule("database keyspace", database.keyspace, stops=("doctor", "backup")),
     Rule("database clock", database.time, warns=("backup", "restore")),

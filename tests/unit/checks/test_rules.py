@@ -36,6 +36,7 @@ def test_a_stack_that_keeps_every_rule_stops_nobody(config: Config) -> None:
 BROKEN: dict[str, dict[str, Any]] = {
     "database version": {"release_version": "3.11.19"},
     "database nodes": {"nodes": (node(1), node(2), node(3))},
+    "database state": {"nodes": (node(1, normal=False),)},
     "database cluster": {"cluster_name": "another"},
     "database keyspace": {"keyspaces": ("system",)},
     "index version": {"version": "6.8.23"},
@@ -93,13 +94,13 @@ def test_what_a_restore_is_for_does_not_stop_it(config: Config) -> None:
     look = look_at(
         config,
         "restore",
-        database=database_of(config, keyspaces=("system",), release_version="4.2.0"),
+        database=database_of(config, keyspaces=("system",), release_version="4.2.0", nodes=(node(1, up=False),)),
         index=index_of(indices={}, health="red"),
         incoming=(),
     )
     found = ask(ASKED, look)
     assert failed(found) == {}
-    assert set(warned(found)) == {"database version"}
+    assert set(warned(found)) == {"database version", "database state"}
 
 
 def test_one_node_of_several_is_not_replaced_by_a_whole_database(config: Config) -> None:
