@@ -101,7 +101,10 @@ def drop_leftover(path: Path) -> None:
     What was moved aside stays: it may be the only copy there is. Raises PreflightError as `drop` does.
     """
     if path.name.endswith(RESERVE) and path.is_file() and not path.is_symlink():
-        path.unlink()
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise _not_dropped(path, error) from error
     elif _PLACE.match(path.name) and path.is_dir() and not path.is_symlink():
         drop(path)
 
@@ -118,8 +121,8 @@ def check_place(path: Path) -> None:
 
 def _not_dropped(path: Path, error: OSError) -> PreflightError:
     return PreflightError(
-        f"The clone {path} could not be removed: {error.strerror} ({error.filename})",
-        left="The folder it was cloned from is untouched",
+        f"{path}, which a run left, could not be removed: {error.strerror} ({error.filename})",
+        left="The folder it belongs to is untouched",
         next=f"Remove {path} by hand, or repeat `propolis recover`",
     )
 

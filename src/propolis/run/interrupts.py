@@ -12,6 +12,8 @@ from propolis.errors import Interrupted
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+HALTING = (signal.SIGTSTP, signal.SIGTTOU)
+
 
 class Interrupts:
     """While active, the first stopping signal raises Interrupted in the main thread, except inside `shield()`.
@@ -32,8 +34,8 @@ class Interrupts:
             yield self
             return
         former = {number: signal.signal(number, self._handle) for number in STOPPING}
-        # Else a terminal that lets only its foreground write would halt the whole run at its first line.
-        former[signal.SIGTTOU] = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        # No terminal halts a run while TheHive is down: neither by Ctrl-Z, nor since only its foreground may write.
+        former |= {number: signal.signal(number, signal.SIG_IGN) for number in HALTING}
         try:
             yield self
         finally:

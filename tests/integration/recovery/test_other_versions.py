@@ -214,6 +214,18 @@ def test_on_folders_half_replaced_by_a_run_that_can_not_be_read_no_service_is_st
     stack.recover()
 
 
+def test_what_the_first_version_stopped_comes_back_even_if_its_journal_can_not_be_read(stack: FakeStack) -> None:
+    path = lay(stack, "0.1.0-backup.jsonl")
+    found = lines(path)
+    unknown_step(found)
+    write(path, found)
+    stack.stop()
+    with pytest.raises(PropolisError, match="doesn't know its step 'drop-everything'"):
+        stack.recover()
+    stack.assert_serving()
+    path.unlink()
+
+
 def test_a_promise_that_can_not_be_kept_says_which_service_is_down(stack: FakeStack, cut_short: str) -> None:
     path = stack.journals / f"{new_run_id()}.jsonl"
     found = [json.loads(line) for line in cut_short.splitlines()]

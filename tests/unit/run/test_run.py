@@ -375,6 +375,20 @@ def test_a_signal_whose_error_a_library_swallows_still_ends_the_run(tmp_path: Pa
     assert World(tmp_path).marks() == set()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTSTP, signal.SIGTTOU])
+def test_a_terminal_can_not_halt_a_run(tmp_path: Path, number: signal.Signals) -> None:
+    class Halts(Mark, frozen=True, kw_only=True, tag="halts"):
+        def do(self, context: World) -> None:
+            assert signal.getsignal(number) is signal.SIG_IGN
+            super().do(context)
+
+    interrupts, former = Interrupts(), signal.getsignal(number)
+    plan = Plan("test", (Halts(name="a"),))
+    with interrupts.active():
+        execute(plan, World(tmp_path), begin(tmp_path, plan), SilentObserver(), interrupts)
+    assert signal.getsignal(number) is former
+
+
 def test_a_signal_is_told_as_such_whatever_a_library_makes_of_it(tmp_path: Path) -> None:
     class Disguises(Mark, frozen=True, kw_only=True, tag="disguises"):
         def do(self, context: World) -> None:

@@ -1,0 +1,48 @@
+"""What a log shows of a run."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+
+import pytest
+
+from propolis.report import observers
+from propolis.report.observers import PlainObserver
+
+
+class Lines(io.StringIO):
+    """Says when something was written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = threading.Event()
+
+    def write(self, text: str) -> int:
+        count = super().write(text)
+        self.written.set()
+        return count
+
+
+def test_a_step_that_takes_long_is_announced_before_it_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observers, "LONG", 0.01)
+    out = Lines()
+    observer = PlainObserver(out)
+    observer.step_started(2, 19, "store what is new")
+    assert out.written.wait(30)
+    assert out.getvalue() == "[ 2/19] store what is new ...\n"
+    observer.step_ended(2, 19, "store what is new", 7.25)
+    assert out.getvalue().splitlines()[1:] == ["[ 2/19] store what is new  (7.2 s)"]
+
+
+def test_a_short_step_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observers, "LONG", 0.05)
+    out = Lines()
+    observer = PlainObserver(out)
+    observer.step_started(1, 19, "check")
+    observer.step_ended(1, 19, "check", 0.0)
+    observer.step_started(2, 19, "stop TheHive")
+    observer.undoing("stop TheHive")
+    time.sleep(0.2)
+    assert out.getvalue().splitlines() == ["[ 1/19] check  (0.0 s)", "undo: stop TheHive"]
