@@ -11,11 +11,12 @@ from propolis.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, IdentityFil
 from propolis.command.known import remember
 from propolis.command.stores import open_repository
 from propolis.config.schema import Config
-from propolis.errors import UsageError
+from propolis.errors import RepositoryError, UsageError
 from propolis.report import keys as report
 from propolis.report.json import print_json
 from propolis.repository import Identity, Repository, read_identities, write_identity
 from propolis.repository.keyring import KeyHolder, host_holder
+from propolis.repository.keys import is_there
 from propolis.repository.recipients import ask_passphrase, parse_recipient, read_recipient
 from propolis.repository.rekey import KeyChange, Role, add_key, list_keys, remove_key
 
@@ -101,10 +102,15 @@ def remove(
 
 def host_identity(path: Path) -> Identity:
     """This host's key, made if missing: reads manifests, so that backups can be incremental, but no data."""
-    if path.exists():
+    if is_there(path):
         (identity,) = read_identities(path)
         return identity
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise RepositoryError(
+            f"The folder {path.parent} can't be made: {error.strerror}", next="Run as root"
+        ) from None
     identity = Identity.generate()
     write_identity(path, identity)
     return identity
@@ -125,7 +131,7 @@ def _add_new(repository: Repository, name: str, file: Path, *, plan: bool) -> Ke
 
 def _host(settings: Config, repository: Repository, name: str, *, plan: bool) -> KeyHolder:
     path = settings.repository.host_key
-    recipient = Identity.generate().recipient if plan and not path.exists() else host_identity(path).recipient
+    recipient = Identity.generate().recipient if plan and not is_there(path) else host_identity(path).recipient
     if name:
         return KeyHolder.of(name, recipient)
     return host_holder(recipient, repository.ring.recovery + repository.ring.host)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from propolis.config.schema import Config
 from propolis.errors import PropolisError
 from propolis.repository import Location, Repository, read_identities
+from propolis.repository.keys import is_there
 
 ADD_HOST_KEY = "propolis repository key add --host --identity RECOVERY-KEY-FILE"
 """What lets this host back up to a repository that others made."""
@@ -21,7 +22,7 @@ def why_closed(config: Config) -> str:
     path = config.repository.host_key
     try:
         ring = Repository(Location.from_config(config.repository).storage(), []).ring
-        given = {str(identity.recipient) for identity in read_identities(path)} if path.exists() else set()
+        given = {str(identity.recipient) for identity in read_identities(path)} if is_there(path) else set()
     except PropolisError:
         return ""
     if not given:

@@ -9,6 +9,7 @@ from propolis.command.known import check_known
 from propolis.config import secrets
 from propolis.config.schema import Config, S3Files
 from propolis.repository import Location, Repository, S3Bucket, read_identities
+from propolis.repository.keys import is_there
 from propolis.repository.recipients import AnyKey, read_keys
 
 
@@ -29,7 +30,7 @@ def keys_of(config: Config, identity_file: Path | None = None) -> list[AnyKey]:
     Raises RepositoryError when a key file can't be used.
     """
     identities: list[AnyKey] = []
-    if config.repository.host_key.exists():
+    if is_there(config.repository.host_key):
         identities += read_identities(config.repository.host_key)
     if identity_file is not None:
         identities += read_keys(identity_file)

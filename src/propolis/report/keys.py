@@ -24,7 +24,9 @@ def show_keys(keys: Iterable[KeyInfo]) -> None:
     for key in keys:
         shown = "" if key.kind == "passphrase" else escape(key.recipient)
         table.add_row(escape(key.name), _OPENS[key.role], key.kind, escape(key.added), shown)
-    console().print(table)
+    out = console()
+    # Where no person looks, keys are whole: they are there to be copied.
+    (out if out.is_terminal else console(soft_wrap=False, width=1000)).print(table)
 
 
 def show_change(change: KeyChange) -> None:

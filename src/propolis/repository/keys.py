@@ -104,6 +104,16 @@ def parse_identities(text: str, path: Path) -> list[Identity]:
     return identities
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is such a key file; `RepositoryError` when that can't be seen, for want of permission."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise RepositoryError(
+            f"The key file {path} can't be read: {_reason(error)}", next="Run as the user that it belongs to"
+        ) from None
+
+
 def read_key_file(path: Path) -> str:
     """The text of a file with private keys; `RepositoryError` unless it can be read, and by its owner only."""
     try:

@@ -48,11 +48,13 @@ class StackLock:
 
 
 def held(state: Path) -> bool:
-    """Say whether some run holds the stack's lock now."""
+    """Say whether some run holds the stack's lock now; raise PreflightError when that can't be seen."""
     try:
         fd = os.open(state / "lock", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
+    except OSError as error:
+        raise _unusable(state / "lock", error) from error
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -74,8 +76,12 @@ def open_lock_file(path: Path) -> int:
         if error.errno == errno.EROFS:
             with contextlib.suppress(OSError):
                 return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        raise PreflightError(
-            f"The state folder can't be used: {path}: {error.strerror}",
-            left="Nothing was touched",
-            next="Run as root, or set `state:` to a folder of your own",
-        ) from error
+        raise _unusable(path, error) from error
+
+
+def _unusable(path: Path, error: OSError) -> PreflightError:
+    return PreflightError(
+        f"The state folder can't be used: {path}: {error.strerror}",
+        left="Nothing was touched",
+        next="Run as root, or set `state:` to a folder of your own",
+    )

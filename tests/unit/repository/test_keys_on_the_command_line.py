@@ -101,3 +101,23 @@ def test_a_repository_set_back_to_older_keys_is_refused(propolis: Any, tmp_path:
     for folder in ("keys", "spare"):
         max((tmp_path / "vault" / folder).iterdir()).unlink()
     assert "was set back: its key ring is number 1, and was 2" in propolis("key", "list", code=14)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("init", "--print"), ("check",), ("prune",), ("repair",), ("unlock",), ("key", "list")],
+    ids=" ".join,
+)
+def test_a_host_key_that_can_not_be_looked_at_is_told(propolis: Any, tmp_path: Path, arguments: Any) -> None:
+    propolis("init", "--recovery-key", tmp_path / "recovery.key")
+    config = tmp_path / "propolis.yaml"
+    # As for want of permission, but also for root: no file can have such a name.
+    config.write_text(config.read_text().replace("host.key", "k" * 300))
+    told = propolis(*arguments, code=13)
+    assert f"The key file {tmp_path / ('k' * 300)} can't be read" in told.replace("\n", "")
+
+
+def test_keys_are_printed_whole_for_programs(propolis: Any, tmp_path: Path) -> None:
+    propolis("init", "--recovery-key", tmp_path / "recovery.key")
+    [identity] = read_identities(tmp_path / "recovery.key")
+    assert str(identity.recipient) in propolis("key", "list")

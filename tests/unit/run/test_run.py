@@ -18,11 +18,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from propolis.errors import BusyError, Interrupted, PropolisError, ServicesDownError
+from propolis.errors import BusyError, Interrupted, PreflightError, PropolisError, ServicesDownError
 from propolis.run import Journal, Observer, Plan, SilentObserver, StackLock, Step, Telling, execute, read_journal
 from propolis.run.interrupts import Interrupts
 from propolis.run.journal import new_run_id
 from propolis.run.journals import KEPT_JOURNALS, forget_old, journals, open_journals
+from propolis.run.lock import held
 from propolis.run.plan import recover
 from propolis.run.step import tag_of
 
@@ -440,3 +441,9 @@ def test_old_journals_are_forgotten_unless_they_name_what_is_still_there_or_can_
     left.rmdir()
     forget_old(folder)
     assert "run-0" not in {path.stem for path in journals(folder)}
+
+
+def test_a_state_folder_that_can_not_be_looked_into_is_told(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file, where the folder should be")
+    with pytest.raises(PreflightError, match="The state folder can't be used"):
+        held(tmp_path / "state")
