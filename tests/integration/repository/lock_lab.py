@@ -123,8 +123,23 @@ class Mc:
 
 def host_credential(server: S3Server, location: Location, folder: Path) -> Keys:
     """A new user of MinIO's with the policy that the documentation has for hosts."""
+    return credential(server, location, folder, POLICY.read_text())
+
+
+def reader_credential(server: S3Server, location: Location, folder: Path) -> Keys:
+    """A new user of MinIO's who may only list and read."""
+    statement = {
+        "Effect": "Allow",
+        "Action": ["s3:ListBucket", "s3:GetObject"],
+        "Resource": ["arn:aws:s3:::BUCKET", "arn:aws:s3:::BUCKET/PREFIX/*"],
+    }
+    return credential(server, location, folder, json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+
+
+def credential(server: S3Server, location: Location, folder: Path, policy: str) -> Keys:
+    """A new user of MinIO's with this policy, for what is below the location."""
     bucket, _, prefix = location.url.removeprefix("s3://").partition("/")
-    text = POLICY.read_text().replace("BUCKET", bucket).replace("PREFIX", prefix)
+    text = policy.replace("BUCKET", bucket).replace("PREFIX", prefix)
     assert json.loads(text)["Statement"]
     (folder / "policy.json").write_text(text)
     keys, name = Keys.new(), f"host-{secrets.token_hex(4)}"

@@ -11,11 +11,20 @@ from typing import Any
 
 import pytest
 
-from integration.repository.lock_lab import LockedVault, Mc, assert_protected, files, host_credential, new_location
+from integration.repository.lock_lab import (
+    LockedVault,
+    Mc,
+    assert_protected,
+    files,
+    host_credential,
+    new_location,
+    reader_credential,
+)
 from propolis.config.schema import KeepConfig, ObjectLockConfig, RetentionConfig
-from propolis.errors import IntegrityError, RepositoryError
+from propolis.errors import BusyError, IntegrityError, RepositoryError
 from propolis.repository import Facts, Repository, restore_folder, verify
 from propolis.repository.immutability import LockedStorage
+from propolis.repository.locks import ReadingLease
 from propolis.repository.objectstore import Patience
 from propolis.repository.prune import prune
 from propolis.repository.s3api import S3Api
@@ -78,6 +87,22 @@ def test_a_host_backs_up_and_reuses_what_is_there(stage: Stage, source: Path, tm
     assert verify(full, again.id, "full").ok
     restore_folder(full, full.manifest(again.id), TREE, tmp_path / "out")
     assert snapshot(tmp_path / "out") == snapshot(source)
+
+
+def test_a_credential_that_only_reads_is_enough_to_verify_and_restore(
+    stage: Stage, server: S3Server, source: Path, tmp_path: Path
+) -> None:
+    id = stage.host.backup(source).id
+    keys = reader_credential(server, stage.care.location, tmp_path)
+    place = replace(stage.care.location, access_key=keys.access, secret_key=keys.secret, object_lock=None)
+    reader = Repository.open(place, [stage.care.recovery])
+    with ReadingLease(reader.storage) as lease:
+        assert "may not do this" in lease.warning
+        assert verify(reader, id, "full").ok
+        restore_folder(reader, reader.manifest(id), TREE, tmp_path / "out")
+    assert snapshot(tmp_path / "out") == snapshot(source)
+    with stage.care.open().lease("exclusive"), pytest.raises(BusyError), ReadingLease(reader.storage):
+        pass
 
 
 def denied(api: S3Api, operation: str, **parameters: Any) -> None:
