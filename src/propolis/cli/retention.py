@@ -80,8 +80,9 @@ def prune(
     repository = open_repository(settings, identity)
     known = remembered(settings, repository)
     result = prune_repository(repository, settings.retention, settings.name, plan=plan, remembered=known)
-    if not plan and not result.remarks:
-        result.remarks += filter(None, [reserve.keep(repository.storage)])
+    if not plan:
+        without = reserve.keep(repository.storage)
+        result.remarks += [without] if without and without not in result.remarks else []
     if as_json:
         print_json(result)
     elif not quiet:

@@ -141,8 +141,15 @@ class _Prune:
             # First: who finds one gone must be able to tell that it was meant to go.
             record_removals(self._repository, result.removed, self._referred(kept, marks), self._lease)
         self._remove(name for id, name in self._repository.names() if id in set(result.removed))
-        self._remove_unneeded(usage)
-        self._repack(usage)
+        if aside := self._manifests_aside():
+            result.remarks.append(
+                f"No packs were removed: {len(aside)} damaged manifests that a repair put aside may need any of "
+                f"them, as long as they are there ({QUARANTINE_DAYS} days), e.g. {aside[0]}. To free the space now, "
+                f"remove what is in {QUARANTINE}/manifests/"
+            )
+        else:
+            self._remove_unneeded(usage)
+            self._repack(usage)
         names = marks.superseded(kept) + [
             stored.name for stored in self._storage.list("tmp") if stored.modified_ns < self._old_ns
         ]
@@ -150,6 +157,11 @@ class _Prune:
         result.others_removed = len(names)
         self._empty_quarantine(usage)
         return result
+
+    def _manifests_aside(self) -> list[str]:
+        """Damaged manifests in quarantine that aren't to go yet: somebody may still bring them back."""
+        listed = self._storage.list(f"{QUARANTINE}/manifests")
+        return sorted(stored.name for stored in listed if stored.modified_ns >= self._aside_ns)
 
     def _empty_quarantine(self, usage: Usage) -> None:
         """What a repair put aside goes in the end; not while a backup lacks what may still be in there."""

@@ -188,6 +188,21 @@ def test_an_unreadable_disk_is_not_taken_for_one_damaged_object(stack: Stack, mo
         stack.vault.host.list(damaged=found)
 
 
+def test_after_a_repair_the_packs_of_a_damaged_backup_stay_as_long_as_its_manifest(stack: Stack) -> None:
+    ids = [stack.backup(parent=None) for _ in range(4)]
+    age(stack.vault.folder)
+    flip(stack.manifest(ids[3]))
+    packs = stack.vault.objects("packs")
+    assert stack("repository", "repair")[0] == 3
+    code, out, _ = stack("repository", "prune")
+    assert (code, "a repair put aside may need" in out) == (0, True)
+    assert stack.vault.objects("packs") == packs
+    assert len(stack.vault.objects("manifests")) == 2
+    shutil.rmtree(stack.vault.folder / "quarantine")
+    assert stack("repository", "prune")[0] == 0
+    assert len(stack.vault.objects("packs")) == 2
+
+
 # -- damaged indexes ---------------------------------------------------------------------------------------------
 
 
