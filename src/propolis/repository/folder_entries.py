@@ -6,7 +6,8 @@ import errno
 import functools
 import os
 from collections.abc import Callable, Container, Iterable, Mapping
-from typing import NamedTuple
+
+import msgspec
 
 from propolis.filesystem import acl, attributes
 from propolis.filesystem.attributes import ACCESS_LISTS, Attributes
@@ -26,7 +27,7 @@ class CantKeep(Exception):
     """A file is one that no reader would take back; says why in a few words."""
 
 
-class Line(NamedTuple):
+class Line(msgspec.Struct, gc=False):
     """An entry's line, but for its segments."""
 
     before: bytes
@@ -119,13 +120,16 @@ class FolderEntries:
     def _attributes(self, path: bytes) -> bytes:
         if not self._has_attributes:
             return NO_ATTRIBUTES
+        whole = self._root + b"/" + path
         try:
-            found, unkept = attributes.read(self._root + b"/" + path)
+            if not os.listxattr(whole, follow_symlinks=False):  # nearly always
+                return NO_ATTRIBUTES
         except OSError as error:
             if error.errno != errno.EOPNOTSUPP:
                 raise
             self._has_attributes = False  # nowhere on this file system
             return NO_ATTRIBUTES
+        found, unkept = attributes.read(whole)
         for name in unkept:
             self.tally.add(f"attributes of a kind that is not kept: {os.fsdecode(name)}", os.fsdecode(path))
         if not found:

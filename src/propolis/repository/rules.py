@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import array
 import os
-import re
 from collections.abc import Iterable, Sequence
 
 from propolis.errors import IntegrityError
@@ -20,8 +19,6 @@ LONGEST_PATH = 4095
 LONGEST_NAME = 255
 LONGEST_LINK = 4095
 """Bytes, as Linux has it; so are all lengths here."""
-_ELSEWHERE = re.compile(rb"(?:\A|/)\.{0,2}(?:/|\Z)|\0")
-"""An empty name, `.`, `..`, or the byte that ends names."""
 _NOBODY = (1 << 32) - 1
 """The number that means "leave it" to chown."""
 _SECOND = 10**9
@@ -54,7 +51,9 @@ def bad_path(path: bytes) -> str | None:
     """Why no file in a folder can be called so, relative to it; None when one can."""
     if len(path) > LONGEST_PATH:
         return f"a path of {len(path)} bytes"
-    if _ELSEWHERE.search(path) is not None:
+    names = b"/" + path + b"/"
+    # Several times faster than an expression.
+    if b"//" in names or b"/./" in names or b"/../" in names or b"\0" in path:
         return "a path that leads elsewhere"
     if len(path) > LONGEST_NAME and any(len(name) > LONGEST_NAME for name in path.split(b"/")):
         return f"a name of more than {LONGEST_NAME} bytes"
