@@ -55,7 +55,9 @@ def host_key(look: Look) -> Iterator[Check]:
     try:
         status = path.stat()
     except OSError as error:
-        yield Check("host key", "fail", f"{path}: {error.strerror}", "Make one with: propolis repository init")
+        missing = isinstance(error, FileNotFoundError)
+        hint = "Make one with: propolis repository init" if missing else "Run as the user that it belongs to"
+        yield Check("host key", "fail", f"{path}: {error.strerror}", hint)
         return
     if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         mode = f"{status.st_mode & 0o777:04o}"

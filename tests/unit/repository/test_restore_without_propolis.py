@@ -86,8 +86,10 @@ def test_the_script_restores_byte_identically(vault: Any, source: Any, script: A
         writer.add_bucket("files", "files/bucket", Bucket(objects), 's3://bucket/"trees":[{\\')
         writer.commit(Facts(facts={"trees": [{"name": "x"}], "ended": "2000"}))
     script.use(vault.recovery_key)
-    target = tmp_path / "out"
-    assert not refused(script.run(vault.folder, "latest", target), target)
+    target = tmp_path / "-o\\t $(ut)\n*"
+    folder = vault.folder.rename(tmp_path / "-va\\t $(ult)\n*")
+    done = script.run(Path(folder.name), "latest", Path(target.name), cwd=tmp_path)
+    assert not refused(done, target), done.stderr
     assert snapshot(target / TREE) == snapshot(source)
     assert snapshot(target / "database/data-0") == snapshot(tmp_path / "second")
     for name, content in objects.items():
@@ -95,7 +97,7 @@ def test_the_script_restores_byte_identically(vault: Any, source: Any, script: A
     assert objects_of(target) == objects
     assert b'"original":"s3://bucket/' in (target / "header.json").read_bytes()
     assert sorted(path.name for path in target.iterdir()) == ["database", "files", "header.json", "objects.tsv"]
-    assert not target.with_name("out.incomplete").exists()
+    assert not target.with_name(f"{target.name}.incomplete").exists()
 
 
 NAMES = st.one_of(
