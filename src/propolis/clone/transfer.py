@@ -13,7 +13,7 @@ import stat
 from threading import Event
 from typing import Final
 
-from propolis.filesystem import attributes, holes
+from propolis.filesystem import acl, attributes, holes
 from propolis.filesystem.unkept import Tally
 
 
@@ -119,8 +119,11 @@ def dress(fd: int, source: int, original: os.stat_result, path: str, tally: Tall
     """Give an open file or folder the owner, mode, times and attributes of its original, which is open, too."""
     # In this order: a change of owner clears setuid bits and capabilities, and all of it counts as a change.
     os.fchown(fd, original.st_uid, original.st_gid)
-    _dress_with(_attributes(source, path, tally), fd, path, tally)
-    os.fchmod(fd, stat.S_IMODE(original.st_mode))
+    found = _attributes(source, path, tally)
+    mode = stat.S_IMODE(original.st_mode)
+    if attributes.ACCESS_LIST in _dress_with(found, fd, path, tally):
+        mode = acl.mode_without(dict(found)[attributes.ACCESS_LIST], mode)
+    os.fchmod(fd, mode)
     os.utime(fd, ns=(original.st_atime_ns, original.st_mtime_ns))
 
 
@@ -132,13 +135,16 @@ def _attributes(source: int | bytes, path: str, tally: Tally) -> attributes.Attr
             return ()
         raise
     for attribute in unkept:
-        tally.add(f"attributes of a kind that is not kept: {os.fsdecode(attribute)}", path)
+        tally.add(f"attributes that can't be kept or read: {os.fsdecode(attribute)}", path)
     return found
 
 
-def _dress_with(found: attributes.Attributes, target: int | bytes, path: str, tally: Tally) -> None:
-    for attribute in attributes.write(target, found) if found else ():
+def _dress_with(found: attributes.Attributes, target: int | bytes, path: str, tally: Tally) -> list[bytes]:
+    """Give a file attributes; those that it can't have, which are counted."""
+    refused = attributes.write(target, found) if found else []
+    for attribute in refused:
         tally.add(f"attributes that a clone can't have: {os.fsdecode(attribute)}", path)
+    return refused
 
 
 def _pour_all(reader: int, writer: int, before: os.stat_result, stop: Event) -> tuple[int, bool]:

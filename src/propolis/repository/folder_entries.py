@@ -89,7 +89,10 @@ class FolderEntries:
             kind, size, extra = b"h", 0, first
         elif kind == b"l":
             extra = self._target(path)
-        after = NO_ATTRIBUTES if first is not None else self._attributes(path)
+        after, closed = (NO_ATTRIBUTES, False) if first is not None else self._attributes(path)
+        if closed:
+            # With a list, the group's bits are not the group's rights: nobody else may have more for want of it.
+            mode &= ~0o077
         before = b"%b\t%o\t%b\t%d\t%d\t%d\t%b\t%b\t" % (
             kind,
             mode,
@@ -117,24 +120,23 @@ class FolderEntries:
             raise CantKeep(problem)
         return target
 
-    def _attributes(self, path: bytes) -> bytes:
+    def _attributes(self, path: bytes) -> tuple[bytes, bool]:
+        """The line's last field, and whether there is an access list that can't be read."""
         if not self._has_attributes:
-            return NO_ATTRIBUTES
+            return NO_ATTRIBUTES, False
         whole = self._root + b"/" + path
         try:
             if not os.listxattr(whole, follow_symlinks=False):  # nearly always
-                return NO_ATTRIBUTES
+                return NO_ATTRIBUTES, False
         except OSError as error:
             if error.errno != errno.EOPNOTSUPP:
                 raise
             self._has_attributes = False  # nowhere on this file system
-            return NO_ATTRIBUTES
+            return NO_ATTRIBUTES, False
         found, unkept = attributes.read(whole)
         for name in unkept:
-            self.tally.add(f"attributes of a kind that is not kept: {os.fsdecode(name)}", os.fsdecode(path))
-        if not found:
-            return NO_ATTRIBUTES
-        return b"\t" + format_attributes(self._fitting(found, path))
+            self.tally.add(f"attributes that can't be kept or read: {os.fsdecode(name)}", os.fsdecode(path))
+        return b"\t" + format_attributes(self._fitting(found, path)), attributes.ACCESS_LIST in unkept
 
     def _fitting(self, found: Attributes, path: bytes) -> Attributes:
         """Those that a reader takes back."""

@@ -109,7 +109,9 @@ class LayBeside(Step[RestoreContext], frozen=True, kw_only=True, tag="lay-beside
         folder = Path(self.folder)
         shutil.rmtree(folder, ignore_errors=True)
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        restore_folder(context.repository, context.manifest, self.tree, folder, observer=context.told)
+        result = restore_folder(context.repository, context.manifest, self.tree, folder, observer=context.told)
+        for kind in result.unkept:
+            context.unkept.join(kind)
 
     def undo(self, context: RestoreContext) -> None:
         """Remove it."""

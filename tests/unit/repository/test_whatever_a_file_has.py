@@ -349,3 +349,45 @@ def test_a_pack_that_no_index_knows_is_understood_whatever_holes_there_are(
     assert repaired.ok
     vault.restore(summary, tmp_path / "out")
     assert (tmp_path / "out" / "sparse").read_bytes() == (folder / "sparse").read_bytes()
+
+
+def refusing(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = getattr(os, call)
+
+    def refuse(file: Any, name: Any, *rest: Any, **more: Any) -> Any:
+        if os.fsencode(name) in (ACCESS_LIST, b"user.note"):
+            raise PermissionError(13, "Permission denied")
+        return real(file, name, *rest, **more)
+
+    monkeypatch.setattr(os, call, refuse)
+
+
+def test_attributes_that_can_not_be_read_are_counted_and_a_list_among_them_closes_the_file(
+    vault: Vault, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "shared").write_bytes(b"secret")
+    os.setxattr(folder / "shared", ACCESS_LIST, SHARED)
+    os.setxattr(folder / "sub" / "file", "user.note", b"x")
+    refusing("getxattr", monkeypatch)
+    summary = vault.backup(folder)
+    monkeypatch.undo()
+    assert [(kind.what, kind.examples) for kind in summary.header.unkept] == [
+        ("attributes that can't be kept or read: system.posix_acl_access", [f"{TREE}/shared"]),
+        ("attributes that can't be kept or read: user.note", [f"{TREE}/sub/file"]),
+    ]
+    vault.restore(summary, tmp_path / "out")
+    assert mode(folder / "shared") == 0o640
+    assert mode(tmp_path / "out" / "shared") == 0o600
+
+
+def test_a_clone_that_can_have_no_list_makes_no_backup_more_readable(
+    vault: Vault, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "shared").write_bytes(b"secret")
+    os.setxattr(folder / "shared", ACCESS_LIST, SHARED)
+    refusing("setxattr", monkeypatch)
+    summary = backup_of_a_clone(vault, folder, Method.COPY)
+    monkeypatch.undo()
+    assert [kind.examples for kind in summary.header.unkept] == [[f"{TREE}/shared"]]
+    vault.restore(summary, tmp_path / "out")
+    assert mode(tmp_path / "out" / "shared") == 0o600
