@@ -2,6 +2,7 @@
 # ruff: noqa: PTH101, PTH102, PTH123, PTH211 - names that are no text
 
 import concurrent.futures
+import datetime
 import os
 import random
 import shutil
@@ -18,8 +19,8 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from propolis.filesystem import acl
-from propolis.repository import Facts, Identity, Location, ObjectMeta, Repository
-from propolis.repository.layout import hash_name
+from propolis.repository import Facts, Identity, Location, ObjectMeta, Repository, publish
+from propolis.repository.layout import hash_name, utc_now
 from propolis.repository.model import Header, TreeHeader
 from unit.repository import test_mutations
 from unit.repository.memory_storage import MemoryStorage
@@ -307,6 +308,26 @@ def test_what_is_not_restored_is_told(vault: Any, source: Any, script: Any, tmp_
     if os.geteuid() == 0:
         assert "Not restored: the attribute trusted.left of 1 entries" in done.stdout
     assert os.listxattr(tmp_path / "out" / TREE / "text") == ["user.kept"]
+
+
+def test_what_a_clock_ahead_dated_is_not_the_latest(
+    vault: Any, tmp_path: Any, script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "small"
+    source.mkdir()
+    (source / "data").write_bytes(b"of the future")
+    script.use(vault.recovery_key)
+    with monkeypatch.context() as patch:
+        patch.setattr(publish, "utc_now", lambda: utc_now() + datetime.timedelta(days=3653))
+        future = vault.backup(source).id
+    done = script.run(vault.folder, "latest", tmp_path / "only")
+    assert not refused(done, tmp_path / "only"), done.stderr
+    (source / "data").write_bytes(b"of today, and longer")
+    vault.backup(source)
+    done = script.run(vault.folder, "latest", tmp_path / "out")
+    assert not refused(done, tmp_path / "out"), done.stderr
+    assert (tmp_path / "out" / TREE / "data").read_bytes() == b"of today, and longer"
+    assert f"dated later than now, the last of them {future}" in done.stdout
 
 
 def test_the_script_restores_what_is_the_users_own_without_being_root(vault: Any, source: Any, script: Any) -> None:
