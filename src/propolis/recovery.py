@@ -11,14 +11,13 @@ from propolis import clone
 from propolis.backup import BACKUP_STEPS
 from propolis.backup.context import BackupContext
 from propolis.command.promise import keep_promise
-from propolis.command.runner import journal_folder
 from propolis.config.schema import Config
 from propolis.errors import PropolisError, ServicesDownError
 from propolis.restore import RESTORE_STEPS
 from propolis.restore.context import RestoreContext
 from propolis.run import JournalState, Observer, StackLock, Telling, UnreadableJournal
 from propolis.run.interrupts import Interrupts
-from propolis.run.journal import describe
+from propolis.run.journal import describe, journal_folder
 from propolis.run.journals import open_runs, parsed_lines, recorded_places, trials
 from propolis.run.plan import UnknownStep, recover
 

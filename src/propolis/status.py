@@ -9,7 +9,6 @@ from propolis import platform
 from propolis.command import leftovers
 from propolis.command.host_key import why_closed
 from propolis.command.known import remembered
-from propolis.command.runner import journal_folder
 from propolis.command.stores import open_repository
 from propolis.config.schema import Config
 from propolis.errors import PropolisError
@@ -17,6 +16,7 @@ from propolis.repository import BackupSummary
 from propolis.repository.model import Finding
 from propolis.repository.overview import Overview, overview
 from propolis.run import JournalState
+from propolis.run.journal import journal_folder
 from propolis.run.journals import Watch, open_runs, watches
 from propolis.run.lock import held
 from propolis.stack.model import services

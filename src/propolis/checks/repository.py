@@ -13,7 +13,6 @@ from propolis.checks.services import clock
 from propolis.command.host_key import ADD_HOST_KEY, why_closed
 from propolis.command.known import remembered
 from propolis.command.leftovers import STRANGER
-from propolis.command.runner import journal_folder
 from propolis.command.stores import open_bucket, open_repository
 from propolis.config.schema import Config, S3Files
 from propolis.errors import BusyError, RepositoryError
@@ -21,7 +20,7 @@ from propolis.repository import Repository, read_identities, reserve
 from propolis.repository.conditional import IGNORED, STILL_HOLDS, creates_once
 from propolis.repository.immutability import LockedStorage
 from propolis.repository.overview import overview
-from propolis.run.journal import journal_file
+from propolis.run.journal import journal_file, journal_folder
 from propolis.run.journals import OURS
 
 

@@ -18,7 +18,7 @@ from propolis.config.secrets import Login
 from propolis.errors import PreflightError, PropolisError, ServicesDownError
 from propolis.platform.base import ServiceState
 from propolis.run import Observer
-from propolis.run.journal import describe
+from propolis.run.journal import describe, journal_folder
 from propolis.run.journals import recorded_places
 from propolis.stack import thehive
 from propolis.stack.model import START_WAVES, address, answers, services
@@ -63,7 +63,7 @@ class Context:
 
     def own_names(self, folder: Path) -> frozenset[str]:
         """What lies directly in a folder and is this stack's runs' own, by name, as their journals say."""
-        return clone.names_directly_in(folder, recorded_places(self.config.state / "journal"))
+        return clone.names_directly_in(folder, recorded_places(journal_folder(self.config.state)))
 
     def is_running(self, service: str) -> bool:
         """Whether the service's process runs, answering or not."""

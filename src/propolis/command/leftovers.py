@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from propolis import clone
-from propolis.command.runner import journal_folder
 from propolis.config.schema import Config
+from propolis.run.journal import journal_folder
 from propolis.run.journals import recorded_places
 from propolis.stack.model import trees
 

@@ -13,7 +13,7 @@ from propolis.config.schema import Config
 from propolis.errors import PreflightError
 from propolis.run import Journal, Observer, Outcome, Plan, StackLock, Telling, execute
 from propolis.run.interrupts import Interrupts
-from propolis.run.journal import journal_file, new_run_id
+from propolis.run.journal import journal_file, journal_folder, new_run_id
 from propolis.run.journals import forget_old
 from propolis.run.watchdog import Watchdog
 
@@ -21,11 +21,6 @@ C = TypeVar("C", bound=Context)
 
 MakeContext = Callable[[Config, Observer, str], C]
 RecoverFirst = Callable[[Path, Observer], object]
-
-
-def journal_folder(state: Path) -> Path:
-    """Where the journals of a stack's runs are, in its state folder."""
-    return state / "journal"
 
 
 def run(

@@ -11,8 +11,7 @@ from pathlib import Path
 import msgspec
 
 from propolis import clone
-from propolis.command.runner import journal_folder
-from propolis.run.journal import sync_folder
+from propolis.run.journal import journal_folder, sync_folder
 
 
 @contextlib.contextmanager

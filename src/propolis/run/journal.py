@@ -209,6 +209,11 @@ class Journal:
             ) from error
 
 
+def journal_folder(state: Path) -> Path:
+    """Where the journals of a stack's runs are, in its state folder."""
+    return state / "journal"
+
+
 def journal_file(folder: Path, run_id: str) -> Path:
     """Where a run's journal is."""
     return folder / f"{run_id}.jsonl"
