@@ -13,8 +13,9 @@ from propolis.checks.model import Command
 from propolis.clone import Survey
 from propolis.command.trials import trial
 from propolis.config.schema import Config
-from propolis.errors import PropolisError
+from propolis.errors import PreflightError, PropolisError
 from propolis.stack import database, index, index_contents, index_writes, thehive
+from propolis.stack.health import Health, health
 from propolis.stack.index_contents import IndexInfo
 from propolis.stack.model import Tree, answers, services, trees
 
@@ -115,6 +116,16 @@ class Look:
     def asks(self, service: str) -> bool:
         """Whether rules of this service are asked: a command leaves out what doesn't run, and says so."""
         return service in self.running
+
+    def health(self) -> Health:
+        """Ask how TheHive is. Raises PreflightError if it doesn't answer, or isn't well within some seconds."""
+        config = self.config.thehive
+        try:
+            found = health(config)
+        except PreflightError:
+            self.wait("thehive")
+            return health(config)
+        return thehive.answers(config, PATIENCE) if found.state == "error" else found
 
     def _database(self) -> database.DatabaseFacts:
         assert self.config.cassandra is not None

@@ -13,7 +13,6 @@ from propolis.config.schema import Config
 from propolis.errors import PreflightError, PropolisError
 from propolis.platform.base import ServiceState
 from propolis.stack import embedded, thehive
-from propolis.stack.health import health
 from propolis.stack.model import services
 
 CLOCK_TOLERANCE = 5.0
@@ -60,8 +59,7 @@ def thehive_health(look: Look) -> Iterator[Check]:
     if not look.asks("thehive") or "thehive" not in platform.open(look.config.platform).services():
         return
     try:
-        look.wait("thehive")
-        found = health(config)
+        found = look.health()
     except PreflightError as error:
         message = error.what
     else:
