@@ -119,8 +119,9 @@ def writes(look: Look) -> Iterator[Check]:
 
 
 def _is_own(look: Look, info: IndexInfo) -> bool:
-    assert look.config.elasticsearch is not None
-    return owner_of(info.name, look.config.elasticsearch.prefix) == "thehive"
+    section = look.config.elasticsearch
+    assert section is not None
+    return owner_of(info.name, section.prefix, section.audit) == "thehive"
 
 
 def _same_but_rebuilt(name: str, other: str) -> bool:

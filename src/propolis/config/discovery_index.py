@@ -123,6 +123,7 @@ def _server(found: Findings, root: Path, hocon: Hocon, given: Path | None) -> No
     found.attempt(lambda: _data(found, settings))
     found.attempt(lambda: _url(found, settings, hocon))
     found.copy("index.prefix", hocon, f"{_SEARCH}.index-name")
+    found.copy("index.audit", hocon, "audit.elasticsearch.index-name")
     if found.copy("index.username", hocon, f"{_BASIC}.username"):
         found.secret("index.password", hocon, f"{_BASIC}.password")
 

@@ -200,6 +200,9 @@ class ElasticsearchConfig(Model):
         default=True, description="Refuse a certificate (https) that doesn't name the address in url"
     )
     prefix: Text = Field(default="thehive", description="index.search.index-name: TheHive's indices begin with it")
+    audit: Text | None = Field(
+        default=None, description="audit.elasticsearch.index-name, where TheHive keeps its audit log in the index"
+    )
     config: AbsolutePath = Field(
         description="Its configuration folder, which holds elasticsearch.yml or opensearch.yml"
     )

@@ -86,7 +86,7 @@ def let_write(context: RestoreContext, config: ElasticsearchConfig) -> list[str]
             )
         for info in found:
             for block in info.blocks:
-                if block != FLOOD and owner_of(info.name, config.prefix) == "thehive":
+                if block != FLOOD and owner_of(info.name, config.prefix, config.audit) == "thehive":
                     context.warn(f"{info.name} takes no writes (index.blocks.{block}), as when it was backed up")
         for block in cluster_blocks(config, login):
             context.warn(f"The whole index takes no writes (cluster.blocks.{block}), as when it was backed up")
@@ -125,7 +125,7 @@ def expected(facts: Mapping[str, Any]) -> list[Expected]:
 def compare(wanted: Iterable[Expected], here: Iterable[IndexInfo], prefix: str) -> tuple[list[str], list[str]]:
     """Compare all but documents of TheHive's own and files of closed ones; give differences and warnings.
 
-    `prefix` is that of TheHive's indices.
+    `prefix` is that of TheHive's indices whose documents were counted.
     """
     found = {info.name: info for info in here}
     wrong, warnings = [], []

@@ -75,7 +75,7 @@ def index_losses(config: ElasticsearchConfig, manifest: Manifest, *, running: bo
                 why = f"was written to since the backup ({info.documents} documents, {fact.get('documents')} then)"
         elif uuid in here and not _segments(here[uuid]) <= files.get(uuid, set()):
             why = "was written to since the backup"
-        owner = contents.owner_of(name, config.prefix) if name else "other"
+        owner = contents.owner_of(name, config.prefix, config.audit) if name else "other"
         # TheHive and the server write to their own all the time: only what the backup hasn't at all is worth a word.
         if why and (owner == "other" or new):
             names = (name, uuid) if name else (uuid,)

@@ -48,13 +48,16 @@ class IndexInfo:
         }
 
 
-def owner_of(name: str, prefix: str) -> Owner:
-    """Say whose an index is: TheHive's by its prefix, the server's own, or somebody else's.
+def owner_of(name: str, prefix: str, audit: str | None = None) -> Owner:
+    """Say whose an index is: TheHive's by its prefix or as its `audit` log, the server's own, or somebody else's.
 
     Names that begin with a dot are reserved for the server and its parts; OpenSearch keeps its slowest queries in
     `top_queries-…`. What belongs to a data stream of TheHive's is TheHive's.
     """
-    if name.removeprefix(".ds-").startswith((f"{prefix.lower()}_", f"{prefix.lower()}-")):
+    own = name.removeprefix(".ds-")
+    if own.startswith((f"{prefix.lower()}_", f"{prefix.lower()}-")):
+        return "thehive"
+    if audit is not None and (own == audit.lower() or own.startswith((f"{audit.lower()}_", f"{audit.lower()}-"))):
         return "thehive"
     return "server" if name.startswith((".", "top_queries-")) else "other"
 

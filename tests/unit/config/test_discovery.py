@@ -139,6 +139,13 @@ def test_an_index_that_asks_for_a_login_over_tls_is_found_with_both(root: Path) 
     assert secrets.resolve(index.password) == "p"
 
 
+def test_the_index_of_thehives_audit_log_is_known_by_its_name(root: Path) -> None:
+    assert elasticsearch(found(root)).audit is None
+    with (root / "etc/thehive/application.conf").open("a") as out:
+        out.write('\naudit.elasticsearch.index-name = "hive.log"\n')
+    assert elasticsearch(found(root)).audit == "hive.log"
+
+
 def test_variables_in_the_index_configuration_come_from_its_services_environment(root: Path) -> None:
     (root / "etc/elasticsearch/elasticsearch.yml").write_text(
         "path.data: ${DATA}\nhttp.host: ${HOST:127.0.0.9}\nhttp.port: 9201\n"

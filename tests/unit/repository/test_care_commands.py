@@ -2,12 +2,14 @@
 
 import json
 import os
+import sys
 from typing import Any
 
 import pytest
 
 from propolis.cli import run
 from propolis.config.sample import sample
+from propolis.report.streams import ENCODED
 from unit.repository.repository_tools import fill
 
 TREE = "files/folder"
@@ -31,6 +33,8 @@ def command(vault: Any, tmp_path: Any, capsys: Any) -> Any:
 
     def call(*arguments: str) -> tuple[int, str, str]:
         capsys.readouterr()
+        for stream in (sys.stdout, sys.stderr):  # as the whole command has them
+            stream.reconfigure(errors=ENCODED)  # type: ignore[union-attr]
         code = run(["repository", *arguments, "--config", str(config)])
         told = capsys.readouterr()
         return code, told.out, told.err

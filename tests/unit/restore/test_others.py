@@ -233,13 +233,18 @@ def test_only_what_is_named_may_be_replaced() -> None:
         ("thehive_global1", "thehive"),
         ("thehive-audit", "thehive"),
         ("thehive2", "other"),
+        ("Hive.log", "other"),
+        ("hive.log", "thehive"),
+        ("hive.log-000001", "thehive"),
+        (".ds-hive.log-2026.11.27-000001", "thehive"),
+        ("hive.logs", "other"),
         ("cortex_6", "other"),
         (".security-7", "server"),
         ("top_queries-2026.11.27-1", "server"),
     ],
 )
 def test_whose_an_index_is(name: str, owner: str) -> None:
-    assert owner_of(name, "TheHive") == owner
+    assert owner_of(name, "TheHive", audit="Hive.log") == owner
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0/"), min_size=1, max_size=200))
