@@ -32,8 +32,11 @@ def _http(url: str) -> str:
 
 
 def _repository_url(url: str) -> str:
-    if not url.startswith(("/", "s3://")) or url == "s3://":
-        raise ValueError("must be an absolute folder, as /backup/thehive, or s3://bucket/prefix")
+    """Refuse what names neither a folder nor a bucket."""
+    if not url.startswith(("/", "s3://")):
+        raise ValueError("must be an absolute folder, e.g. /backup/thehive, or s3://bucket/prefix")
+    if url.startswith("s3://") and not url.removeprefix("s3://").partition("/")[0]:
+        raise ValueError("names no bucket; write s3://bucket or s3://bucket/prefix")
     return url
 
 

@@ -51,6 +51,26 @@ def test_the_sample_is_a_valid_configuration(tmp_path: Path) -> None:
     assert config.timeouts.start > config.timeouts.stop > 0
 
 
+@pytest.mark.parametrize("url", ["s3://", "s3:///", "s3:///hive"])
+@pytest.mark.parametrize("key", ["repository.url", "repository.copies.0.url"])
+def test_a_repository_in_a_bucket_names_the_bucket(tmp_path: Path, key: str, url: str) -> None:
+    copy = (
+        f"{url}\n  copies: [{{url: /backup}}]"
+        if key == "repository.url"
+        else f"/backup\n  copies: [{{url: '{url}'}}]"
+    )
+    text = re.sub(r"(?m)^  url: /backup\S*$", f"  url: {copy}", sample())
+    assert [line.partition(": ")[2] for line in mistakes(tmp_path, text)] == [
+        f"{key}: names no bucket; write s3://bucket or s3://bucket/prefix"
+    ]
+
+
+@pytest.mark.parametrize("url", ["s3://bucket", "s3://bucket/", "s3://bucket/hive"])
+def test_a_prefix_in_the_bucket_is_optional(tmp_path: Path, url: str) -> None:
+    text = re.sub(r"(?m)^  url: /backup\S*$", f"  url: {url}", sample())
+    assert load(write(tmp_path, text)).repository.url == url
+
+
 def test_without_a_kind_database_and_index_are_servers_as_in_older_files(tmp_path: Path) -> None:
     text = sample().replace("  kind: cassandra\n", "").replace("  kind: elasticsearch\n", "")
     assert "kind: folder" in text
