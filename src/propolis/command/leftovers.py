@@ -28,7 +28,7 @@ class Leftovers:
 
 
 def find(config: Config) -> Leftovers:
-    """Look, while no run is under way. Raises PreflightError if a folder can't be read."""
+    """Look, while no run is under way. Raises PreflightError if a folder or a journal can't be read."""
     recorded = recorded_places(journal_folder(config.state))
     folders = [tree.path for tree in trees(config) if tree.path is not None]
     if config.cassandra is not None:

@@ -55,7 +55,7 @@ def run(
                 else:
                     watchdog.take_over()
                     told.note(f"The journal {journal.path} is still open; Propolis goes on in the background")
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, PreflightError):
             forget_old(journal_folder(config.state))
         return context, outcome
 

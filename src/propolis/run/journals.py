@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from propolis.errors import PropolisError
+from propolis.errors import PreflightError, PropolisError
 from propolis.run.journal import FORMAT, JournalState, Record
 from propolis.run.watchdog import note_file
 
@@ -91,8 +91,8 @@ def read_journal(path: Path) -> JournalState | None:
 
 
 def journals(folder: Path) -> list[Path]:
-    """All journals in `folder`, oldest first."""
-    return sorted(folder.glob("*.jsonl")) if folder.is_dir() else []
+    """All journals in `folder`, oldest first. Raises PreflightError if it can't be read."""
+    return _files(folder, ".jsonl")
 
 
 def open_runs(folder: Path) -> OpenRuns:
@@ -124,7 +124,8 @@ def parsed_lines(path: Path) -> list[dict[str, Any]]:
 def recorded_places(folder: Path) -> set[Path]:
     """Every path, named as ours, that a journal in `folder` records: what runs of this stack made, or were about to.
 
-    They are found wherever they stand in a journal's first line, so in those of other versions, too.
+    They are found wherever they stand in a journal's first line, so in those of other versions, too. Raises
+    PreflightError if one can't be read: then nobody can say what is ours.
     """
     found: set[Path] = set()
     for path in (*journals(folder), *trials(folder)):
@@ -134,16 +135,18 @@ def recorded_places(folder: Path) -> set[Path]:
 
 def trials(folder: Path) -> list[Path]:
     """Records of trials outside of runs (`propolis.command.trials`)."""
-    return list(folder.glob("*.trial")) if folder.is_dir() else []
+    return _files(folder, ".trial")
 
 
 def places_of(path: Path) -> set[Path]:
-    """The paths, named as ours, that one journal records."""
+    """The paths, named as ours, that one journal records. Raises PreflightError if it can't be read."""
     try:
         with path.open("rb") as file:
             first = _parsed([file.readline()])
-    except OSError:
+    except FileNotFoundError:  # a trial that is over by now
         return set()
+    except OSError as error:
+        raise _closed(path, error) from error
     return {Path(text) for text in _texts(first) if text.startswith("/") and Path(text).name.startswith(OURS)}
 
 
@@ -170,6 +173,23 @@ def watches(journal: Path) -> Watch | None:
     except (OSError, msgspec.DecodeError):
         return None
     return None
+
+
+def _files(folder: Path, ending: str) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.name.endswith(ending))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise _closed(folder, error) from error
+
+
+def _closed(path: Path, error: OSError) -> PreflightError:
+    return PreflightError(
+        f"What earlier runs left can't be told: {path} can't be read: {error.strerror}",
+        left="Nothing was touched",
+        next="Run Propolis as root",
+    )
 
 
 def _is_there(place: Path) -> bool:
