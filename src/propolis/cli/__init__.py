@@ -26,6 +26,9 @@ EPILOG = (
     "14 integrity, 15 drill failed, 16 services not brought back, 130 interrupted."
 )
 
+VALUE_ERROR = "Value error, "
+"""What the library that checks values puts before a message."""
+
 FAMILIES = {
     "setup": ("init", "doctor", "config"),
     "backup": ("backup",),
@@ -93,7 +96,7 @@ def run(arguments: list[str] | None = None) -> int:
         show_error(error)
         return error.exit_code
     except typer.exceptions.TyperException as error:
-        message = error.format_message()
+        message = error.format_message().replace(VALUE_ERROR, "")
         if message.startswith("Usage:"):  # a command family named without a command
             typer.echo(message, err=True)
         else:

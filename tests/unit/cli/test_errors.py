@@ -1,7 +1,10 @@
 """An error is told in whole sentences."""
 
+from typing import Any
+
 import pytest
 
+from propolis.cli import run
 from propolis.errors import PropolisError
 
 
@@ -18,3 +21,10 @@ from propolis.errors import PropolisError
 )
 def test_what_was_left_and_what_to_do_follow_what_is_wrong(error: PropolisError, told: str) -> None:
     assert str(error) == told
+
+
+def test_a_wrong_value_is_told_without_words_of_the_library(capsys: Any) -> None:
+    assert run(["verify", "--level", "x"]) == 2
+    told = capsys.readouterr().err
+    assert "'x' is not one of 'manifest', 'sample', 'full'" in told
+    assert "Value error" not in told
