@@ -19,6 +19,7 @@ from propolis.errors import BusyError, RepositoryError
 from propolis.repository import Repository, read_identities, reserve
 from propolis.repository.conditional import IGNORED, STILL_HOLDS, creates_once
 from propolis.repository.immutability import LockedStorage
+from propolis.repository.keys import CLOSED
 from propolis.repository.overview import overview
 from propolis.run.journal import journal_file, journal_folder
 from propolis.run.journals import OURS
@@ -55,7 +56,7 @@ def host_key(look: Look) -> Iterator[Check]:
         status = path.stat()
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
-        hint = "Make one with: propolis repository init" if missing else "Run as the user that it belongs to"
+        hint = "Make one with: propolis repository init" if missing else CLOSED
         yield Check("host key", "fail", f"{path}: {error.strerror}", hint)
         return
     if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):

@@ -43,10 +43,12 @@ def add(
         str, typer.Option("--recipient", help="Its public part: age1…, ssh-ed25519 … or ssh-rsa …", metavar="KEY")
     ] = "",
     recipient_file: Annotated[
-        Path | None, typer.Option("--recipient-file", help="A file with its public part, as id_ed25519.pub")
+        Path | None,
+        typer.Option("--recipient-file", help="A file with its public part, e.g. id_ed25519.pub", readable=False),
     ] = None,
     new: Annotated[
-        Path | None, typer.Option("--new", help="Make an age key and write it to this new file", metavar="FILE")
+        Path | None,
+        typer.Option("--new", help="Make an age key and write it to this new file", metavar="FILE", readable=False),
     ] = None,
     passphrase: Annotated[
         bool, typer.Option("--passphrase", help="Ask for a passphrase (or read it from standard input)")

@@ -24,7 +24,8 @@ DEFAULT_CONFIG = Path("/etc/propolis/propolis.yaml")
 
 ConfigFile = Annotated[
     Path,
-    typer.Option("--config", "-c", envvar=CONFIG, help="The stack's configuration", metavar="FILE"),
+    # Not `readable`, here and below: who reads a file says what to do if it can't be, with its own exit code.
+    typer.Option("--config", "-c", envvar=CONFIG, help="The stack's configuration", metavar="FILE", readable=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something is wrong")]
@@ -36,6 +37,7 @@ IdentityFile = Annotated[
         "-i",
         help="File with the recovery key: an age identity or an SSH key; - asks for a passphrase",
         metavar="FILE",
+        readable=False,
     ),
 ]
 AsOf = Annotated[

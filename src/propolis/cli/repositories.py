@@ -35,7 +35,9 @@ def _repository() -> None:
 def init(
     recovery_key: Annotated[
         Path | None,
-        typer.Option("--recovery-key", help="Make a recovery key and write it to this new file", metavar="FILE"),
+        typer.Option(
+            "--recovery-key", help="Make a recovery key and write it to this new file", metavar="FILE", readable=False
+        ),
     ] = None,
     on_paper: Annotated[
         bool,

@@ -53,7 +53,10 @@ def restore(
     to: Annotated[
         Path | None,
         typer.Option(
-            "--to", help="Another stack: its propolis.yaml, or the root folder it lies under", metavar="PATH"
+            "--to",
+            help="Another stack: its propolis.yaml, or the root folder it lies under",
+            metavar="PATH",
+            readable=False,
         ),
     ] = None,
     set_password: Annotated[

@@ -7,7 +7,7 @@ from pathlib import Path
 from propolis.command.apart import require_apart, require_target_apart
 from propolis.config import sample
 from propolis.config.discovery import discover
-from propolis.config.load import load
+from propolis.config.load import CLOSED, load
 from propolis.config.schema import Config
 from propolis.errors import ConfigError, UsageError
 
@@ -19,9 +19,13 @@ def target_of(path: Path, source: Config) -> Config:
     and what was found is kept in its state folder, for later commands. Raises ConfigError or UsageError,
     also when its folders overlap what the source keeps or where its backups are.
     """
-    if path.is_file():
+    try:
+        is_file, is_folder = path.is_file(), path.is_dir()
+    except OSError as error:
+        raise ConfigError(f"--to {path}: {error.strerror}", left="Nothing was touched", next=CLOSED) from None
+    if is_file:
         return _apart(load(path), source)
-    if not path.is_dir():
+    if not is_folder:
         raise UsageError(
             f"--to {path}: neither a propolis.yaml nor a folder",
             left="Nothing was touched",
@@ -33,7 +37,7 @@ def target_of(path: Path, source: Config) -> Config:
         raise ConfigError(
             "\n".join(found.problems),
             left="Nothing was touched",
-            next=f"Mend these, or write a propolis.yaml for {path} and give that to --to",
+            next=f"Fix these, or write a propolis.yaml for {path} and give that to --to",
         )
     target = _apart(found.config, source)
     file = target.state / "restore-target.yaml"

@@ -23,13 +23,20 @@ from propolis.errors import ConfigError
 
 Location = tuple[int | str, ...]
 
+CLOSED = "Run Propolis as root"
+"""What to do about a file that this user may not read."""
+
 
 def load(path: Path) -> Config:
     """Read and validate the configuration at `path`.
 
     Raises ConfigError with one line a mistake: `FILE:LINE: KEY: what is wrong, and what is allowed`.
     """
-    document = read_yaml(path, missing="Write one with: propolis init; or name another with --config")
+    document = read_yaml(
+        path,
+        missing="Write one with: propolis init; or name another with --config",
+        closed=f"{CLOSED}, or name another file with --config",
+    )
     if document is None:
         raise ConfigError(f"{path}: the file is empty", next="Write one with: propolis init")
     if not isinstance(document, dict):
@@ -63,23 +70,23 @@ def read_last_wins(path: Path) -> tuple[Any, list[tuple[str, int]]]:
     """
     yaml = YAML(typ="rt")
     yaml.Constructor = _LastWins
-    return _parse(path, _text(path, ""), yaml), yaml.constructor.repeated
+    return _parse(path, _text(path), yaml), yaml.constructor.repeated
 
 
-def read_yaml(path: Path, missing: str = "") -> Any:
+def read_yaml(path: Path, missing: str = "", closed: str = CLOSED) -> Any:
     """Parse one YAML file (of ours or of a service), keeping line numbers (`.lc` on mappings and lists).
 
     Raises ConfigError naming file and line. A key that occurs twice is an error. `missing`: what to do if there is
-    no such file.
+    no such file; `closed`: if this user may not read it.
     """
-    return _parse(path, _text(path, missing), YAML(typ="rt"))
+    return _parse(path, _text(path, missing, closed), YAML(typ="rt"))
 
 
-def _text(path: Path, missing: str) -> str:
+def _text(path: Path, missing: str = "", closed: str = CLOSED) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        next = missing if isinstance(error, FileNotFoundError) else ""
+        next = {FileNotFoundError: missing, PermissionError: closed}.get(type(error), "")
         raise ConfigError(f"{path}: can't be read: {error.strerror}", next=next) from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1

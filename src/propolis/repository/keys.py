@@ -13,6 +13,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 
 from propolis.errors import RepositoryError
 
+CLOSED = "Run Propolis as root, or as the user that the file belongs to"
+"""What to do about a key file that this user may not read."""
+
 _BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 
 
@@ -109,9 +112,7 @@ def is_there(path: Path) -> bool:
     try:
         return path.exists()
     except OSError as error:
-        raise RepositoryError(
-            f"The key file {path} can't be read: {_reason(error)}", next="Run as the user that it belongs to"
-        ) from None
+        raise RepositoryError(f"The key file {path} can't be read: {_reason(error)}", next=CLOSED) from None
 
 
 def read_key_file(path: Path) -> str:
@@ -126,7 +127,8 @@ def read_key_file(path: Path) -> str:
             f"There is no key file {path}", next="Name the file that holds the age identity"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise RepositoryError(f"The key file {path} can't be read: {_reason(error)}") from None
+        next = CLOSED if isinstance(error, PermissionError) else ""
+        raise RepositoryError(f"The key file {path} can't be read: {_reason(error)}", next=next) from None
     if stat.S_ISREG(mode) and mode & 0o077:
         raise RepositoryError(
             f"The key file {path} can be read by others (mode {stat.S_IMODE(mode):04o})", next=f"Run chmod 600 {path}"

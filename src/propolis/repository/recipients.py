@@ -11,7 +11,7 @@ import pyrage
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from propolis.errors import IntegrityError, RepositoryError
-from propolis.repository.keys import Identity, Recipient, parse_identities, read_key_file
+from propolis.repository.keys import CLOSED, Identity, Recipient, parse_identities, read_key_file
 
 _SSH_KINDS = ("ssh-ed25519", "ssh-rsa")
 _BEGIN = "-----BEGIN"
@@ -115,7 +115,8 @@ def read_recipient(path: Path) -> tuple[AnyRecipient, str]:
             lines = [line.strip() for line in file.read(1 << 16).splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise RepositoryError(f"The public key {path} can't be read: {reason}") from None
+        next = CLOSED if isinstance(error, PermissionError) else ""
+        raise RepositoryError(f"The public key {path} can't be read: {reason}", next=next) from None
     keys = [line for line in lines if line and not line.startswith("#")]
     if keys and keys[0].startswith(("AGE-SECRET-KEY-", _BEGIN)):
         raise RepositoryError(f"{path} holds a private key", next="Name the file of its public part")
