@@ -16,7 +16,7 @@ demo: setup ## The main job on real servers: backup, disaster, restore, proof (A
 
 test: setup-test check ## All checks and all tests
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 

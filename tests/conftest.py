@@ -12,5 +12,14 @@ settings.load_profile("propolis")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest: two processes that take file after file then end at about the same time."""
-    order = ("test_killed_restore", "test_main_job", "test_killed_backup", "tests/system", "tests/integration")
+    order = (
+        "test_killed_restore",
+        "test_main_job",
+        "test_killed_backup",
+        "tests/system",
+        "tests/integration",
+        "test_mutations",
+        "test_prune_interleaved",
+        "test_restore_without_propolis",
+    )
     items.sort(key=lambda item: next((n for n, part in enumerate(order) if part in str(item.path)), len(order)))

@@ -1,4 +1,4 @@
-"""A backup is killed with SIGKILL where something of real servers can break: TheHive comes back by itself.
+"""A backup is killed with SIGKILL where real servers can break something: TheHive comes back by itself.
 
 Fake services are killed after every single step (`tests/integration/recovery/test_killed_at_any_step.py`).
 """

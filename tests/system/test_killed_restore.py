@@ -1,4 +1,4 @@
-"""A restore is killed with SIGKILL where something of real servers can break: the former data serves, or the restored.
+"""A restore is killed with SIGKILL where real servers can break something: the former data serves, or the restored.
 
 Fake services are killed after every single step (`tests/integration/recovery/test_killed_at_any_step.py`).
 """
