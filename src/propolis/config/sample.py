@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from propolis.config.schema import Config, Model, SecretRef
 from propolis.errors import ConfigError
+from propolis.filesystem.new_file import write_new
 
 _WIDTH = 110
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*(:[A-Za-z0-9_./-]+)*(#[A-Za-z0-9_./-]+)?|\d+(\.\d+){3}")
@@ -71,20 +71,16 @@ def render(config: Config, notes: Mapping[str, str]) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a new configuration (0600), durably. Raises ConfigError if the file is there already."""
+    """Write a new configuration (0600), durably. Raises ConfigError, also if it is there already."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        write_new(path, text)
     except FileExistsError:
         raise ConfigError(
             f"{path} is there already", left="It was not touched", next="Move it away or name another file"
         ) from None
     except OSError as error:
         raise ConfigError(f"{path}: can't be written: {error.strerror}") from None
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
 
 
 def _section(section: Model, path: str, notes: Mapping[str, str], *, whole: bool = False) -> Iterator[str]:

@@ -1,1 +1,1 @@
-"""What a file has beside its name and bytes: attributes, access lists, holes; and what of it could not be kept."""
+"""What a file has beside its name and bytes: attributes, access lists, holes; what can't be kept of it; new files."""

@@ -12,6 +12,7 @@ import pyrage
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from propolis.errors import RepositoryError
+from propolis.filesystem.new_file import write_new
 
 CLOSED = "Run Propolis as root, or as the user that the file belongs to"
 """What to do about a key file that this user may not read."""
@@ -137,19 +138,20 @@ def read_key_file(path: Path) -> str:
 
 
 def write_identity(path: Path, identity: Identity, comment: str = "") -> None:
-    """Keep an identity in a new file of mode 0600, as age-keygen does; `RepositoryError` when it exists."""
+    """Keep an identity in a new file of mode 0600, as age-keygen does; `RepositoryError` when it exists.
+
+    A failure leaves no part of it: nobody is to keep half a key, or be told that there is one.
+    """
     lines = [f"# {comment}"] if comment else []
     lines += [f"# public key: {identity.recipient}", identity.secret(), ""]
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write("\n".join(lines))
-            file.flush()
-            os.fsync(file.fileno())
+        write_new(path, "\n".join(lines))
     except FileExistsError:
         raise RepositoryError(f"{path} exists already", left="It was not touched") from None
     except OSError as error:
-        raise RepositoryError(f"The key file {path} can't be written: {_reason(error)}") from None
+        raise RepositoryError(
+            f"The key file {path} can't be written: {_reason(error)}", left="Nothing of it was left"
+        ) from None
 
 
 def recipients_of(identities: Sequence[Identity]) -> list[Recipient]:
