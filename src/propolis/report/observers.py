@@ -44,6 +44,10 @@ class PlainObserver(SilentObserver):
         """Print it."""
         self._say(f"note: {text}")
 
+    def close(self) -> None:
+        """Announce nothing any more."""
+        self._over()
+
     def _over(self) -> None:
         if self._lasting is not None:
             self._lasting.cancel()
@@ -93,6 +97,11 @@ class LiveObserver(PlainObserver):
             of = f" of {human_bytes(total)}" if total else ""
             told = f"{human_bytes(done)}{of}" if unit == "bytes" else f"{done} {unit}"
             self._status.update(self._escape(f"{self._line}: {told}"))
+
+    def close(self) -> None:
+        """Take the moving line away: an error may follow."""
+        self._stop()
+        super().close()
 
     def _say(self, text: str) -> None:
         self._console.print(self._escape(text), highlight=False, soft_wrap=True)

@@ -70,6 +70,9 @@ class Observer(Protocol):
     def note(self, text: str) -> None:
         """Something the user should know, in one line."""
 
+    def close(self) -> None:
+        """Nothing more is told: what is shown as under way isn't any more. Idempotent."""
+
 
 class SilentObserver:
     """Tells nobody."""
@@ -87,4 +90,7 @@ class SilentObserver:
         """Ignore."""
 
     def note(self, text: str) -> None:
+        """Ignore."""
+
+    def close(self) -> None:
         """Ignore."""

@@ -40,8 +40,7 @@ class Telling:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._events.put(None)
-        self._thread.join(LAST_WORDS)
+        self.close()
 
     def step_started(self, number: int, count: int, title: str) -> None:
         """Pass it on."""
@@ -66,6 +65,11 @@ class Telling:
         """Pass it on."""
         self._tell("note", text)
 
+    def close(self) -> None:
+        """Pass on what still waits, and that it was the last."""
+        self._events.put(None)
+        self._thread.join(LAST_WORDS)
+
     def _tell(self, what: str, *arguments: Any) -> None:
         if self._events.qsize() < WAITING:
             self._events.put((what, arguments))
@@ -76,6 +80,7 @@ class Telling:
             if what == "progress":
                 arguments, self._progress = self._progress or (0, None, ""), None
             quietly(getattr(self._observer, what), *arguments)
+        quietly(self._observer.close)
 
 
 def quietly(tell: Callable[..., object], *arguments: Any) -> None:
