@@ -24,7 +24,7 @@ from propolis.command.services import KeepServices, start_steps, stop_steps
 from propolis.config.schema import Config
 from propolis.repository import Altered, BackupSummary, Limits, Stats
 from propolis.run import Observer, Plan, Step
-from propolis.stack.model import trees
+from propolis.stack.model import services, trees
 
 
 @dataclass(frozen=True)
@@ -54,16 +54,21 @@ def cold_plan(context: BackupContext) -> Plan[BackupContext]:
         tree.name: str(clone.place(tree.path, f"{context.run_id}.trial")) for tree in kept if tree.path is not None
     }
     reserve = reserve_files(context)
+    all_services = services(context.config)
     steps: list[Step[BackupContext]] = [
         CheckStack(running=running, trials=trials),
         OpenRepository(url=context.config.repository.url),
         *(StoreAhead(tree=tree.name) for tree in kept if tree.bucket is not None),
-        KeepServices(services=running, may_be_unhealthy=context.force_unhealthy),
+        KeepServices(
+            services=running,
+            may_be_unhealthy=context.force_unhealthy,
+            down=tuple(name for name in all_services if name not in running),
+        ),
         ReserveSpace(files=reserve),
         *stop_steps(tuple(name for name in running if name == "thehive")),
         *((CountDocuments(),) if "index" in running else ()),
         *stop_steps(tuple(name for name in running if name != "thehive")),
-        CloneTrees(places=places),
+        CloneTrees(places=places, down=all_services),
         *(ListBucket(tree=tree.name) for tree in kept if tree.bucket is not None),
         *start_steps(running),
         ReleaseSpace(files=reserve),

@@ -162,6 +162,8 @@ class CloneTrees(Step[BackupContext], frozen=True, kw_only=True, tag="clone-tree
     """Clones every folder of the stopped services; `places` maps a tree to where its clone lies."""
 
     places: dict[str, str]
+    down: tuple[str, ...] = ()
+    """Services that must not run meanwhile."""
 
     @property
     def title(self) -> str:
@@ -169,7 +171,8 @@ class CloneTrees(Step[BackupContext], frozen=True, kw_only=True, tag="clone-tree
         return f"clone {len(self.places)} folders: {', '.join(self.places)}"
 
     def do(self, context: BackupContext) -> Mapping[str, Any]:
-        """Clone them side by side."""
+        """Clone them side by side. Raises PreflightError if a service was started meanwhile."""
+        context.require_down(self.down)
         folders = [tree for tree in trees(context.config) if tree.name in self.places]
         context.facts["point_in_time"] = utc_now()
         with ThreadPoolExecutor(max_workers=len(folders)) as pool:

@@ -87,6 +87,19 @@ class Context:
         names = (name for wave in START_WAVES for name in wave)
         return tuple(name for name in names if self.has(name) and self.is_running(name))
 
+    def require_down(self, services: Iterable[str]) -> None:
+        """Check that these services don't run: what is cloned or replaced under a running one is no whole state.
+
+        Raises PreflightError naming those that do. Somebody may have started them since the plan was made.
+        """
+        if up := [LABELS[name] for name in services if self.has(name) and self.is_running(name)]:
+            names = " and ".join(up)
+            raise PreflightError(
+                f"{names[0].upper()}{names[1:]} {'was' if len(up) == 1 else 'were'} started meanwhile",
+                left="Nothing was changed under it" if len(up) == 1 else "Nothing was changed under them",
+                next="Run the same command again",
+            )
+
     @property
     def downtime(self) -> float | None:
         """Seconds from the moment TheHive was told to stop until it answered again; None if it wasn't stopped."""

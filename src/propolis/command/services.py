@@ -14,13 +14,15 @@ from propolis.stack.model import START_WAVES, STOP_ORDER
 class KeepServices(Step[Context], frozen=True, kw_only=True, tag="keep-services"):
     """Promises that the services which run now will run again, whatever happens.
 
-    It does nothing itself. Being the first step that matters, it is undone last: after everything that later steps
-    moved is back in its place.
+    It stops and starts nothing itself. Being the first step that matters, it is undone last: after everything that
+    later steps moved is back in its place.
     """
 
     services: tuple[str, ...]
     may_be_unhealthy: bool = False
     """TheHive was stopped although it wasn't healthy: then it need not be so after."""
+    down: tuple[str, ...] = ()
+    """Services that the plan doesn't stop, since they didn't run when it was made: they still must not."""
 
     @property
     def title(self) -> str:
@@ -33,7 +35,8 @@ class KeepServices(Step[Context], frozen=True, kw_only=True, tag="keep-services"
         return promise(context.config, self.services)
 
     def do(self, context: Context) -> None:
-        """Nothing: the journal now holds the promise."""
+        """Check that nothing else runs by now. Raises PreflightError."""
+        context.require_down(self.down)
 
     def undo(self, context: Context) -> None:
         """Keep the promise."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ from propolis.restore.steps import (
 )
 from propolis.restore.swap import Swap, plan_swap
 from propolis.run import Observer, Plan, Step
-from propolis.stack.model import START_WAVES, STORES, Tree, trees_of
+from propolis.stack.model import START_WAVES, STOP_ORDER, STORES, Tree, trees_of
 
 
 @dataclass(frozen=True)
@@ -95,11 +96,13 @@ def restore_plan(context: RestoreContext) -> Plan[RestoreContext]:
         *(LayBeside(tree=tree.name, folder=str(beside_folder(context, tree))) for tree in beside),
         *(FillBucket(tree=name) for name in buckets),
         CheckOthers(trees=tuple(tree.name for tree in in_place), running=running),
-        KeepServices(services=running),
+        KeepServices(
+            services=running, down=tuple(name for name in STOP_ORDER if name in touched.difference(running))
+        ),
         ReserveSpace(files=reserve),
         *stop_steps(tuple(name for name in running if name in touched)),
         *((CheckDrained(),) if "database" in touched and "database" in running else ()),
-        ReplaceFolders(swaps=swaps),
+        ReplaceFolders(swaps=swaps, down=tuple(name for name in STOP_ORDER if name in touched)),
     ]
     for wave in START_WAVES:
         if "thehive" in wave:
@@ -217,8 +220,13 @@ def _swaps(context: RestoreContext, folders: list[Tree]) -> tuple[Swap, ...]:
         assert tree.path is not None
         swaps.append(plan_swap(tree.path, context.run_id, staged=Path(_staged(context, tree))))
     cassandra = context.config.cassandra
-    if cassandra is not None and any(tree.store == "database" for tree in folders):
-        # Caches of keys and rows by file: of the data that goes, so they must not meet the data that comes.
+    if (
+        cassandra is not None
+        and os.path.lexists(cassandra.saved_caches)
+        and any(tree.store == "database" for tree in folders)
+    ):
+        # Caches of keys and rows by file: of the data that goes, so they must not meet the data that comes. A folder
+        # that isn't there stays so: Cassandra makes it as its own user, and could not use one of ours.
         swaps.append(plan_swap(cassandra.saved_caches, context.run_id, staged=None))
     return tuple(swaps)
 

@@ -16,7 +16,7 @@ from propolis.repository.locks import ReadingLease
 from propolis.restore import logins, others
 from propolis.restore.bucket_keys import try_keys
 from propolis.restore.context import RestoreContext
-from propolis.stack.model import trees
+from propolis.stack.model import services, trees
 
 UNTOUCHED = "Nothing was touched"
 
@@ -49,9 +49,10 @@ def check(
 def rules(context: RestoreContext, wanted: tuple[str, ...]) -> tuple[Rule, ...]:
     """Rules that no other command asks: whether this backup fits this stack."""
     return (
+        Rule("other stores", partial(_other_stores, context, wanted), stops=("restore",)),
         Rule("cluster name", partial(_same_cluster, context, wanted), stops=("restore",)),
         Rule("others' data", partial(_others, context, wanted), stops=("restore",)),
-        Rule("versions", partial(_fitting_versions, context), stops=("restore",)),
+        Rule("versions", partial(_fitting_versions, context, wanted), stops=("restore",)),
         Rule("logins", partial(_logins, context), stops=("restore",)),
         Rule("keys of the bucket", partial(_bucket_keys, context, wanted), stops=("restore",)),
     )
@@ -81,6 +82,22 @@ def _look(
         incoming=incoming,
         targets=targets,
     )
+
+
+def _other_stores(context: RestoreContext, wanted: tuple[str, ...], look: Look) -> Iterator[Check]:
+    """Refuse where TheHive, which starts at the end, could not: a store that isn't restored has to answer."""
+    if not context.has("thehive"):
+        return
+    restored = {tree.service for tree in trees(look.config) if tree.name in wanted}
+    for name in services(look.config):
+        if name == "thehive" or name in restored:
+            continue
+        if not look.asks(name):
+            message = "not running, and not restored: TheHive does not start without it"
+            yield Check(f"service {name}", "fail", message, "Start it, or restore it, too")
+        elif (look.database if name == "database" else look.index).known() is None:
+            message = "it does not answer, and is not restored: TheHive does not start without it"
+            yield Check(f"service {name}", "fail", message, "Look into its log, or restore it, too")
 
 
 def _same_cluster(context: RestoreContext, wanted: tuple[str, ...], look: Look) -> Iterator[Check]:
@@ -128,16 +145,25 @@ def _others(context: RestoreContext, wanted: tuple[str, ...], look: Look) -> Ite
             yield Check("keyspaces", "warn", f"they are told by their folders, Cassandra can't be asked: {unasked}")
 
 
-def _fitting_versions(context: RestoreContext, look: Look) -> Iterator[Check]:
+def _fitting_versions(context: RestoreContext, wanted: tuple[str, ...], look: Look) -> Iterator[Check]:
     """Data can't go back to an older version, nor over a major one; what isn't running is told by its start."""
     here: dict[str, str] = {}
-    if look.asks("database") and (found := look.database.known()) is not None:
+    stores = {tree.store for tree in trees(look.config) if tree.name in wanted}
+    if "database" in stores and look.asks("database") and (found := look.database.known()) is not None:
         here["database"] = f"cassandra {found.release_version}"
-    if look.asks("index") and (indexed := look.index.known()) is not None:
+    if "index" in stores and look.asks("index") and (indexed := look.index.known()) is not None:
         here["index"] = f"{indexed.distribution} {indexed.version}"
     for service, version in here.items():
         backed_up = context.header.services.get(service)
-        if backed_up is not None and not _fits(backed_up, version):
+        if backed_up is None:
+            message = "the backup does not tell it, since it did not run then"
+            yield Check(
+                f"version of the {service}",
+                "warn",
+                message,
+                f"If it was a newer one than {version}, install that before",
+            )
+        elif not _fits(backed_up, version):
             yield Check(
                 f"version of the {service}",
                 "fail",

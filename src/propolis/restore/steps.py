@@ -170,6 +170,8 @@ class ReplaceFolders(Step[RestoreContext], frozen=True, kw_only=True, tag="repla
     """Moves the present data aside and the staged data in."""
 
     swaps: tuple[Swap, ...]
+    down: tuple[str, ...] = ()
+    """Services that must not run meanwhile."""
 
     @property
     def title(self) -> str:
@@ -181,7 +183,8 @@ class ReplaceFolders(Step[RestoreContext], frozen=True, kw_only=True, tag="repla
         return promise(context.config, (), because="its restore was replacing the services' folders")
 
     def do(self, context: RestoreContext) -> None:
-        """Swap them one by one."""
+        """Swap them one by one. Raises PreflightError if a service was started meanwhile."""
+        context.require_down(self.down)
         for swap in self.swaps:
             swap_in(swap)
         for login in context.logins:
