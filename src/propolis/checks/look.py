@@ -79,9 +79,9 @@ class Look:
     `running` are the services that run (None: all should, which is what the doctor expects). `wait` waits for one of
     them to answer for real, and raises PreflightError; the default is the doctor's, who is impatient. `survey` says
     what cloning a tree would take, `incoming` what a restore brings, `targets` what it replaces (None:
-    all folders). `force_unhealthy`: a TheHive that isn't healthy
-    stops nothing.
-    `identity` is a file with the recovery key, for a host whose own key the repository doesn't know yet.
+    all folders). `force_unhealthy`: a TheHive that isn't healthy stops nothing. `identity` is a file with the
+    recovery key, for a host whose own key the repository doesn't know yet. `file` is the configuration where that
+    isn't the default one: hints name it.
     """
 
     def __init__(
@@ -96,6 +96,7 @@ class Look:
         targets: Iterable[Target] | None = None,
         force_unhealthy: bool = False,
         identity: Path | None = None,
+        file: Path | None = None,
     ) -> None:
         self.config = config
         self.command = command
@@ -105,6 +106,7 @@ class Look:
         self.targets = None if targets is None else tuple(targets)
         self.force_unhealthy = force_unhealthy
         self.identity = identity
+        self.file = file
         self.database = Once(self._database)
         self.index = Once(self._index)
         self.indices = Once(self._indices)

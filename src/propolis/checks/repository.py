@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from propolis.checks.look import Look
 from propolis.checks.model import Check
 from propolis.checks.services import clock
-from propolis.command.host_key import ADD_HOST_KEY, why_closed
+from propolis.command.host_key import add_host_key, why_closed
 from propolis.command.known import remembered
 from propolis.command.leftovers import STRANGER
 from propolis.command.stores import open_bucket, open_repository
@@ -50,7 +50,7 @@ def host_key(look: Look) -> Iterator[Check]:
     path = look.config.repository.host_key
     closed = why_closed(look.config)
     if closed:
-        yield Check("host key", "fail", closed, f"To go on backing up from this host: {ADD_HOST_KEY}")
+        yield Check("host key", "fail", closed, f"To go on backing up from this host: {add_host_key(look.file)}")
         return
     try:
         status = path.stat()

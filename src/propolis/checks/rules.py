@@ -44,10 +44,11 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def checks(config: Config, identity: Path | None = None) -> list[Check]:
+def checks(config: Config, identity: Path | None = None, file: Path | None = None) -> list[Check]:
     """Ask every rule, as the doctor does; takes a few seconds.
 
-    `identity` is a file with the recovery key, for a host whose own key the repository doesn't know yet.
+    `identity` is a file with the recovery key, for a host whose own key the repository doesn't know yet; `file` the
+    configuration where that isn't the default one: hints name it.
     Writes only a lock into the repository and little trial files where clones would lie, and removes them.
     """
-    return ask(RULES, Look(config, identity=identity))
+    return ask(RULES, Look(config, identity=identity, file=file))

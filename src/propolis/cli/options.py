@@ -71,6 +71,11 @@ def config_of(path: Path) -> Config:
     return config
 
 
+def named(config: Path) -> Path | None:
+    """The configuration that a command for the user to run has to name; None where it is the default one."""
+    return None if config == DEFAULT_CONFIG else config
+
+
 def moment_of(text: str) -> datetime | None:
     """The time that `--at` names, None without it; `UsageError` unless it is whole and not ahead."""
     if not text:

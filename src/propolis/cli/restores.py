@@ -20,9 +20,10 @@ from propolis.cli.options import (
     Quiet,
     config_of,
     moment_of,
+    named,
     observer,
 )
-from propolis.cli.targets import target_of
+from propolis.cli.targets import file_of, target_of
 from propolis.errors import IntegrityError, UsageError
 from propolis.recovery import recover_held
 from propolis.report import console
@@ -115,7 +116,7 @@ def restore(
     if as_json:
         print_json(report)
     elif not quiet:
-        console.show_restore(report)
+        console.show_restore(report, named(config if to is None else file_of(to, target)))
 
 
 def verify(

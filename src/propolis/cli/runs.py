@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from propolis.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, IdentityFile, Quiet, config_of, observer
+from propolis.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, IdentityFile, Quiet, config_of, named, observer
 from propolis.config.load import load
 from propolis.recovery import recover_stack
 from propolis.report import console
@@ -45,4 +45,4 @@ def status(identity: IdentityFile = None, config: ConfigFile = DEFAULT_CONFIG, a
     if as_json:
         print_json(found)
     else:
-        console.show_status(found)
+        console.show_status(found, named(config))

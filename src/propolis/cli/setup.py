@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from propolis.checks import checks
-from propolis.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, IdentityFile, config_of
+from propolis.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, IdentityFile, config_of, named
 from propolis.command.apart import require_apart
 from propolis.config import sample
 from propolis.config.discovery import SERVICES, discover
@@ -94,7 +94,7 @@ def _folders(given: list[str]) -> dict[str, Path]:
 
 def doctor(identity: IdentityFile = None, config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Check all that a backup or a restore needs; touches nothing."""
-    found = list(checks(config_of(config), identity))
+    found = list(checks(config_of(config), identity, named(config)))
     if as_json:
         print_json(found)
     else:

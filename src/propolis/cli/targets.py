@@ -40,10 +40,15 @@ def target_of(path: Path, source: Config) -> Config:
             next=f"Fix these, or write a propolis.yaml for {path} and give that to --to",
         )
     target = _apart(found.config, source)
-    file = target.state / "restore-target.yaml"
+    file = file_of(path, target)
     file.unlink(missing_ok=True)
     sample.write(file, sample.render(target, found.notes))
     return target
+
+
+def file_of(path: Path, target: Config) -> Path:
+    """The configuration of the stack that `--to PATH` names."""
+    return path if path.is_file() else target.state / "restore-target.yaml"
 
 
 def _apart(target: Config, source: Config) -> Config:

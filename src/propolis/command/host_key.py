@@ -5,13 +5,22 @@ On a host that a backup was restored onto, after the old one was lost, it doesn'
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 from propolis.config.schema import Config
 from propolis.errors import PropolisError
 from propolis.repository import Location, Repository, read_identities
 from propolis.repository.keys import is_there
 
-ADD_HOST_KEY = "propolis repository key add --host --identity RECOVERY-KEY-FILE"
-"""What lets this host back up to a repository that others made."""
+
+def add_host_key(file: Path | None) -> str:
+    """The command that lets this host back up to a repository that others made.
+
+    `file` is the stack's configuration where that isn't the default one.
+    """
+    named = "" if file is None else f" --config {shlex.quote(str(file.absolute()))}"
+    return f"propolis repository key add --host --identity RECOVERY-KEY-FILE{named}"
 
 
 def why_closed(config: Config) -> str:

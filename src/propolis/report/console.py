@@ -11,6 +11,8 @@ from propolis.report.units import human_bytes, human_seconds
 from propolis.report.unkept import NOT_BACKED_UP, NOT_RESTORED, show_unkept
 
 if TYPE_CHECKING:  # a command loads what its own results take, when it tells them
+    from pathlib import Path
+
     from rich.console import Console
     from rich.table import Table
 
@@ -85,7 +87,7 @@ def show_backup(report: BackupReport) -> None:
     _warnings(out, report.warnings)
 
 
-def show_restore(report: RestoreReport) -> None:
+def show_restore(report: RestoreReport, file: Path | None = None) -> None:
     """What a restore did."""
     out = console()
     out.print(f"[green]Backup {report.backup}[/] is restored: {', '.join(report.stores)}.")
@@ -102,7 +104,7 @@ def show_restore(report: RestoreReport) -> None:
     show_unkept(out, NOT_BACKED_UP, report.never_kept)
     _warnings(out, report.warnings)
     if report.closed:
-        _show_closed(out, report.closed)
+        _show_closed(out, report.closed, file)
 
 
 def show_verify(result: VerifyResult) -> None:
@@ -200,7 +202,7 @@ def show_recovered(recovered: Sequence[Recovered]) -> None:
         out.print(escape(f"{run.command} of {run.started}: {run.outcome}"))
 
 
-def show_status(status: StackStatus) -> None:
+def show_status(status: StackStatus, file: Path | None = None) -> None:
     """What runs, what was left half done, what is backed up."""
     from propolis.command.leftovers import STRANGER
 
@@ -227,15 +229,15 @@ def show_status(status: StackStatus) -> None:
         show_backups(status.backups)
         show_findings(status.damaged, status.remarks)
     if status.closed:
-        _show_closed(out, status.closed)
+        _show_closed(out, status.closed, file)
 
 
-def _show_closed(out: Console, closed: str) -> None:
+def _show_closed(out: Console, closed: str, file: Path | None) -> None:
     """Why this host can't back up yet, and the command that lets it."""
-    from propolis.command.host_key import ADD_HOST_KEY
+    from propolis.command.host_key import add_host_key
 
     out.print(f"[yellow]no backups from here yet:[/] {escape(closed)}")
-    out.print(f"To go on backing up from this host: {ADD_HOST_KEY}")
+    out.print(f"To go on backing up from this host: {escape(add_host_key(file))}")
 
 
 def _watched(run: RunStatus) -> str:

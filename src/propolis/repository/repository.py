@@ -83,7 +83,7 @@ class Repository:
             raise RepositoryError(
                 f"The repository {self.storage.place} was opened without a key",
                 next=f"Give the recovery key {self.ring.recovery_text()} with --identity; or let this host in with "
-                "propolis repository key add --host --identity FILE",
+                "propolis repository key add --host --identity FILE, and the same --config",
             )
         return self.unlocked.key
 

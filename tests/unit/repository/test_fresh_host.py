@@ -9,6 +9,7 @@ import pytest
 
 from propolis.checks import look
 from propolis.cli import run
+from propolis.command.host_key import add_host_key
 from propolis.repository import Facts, Identity, Location, Repository, write_identity
 from unit.repository.repository_tools import TREE, fill
 from unit.repository.test_keys_on_the_command_line import CONFIG
@@ -77,14 +78,26 @@ def test_status_and_doctor_show_the_backups_and_how_this_host_goes_on(host: Fres
     assert "--identity" in host.run("status")
     shown = host.run("status", "--identity", host.key)
     assert backup in shown
-    assert f"To go on backing up from this host: {ADD}" in shown
+    add = f"{ADD} --config {host.folder}/propolis.yaml"
+    assert f"To go on backing up from this host: {add}" in shown
 
     assert host.checks()["repository"]["result"] == "fail"
     found = host.checks("--identity", host.key)
     assert found["repository"]["result"] == found["repository writable"]["result"] == "ok"
     assert backup in found["backups"]["message"]
     assert found["host key"]["result"] == "fail"
-    assert ADD in found["host key"]["hint"]
+    assert found["host key"]["hint"].endswith(add)
+
+
+@pytest.mark.parametrize(
+    ("file", "named"),
+    [(None, ""), ("/srv/my hive.yaml", " --config '/srv/my hive.yaml'"), ("a.yaml", " --config {here}/a.yaml")],
+)
+def test_the_command_names_the_configuration_unless_it_is_the_default_one(
+    file: str | None, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert add_host_key(Path(file) if file else None) == ADD + named.format(here=tmp_path)
 
 
 def test_once_its_key_is_added_the_host_needs_no_other(host: FreshHost, backup: str) -> None:
