@@ -58,9 +58,10 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show what one backup holds."""
-    repository = open_repository(config_of(config), identity, moment_of(at))
+    loaded = config_of(config)
+    repository = open_repository(loaded, identity, moment_of(at))
     remarks: list[str] = []
-    id = repository.resolve(backup, remarks=remarks)
+    id = repository.resolve(backup, loaded.name, remarks)
     summary = read_marks(repository).annotate(repository.summary(id))
     if as_json:
         print_json(plain(summary) | {"remarks": remarks})

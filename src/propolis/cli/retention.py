@@ -49,13 +49,14 @@ def hold(
     quiet: Quiet = False,
 ) -> None:
     """Keep a backup whatever the rules of retention say, until it is released."""
-    repository = open_repository(config_of(config), identity)
+    loaded = config_of(config)
+    repository = open_repository(loaded, identity)
     remarks: list[str] = []
     if release:
-        id = held(repository, backup) or repository.resolve(backup)
+        id = held(repository, backup) or repository.resolve(backup, loaded.name)
         result = HoldResult(id, False, "", release_holds(repository, id))
     else:
-        id = repository.resolve(backup, remarks=remarks)
+        id = repository.resolve(backup, loaded.name, remarks)
         result = HoldResult(id, True, add_hold(repository, id, reason).reason, 0)
     if as_json:
         print_json(result)

@@ -7,7 +7,7 @@ import datetime
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from propolis.errors import IntegrityError
+from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository.chronicle import Placed, Told, is_behind, order, stamp_time
 from propolis.repository.damage import sparing
 from propolis.repository.fetch import read_ahead
@@ -44,6 +44,23 @@ class Listing:
         """The backups of a stack, newest last; of all for None."""
         return [backup for backup in self.backups if stack is None or backup.header.stack == stack]
 
+    def meant(self, stack: str | None) -> str | None:
+        """The stack whose backups are meant by `stack`: that one, or the only other one where it has none.
+
+        Raises `RepositoryError` where that can't be told: there are several others, or damaged ones, of whomever.
+        """
+        stacks = sorted({backup.header.stack for backup in self.backups})
+        if stack is None or stack in stacks or not stacks:
+            return stack
+        if len(stacks) > 1 or self.damaged:
+            others = ", ".join(stacks)
+            unread = f", and {len(self.damaged)} that can't be read" if self.damaged else ""
+            raise RepositoryError(
+                f"The repository has no backup of the stack {stack}; it has those of {others}{unread}",
+                next="Name the backup by its ID, as `propolis list` shows it",
+            )
+        return stacks[0]
+
     def latest(self, stack: str | None = None) -> BackupSummary | None:
         """The newest whose clock wasn't ahead; if that is so of all, the newest. None when there is none."""
         mine = self.of(stack)
@@ -59,7 +76,7 @@ class Listing:
             for backup in newer
         ]
         found += [
-            f"Backup {id} is newer than {chosen.id}, but can't be read: {finding.what}"
+            f"Backup {id} may be newer than {chosen.id}, but can't be read: {finding.what}"
             for id, finding in self.unread_since(chosen)
         ]
         return found + ([chosen.clock] if chosen.clock else [])

@@ -135,6 +135,7 @@ class Repository:
     def resolve(self, text: str, stack: str | None = None, remarks: Names | None = None) -> BackupId:
         """The backup that `latest` or a unique prefix of an ID means; `RepositoryError` when none or several.
 
+        `stack` is the one whose latest is meant: see `latest`.
         `remarks` is told what somebody should know who asked for the latest: see `latest`.
         """
         if text == "latest":
@@ -156,11 +157,14 @@ class Repository:
     def latest(self, stack: str | None = None, remarks: Names | None = None) -> BackupId | None:
         """The newest backup, of one stack or all, that can be read and isn't dated later than now.
 
+        Of a stack that has none, it is that of the only other one, which is told to `remarks`: a stack may be named
+        anew on another host. `RepositoryError` where there are several others.
         What may be newer and was passed over is told to `remarks`. None when there is no backup at all; raises
         `IntegrityError` when none of them can be read.
         """
         listing = list_backups(self)
-        found = listing.latest(stack)
+        meant = listing.meant(stack)
+        found = listing.latest(meant)
         if found is None:
             if listing.damaged:
                 raise IntegrityError(
@@ -170,6 +174,8 @@ class Repository:
                 )
             return None
         if remarks is not None:
+            if meant != stack:
+                remarks.append(f"There is no backup of the stack {stack}: {found.id} is of {meant}")
             remarks += listing.passed_over(found)
         return found.id
 

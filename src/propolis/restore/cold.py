@@ -70,7 +70,9 @@ def restore_plan(context: RestoreContext) -> Plan[RestoreContext]:
     assert request is not None
     context.repository = open_repository(request.source, request.identity, request.at)
     remarks: list[str] = []
-    context.manifest = context.repository.manifest(context.repository.resolve(request.backup, remarks=remarks))
+    context.manifest = context.repository.manifest(
+        context.repository.resolve(request.backup, request.source.name, remarks)
+    )
     for remark in [*(finding.what for finding in context.repository.damaged_rings), *remarks]:
         context.observer.note(remark)
     targets = _targets(context, request)
