@@ -69,7 +69,7 @@ def recover_held(state: Path, observer: Observer) -> list[Recovered]:
 
 
 def _recover_one(state: JournalState, observer: Observer) -> str:
-    observer.note(f"`propolis {state.command}` of {state.started} was cut short: putting things right")
+    observer.note(f"`propolis {state.command}` of {state.started} was interrupted: recovering it")
     try:
         config = Config.model_validate(state.facts.get("config"))
     except pydantic.ValidationError as error:
@@ -89,7 +89,7 @@ def _recover_one(state: JournalState, observer: Observer) -> str:
         raise
     except Exception as error:
         raise PropolisError(
-            f"The run with the journal {state.path} could not be put right: {describe(error)}",
+            f"The run with the journal {state.path} could not be recovered: {describe(error)}",
             left="What it left half done stays in the journal",
             next="Fix the cause, then run `propolis recover`",
         ) from error

@@ -29,7 +29,7 @@ def backup(
     ] = True,
     limit_upload: Annotated[
         str | None,
-        typer.Option("--limit-upload", help="Send at most so much a second, as 20M (bytes)", metavar="RATE"),
+        typer.Option("--limit-upload", help="Limit the upload rate, e.g. 20M (bytes per second)", metavar="RATE"),
     ] = None,
     reread: Annotated[
         bool,

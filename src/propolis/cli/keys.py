@@ -60,7 +60,7 @@ def add(
     config: ConfigFile = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Let one more key open the repository: all that is in it, and all that comes. Nothing is stored anew.
+    """Give another key access to all backups, past and future. No data is rewritten.
 
     Needs a recovery key (--identity), since only its holder can pass on what it opens.
     """
@@ -93,7 +93,7 @@ def remove(
     config: ConfigFile = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Encrypt to one key less from now on. What was stored until now stays readable with the removed key.
+    """Remove a key. Data stored so far stays readable with it; new data does not.
 
     Needs a recovery key that stays (--identity).
     """

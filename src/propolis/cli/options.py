@@ -29,7 +29,7 @@ ConfigFile = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something is wrong")]
-PlanOnly = Annotated[bool, typer.Option("--plan", help="Print the steps and touch nothing")]
+PlanOnly = Annotated[bool, typer.Option("--plan", help="Show what would be done and change nothing")]
 IdentityFile = Annotated[
     Path | None,
     typer.Option(
@@ -44,7 +44,7 @@ AsOf = Annotated[
     str,
     typer.Option(
         "--at",
-        help="Read the bucket as it was then, as 2026-11-23T22:45:00Z; it has to keep versions",
+        help="Read the bucket as it was then, e.g. 2026-11-23T22:45:00Z; it has to keep versions",
         metavar="TIME",
     ),
 ]

@@ -49,7 +49,10 @@ def restore(
     backup: BackupArgument,
     identity: IdentityFile = None,
     only: Annotated[
-        str, typer.Option("--only", help=f"Only these stores, by comma: {', '.join(STORES)}", metavar="STORES")
+        str,
+        typer.Option(
+            "--only", help=f"Restore only these stores (comma-separated): {', '.join(STORES)}", metavar="STORES"
+        ),
     ] = "",
     to: Annotated[
         Path | None,

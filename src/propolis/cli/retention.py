@@ -41,7 +41,9 @@ def register_repository(app: typer.Typer) -> None:
 
 def hold(
     backup: BackupArgument,
-    release: Annotated[bool, typer.Option("--release", help="Hold it no longer")] = False,
+    release: Annotated[
+        bool, typer.Option("--release", help="Release the backup: the rules of retention apply to it again")
+    ] = False,
     reason: Annotated[str, typer.Option("--reason", help="Why, for whoever wonders later", metavar="TEXT")] = "",
     identity: IdentityFile = None,
     config: ConfigFile = DEFAULT_CONFIG,

@@ -93,7 +93,7 @@ def _folders(given: list[str]) -> dict[str, Path]:
 
 
 def doctor(identity: IdentityFile = None, config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Check all that a backup or a restore needs; touches nothing."""
+    """Check all that a backup or a restore needs, and change nothing."""
     found = list(checks(config_of(config), identity, named(config)))
     if as_json:
         print_json(found)

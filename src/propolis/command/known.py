@@ -48,7 +48,7 @@ def check_known(config: Config, repository: Repository, *, past: bool = False) -
     now, place = _of(repository), repository.storage.place
     if (now.id, now.fingerprint) != (known.id, known.fingerprint):
         raise IntegrityError(
-            f"The repository at {place} is not the one that this host backed up to: somebody exchanged it",
+            f"The repository at {place} is not the one this host backs up to: it has been replaced",
             left="Nothing was written to it",
             next=f"Find out who did. If it was you, remove {file}",
         )

@@ -28,7 +28,7 @@ class KeepServices(Step[Context], frozen=True, kw_only=True, tag="keep-services"
     def title(self) -> str:
         """What it does."""
         names = ", ".join(LABELS[name] for name in self.services) or "none"
-        return f"promise to bring back what runs now: {names}"
+        return f"record which services to restart: {names}"
 
     def promise(self, context: Context) -> Mapping[str, Any]:
         """Have it in the journal in a shape that any version can read."""

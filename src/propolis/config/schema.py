@@ -66,7 +66,7 @@ class SecretRef(Model):
     hocon: Text | None = Field(
         default=None,
         pattern=r"^/[^#]+#.+$",
-        description="FILE#KEY in the stack's own configuration, as /etc/thehive/secret.conf#play.http.secret.key",
+        description="FILE#KEY in the stack's own configuration, e.g. /etc/thehive/secret.conf#play.http.secret.key",
     )
 
     @model_validator(mode="after")
@@ -97,7 +97,7 @@ class PlatformConfig(Model):
 class TheHiveConfig(Model):
     """The TheHive service."""
 
-    url: HttpUrl = Field(description="Base URL, as http://127.0.0.1:9000")
+    url: HttpUrl = Field(description="Base URL, e.g. http://127.0.0.1:9000")
     config: AbsolutePath = Field(description="Its configuration folder, which holds application.conf")
     api_key: SecretRef | None = Field(
         default=None,
@@ -192,7 +192,7 @@ class ElasticsearchConfig(Model):
         default="elasticsearch",
         description="elasticsearch: a server of either make; lucene: an index in a folder of TheHive's own",
     )
-    url: HttpUrl = Field(description="Base URL, as http://127.0.0.1:9200")
+    url: HttpUrl = Field(description="Base URL, e.g. http://127.0.0.1:9200")
     username: Text | None = Field(default=None, description="User to log in with, if the index asks for one")
     password: SecretRef | None = Field(default=None, description="Where that user's password is")
     ca: AbsolutePath | None = Field(
@@ -287,7 +287,7 @@ class ObjectLockConfig(Model):
         description="governance: a right of its own can lift the lock; compliance: nobody can, not even the owner"
     )
     days: int = Field(
-        ge=1, le=36_500, description="What a backup needs is locked for so many days from then on, at least"
+        ge=1, le=36_500, description="Lock what a backup needs for at least this many days from then on"
     )
 
 
@@ -298,7 +298,7 @@ class PlaceConfig(Model):
         description="A folder (/backup/thehive) or s3://bucket/prefix"
     )
     endpoint: HttpUrl | None = Field(
-        default=None, description="S3 endpoint other than AWS, as https://minio.example:9000"
+        default=None, description="S3 endpoint other than AWS, e.g. https://minio.example:9000"
     )
     region: Text = Field(default="us-east-1", description="Region of the bucket")
     access_key: SecretRef | None = Field(default=None, description="Where the access key is")
@@ -336,12 +336,14 @@ class RepositoryConfig(PlaceConfig):
 class KeepConfig(Model):
     """Rules by which backups are kept; one that any rule keeps stays. Without any rule, all stay."""
 
-    last: int = Field(default=0, ge=0, description="The newest ones, so many")
-    hourly: int = Field(default=0, ge=0, description="The newest of each of the last hours that have any, so many")
-    daily: int = Field(default=0, ge=0, description="The same by day (UTC)")
-    weekly: int = Field(default=0, ge=0, description="The same by week, from Monday")
-    monthly: int = Field(default=0, ge=0, description="The same by month")
-    yearly: int = Field(default=0, ge=0, description="The same by year")
+    last: int = Field(default=0, ge=0, description="Keep this many of the newest backups")
+    hourly: int = Field(
+        default=0, ge=0, description="Keep the newest backup of each hour, for this many hours that have any"
+    )
+    daily: int = Field(default=0, ge=0, description="The same for days (UTC)")
+    weekly: int = Field(default=0, ge=0, description="The same for weeks, from Monday")
+    monthly: int = Field(default=0, ge=0, description="The same for months")
+    yearly: int = Field(default=0, ge=0, description="The same for years")
 
 
 class RetentionConfig(Model):
@@ -351,7 +353,7 @@ class RetentionConfig(Model):
         default_factory=KeepConfig, description="Rules; a backup that any of them keeps stays; without any, all stay"
     )
     min_verified: int = Field(
-        default=1, ge=0, description="Never remove the last so many backups that passed verification"
+        default=1, ge=0, description="Never remove this many of the newest backups that passed verification"
     )
     min_fill: int = Field(
         default=50, ge=0, le=100, description="Repack packs of which less than this is needed, in percent"
@@ -359,7 +361,7 @@ class RetentionConfig(Model):
     grace_hours: float = Field(
         default=24.0,
         ge=0,
-        description="Data that no backup needs stays so many hours: a killed backup's next run goes on with it",
+        description="Keep data that no backup needs for this many hours: after a killed backup, the next one uses it",
     )
 
 

@@ -245,7 +245,7 @@ def _watched(run: RunStatus) -> str:
         return "run `propolis recover`"
     tries = f"{run.watch.tries} {'try' if run.watch.tries == 1 else 'tries'} so far"
     tried = f"{tries}, the last with exit code {run.watch.last_exit}; " if run.watch.tries else ""
-    return f"its watchdog is putting it right: {tried}next try at {run.watch.next_at}"
+    return f"its watchdog is recovering it: {tried}next try at {run.watch.next_at}"
 
 
 def show_checks(checks: Iterable[Check]) -> None:

@@ -37,7 +37,7 @@ def show_change(change: KeyChange) -> None:
     if change.what == "add":
         out.print("It opens what is in the repository already, too.")
     else:
-        out.print("What is stored from now on is closed to it.")
+        out.print("It cannot read anything stored from now on.")
         out.print(
             "[bold]What was stored until now stays readable[/] with the removed key, for whoever gets hold of both. "
             "If it fell into wrong hands, make a new repository and delete this one once its backups aren't needed."

@@ -51,7 +51,7 @@ def show_prune(result: PruneResult) -> None:
             "give it with --identity"
         )
     if result.packs_young:
-        out.print(f"{result.packs_young} unneeded packs are too young to go (retention.grace_hours)")
+        out.print(f"{result.packs_young} unneeded packs are kept for now (retention.grace_hours)")
     if result.quarantine_removed:
         out.print(f"{result.quarantine_removed} objects that a repair put aside {would}removed (quarantine/)")
     if result.locked_until:

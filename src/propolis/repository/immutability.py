@@ -161,7 +161,7 @@ def gone(storage: LockedStorage, name: str) -> IntegrityError:
     return IntegrityError(
         f"{name} is missing from the repository {storage.place}, and is needed",
         left="No backup was recorded",
-        next="Run propolis repository check, then repair, with the credential for care",
+        next="Run propolis repository check, then repair, with the maintenance credential",
     )
 
 

@@ -46,7 +46,7 @@ def parse_rate(text: str) -> int:
     rate = int(float(match[1]) * _UNITS[match[2].upper()]) if match else 0
     if rate < _LEAST:
         raise UsageError(
-            f"{text!r} is no rate: it is a number of bytes a second, at least 1K",
+            f"{text!r} is not a rate: a rate is a number of bytes per second, at least 1K",
             next="Write it as 512K, 20M or 1.5G",
         )
     return rate

@@ -309,7 +309,7 @@ def unlock(storage: Storage, force: tuple[str, ...] = (), *, plan: bool = False)
         fitting = [lease for lease in found if lease.name == text or (text and lease.token.startswith(text))]
         if len(fitting) != 1:
             raise RepositoryError(
-                f"{text!r} fits {len(fitting) or 'none'} of the {len(found)} leases",
+                f"{text!r} matches {f'{len(fitting)} of the {len(found)} leases' if fitting else 'no lease'}",
                 left="No lease was removed",
                 next="See propolis repository unlock --plan for their names",
             )

@@ -125,6 +125,6 @@ class Protection:
         return IntegrityError(
             f"{stored.name} in the repository {self._storage.place} {how}",
             left="No backup was recorded",
-            next="Find out who writes there. With the credential for care, run propolis repository check "
+            next="Find out who writes there. With the maintenance credential, run propolis repository check "
             "--read-data=all, then repair; --at reads what was there before",
         )

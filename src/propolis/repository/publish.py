@@ -136,7 +136,7 @@ class Publisher:
             raise RepositoryError(
                 f"{lost.what}, and {name}, written just then, can't be taken back: {denied.what}",
                 left=f"{name} stays; if a prune ran meanwhile, it may name packs that are gone",
-                next="Run propolis repository check, and repair if it finds any, with the credential for care",
+                next="Run propolis repository check, and repair if it finds any, with the maintenance credential",
             ) from None
 
     def _end_time(self) -> datetime.datetime:

@@ -148,7 +148,7 @@ class Repository:
             return fitting[0]
         if fitting:
             raise RepositoryError(
-                f"{text!r} fits {len(fitting)} backups: {', '.join(fitting[:5])}", next="Give more of the ID"
+                f"{text!r} matches {len(fitting)} backups: {', '.join(fitting[:5])}", next="Give a longer prefix"
             )
         raise RepositoryError(
             f"The repository {self.storage.place} has no backup {text!r}", next="See propolis list for the IDs"

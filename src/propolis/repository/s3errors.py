@@ -21,7 +21,7 @@ S3_ERRORS = (exceptions.BaseError, OSError, ValueError)
 _KEYS = ("the access key or secret key is wrong", "Correct access_key and secret_key")
 _RIGHTS = (
     "the access key may not do this",
-    "Give it the rights it needs. Where hosts have a credential that can only write, use the credential for care",
+    "Give it the rights it needs. Where hosts have a credential that can only write, use the maintenance credential",
 )
 _BUCKET = ("there is no such bucket", "Create the bucket, or correct its name")
 _CLOCK = (

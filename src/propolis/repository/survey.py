@@ -268,7 +268,7 @@ class _Look:
         if open_to_others:
             self.result.remarks.append(
                 f"{len(open_to_others)} files or folders are open to others than their owner: "
-                f"{_some(open_to_others)}; chmod -R go= {storage.place} mends it"
+                f"{_some(open_to_others)}; fix it with chmod -R go= {storage.place}"
             )
 
     def read(self, digests: list[str]) -> None:

@@ -139,7 +139,7 @@ def recover(state: JournalState, known: Mapping[str, type[Step[C]]], context: C,
         outcome = "undone"
     if not journal.close(f"{outcome} by recovery"):
         raise PropolisError(
-            f"All is put right, but the journal can't be closed: {state.path}",
+            f"The run is recovered, but the journal can't be closed: {state.path}",
             left="Services are back",
             next="Free some space in its folder, then run `propolis recover`",
         )

@@ -44,7 +44,7 @@ def until(attempt: Callable[[float], None], what: str, timeout: float, alive: Al
         except NotYet as missing:
             if alive is not None and not alive():
                 raise PreflightError(
-                    f"{what} ended before it answered: {missing}", next="Its own log says why; mend that first"
+                    f"{what} ended before it answered: {missing}", next="Its own log says why; fix that first"
                 ) from None
             refused = (refused or time.monotonic()) if isinstance(missing, Refused) else None
             if refused is not None and time.monotonic() + _PAUSE >= min(refused + REFUSAL_GRACE, deadline):

@@ -36,7 +36,7 @@ def wait_for_status(stack: FakeStack, text: str) -> None:
 def test_services_that_could_not_be_brought_back_come_back_by_themselves_once_they_can(fake_stack: FakeStack) -> None:
     stack = fake_stack
     fail_to_undo(stack)
-    wait_for_status(stack, "its watchdog is putting it right: 1 try so far, the last with exit code 16")
+    wait_for_status(stack, "its watchdog is recovering it: 1 try so far, the last with exit code 16")
     stack.forget("thehive", "breaks")
     stack.wait_until_recovered()
     stack.assert_serving()

@@ -44,7 +44,7 @@ def server() -> Iterator[S3Server]:
 
 @dataclass
 class Stage:
-    """A repository that was made with the credential for care, and what its host has."""
+    """A repository that was made with the maintenance credential, and what its host has."""
 
     care: LockedVault
     host: LockedVault
@@ -203,7 +203,7 @@ def test_care_with_a_hosts_credential_says_which_to_use(stage: Stage, source: Pa
     ):
         with pytest.raises(RepositoryError, match="the access key may not do this") as raised:
             attempt()
-        assert "use the credential for care" in str(raised.value.next)
+        assert "use the maintenance credential" in str(raised.value.next)
     assert {summary.id for summary in stage.care.open().list()} == {first.id, second.id}
     assert list(host.storage.list("locks")) == []
 
@@ -230,5 +230,5 @@ def test_what_a_lost_lease_leaves_is_named_when_it_cannot_be_taken_back(
         writer.add_folder("files", TREE, source, Path("/original"))
         writer.commit(Facts())
     assert "stays" in str(raised.value.left)
-    assert "credential for care" in str(raised.value.next)
+    assert "maintenance credential" in str(raised.value.next)
     assert len(stage.care.open().list()) == 1

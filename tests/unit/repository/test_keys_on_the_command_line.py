@@ -88,7 +88,7 @@ def test_a_repository_that_was_exchanged_is_refused(propolis: Any, tmp_path: Pat
     [host] = read_identities(tmp_path / "host.key")
     (tmp_path / "vault").rename(tmp_path / "taken")
     Repository.init(Location(str(tmp_path / "vault")), [identity.recipient], host)
-    assert "not the one that this host backed up to" in propolis("key", "list", code=14)
+    assert "not the one this host backs up to" in propolis("key", "list", code=14)
     shutil.rmtree(tmp_path / "vault")
     (tmp_path / "taken").rename(tmp_path / "vault")
     propolis("key", "list")

@@ -49,7 +49,7 @@ def test_a_rate_is_read(text: str, rate: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "M", "-1M", "0", "1023", "ten", "1T", "1,5M", "1e9", "1M2", "٣M"])
 def test_what_is_no_rate_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="is no rate"):
+    with pytest.raises(UsageError, match="is not a rate"):
         parse_rate(text)
 
 
@@ -199,4 +199,4 @@ def test_the_command_refuses_what_is_no_rate(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 2
-    assert "'fast' is no rate" in done.stderr
+    assert "'fast' is not a rate" in done.stderr

@@ -155,8 +155,8 @@ def test_unlock_removes_expired_leases_and_others_only_by_name(storage: Any) -> 
     assert len(leases(storage)) == 3
     assert unlock(storage)[1] == [expired]
     assert [lease.name for lease in leases(storage)] == [third, live]
-    for wrong in ("", "22", "7"):
-        with pytest.raises(RepositoryError, match="fits"):
+    for wrong, told in (("", "no lease"), ("22", "2 of the 2 leases"), ("7", "no lease")):
+        with pytest.raises(RepositoryError, match=f"matches {told}"):
             unlock(storage, (wrong,))
     assert unlock(storage, ("222", third))[1] == sorted([live, third])
     assert leases(storage) == []

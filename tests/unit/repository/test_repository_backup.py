@@ -128,7 +128,7 @@ def test_backups_are_listed_newest_last_and_found_by_their_beginning(vault: Any,
     assert vault.host.resolve(other.id) == other.id
     assert vault.host.summary(other.id).header.services == {"thehive": "5.4"}
     assert vault.host.manifest(other.id).header == other.header
-    with pytest.raises(RepositoryError, match="fits 3 backups"):
+    with pytest.raises(RepositoryError, match="matches 3 backups"):
         vault.host.resolve("2")
     with pytest.raises(RepositoryError, match="has no backup 'zzz'"):
         vault.host.resolve("zzz")
