@@ -17,6 +17,7 @@ def folder() -> Iterator[Path]:
     """A configuration and a repository that anybody may read, and a recovery key."""
     with reachable_folder() as folder:
         text = sample().replace("/backup/thehive", f"{folder}/vault").replace("/etc/propolis/", f"{folder}/")
+        text = text.replace("# state: /var/lib/propolis", f"state: {folder}/state")
         (folder / "propolis.yaml").write_text(text)
         (folder / "propolis.yaml").chmod(0o644)
         recovery = Identity.generate()
