@@ -74,7 +74,9 @@ def keep_promise(journal: UnreadableJournal, observer: Observer) -> None:
     failures: list[str] = []
     try:
         control = platform.open(PlatformConfig.model_validate(found.platform))
-        for wave in START_WAVES:
+        known = {name for wave in START_WAVES for name in wave}
+        # One that only another version knows is started first: TheHive may need it, and it needs none of these.
+        for wave in (tuple(name for name in found.services if name not in known), *START_WAVES):
             wanted = [name for name in wave if name in found.services]
             for name in wanted:
                 control.start(name)
@@ -95,6 +97,8 @@ def _wait(promise: Promise, service: str, observer: Observer) -> list[str]:
     if where is None:
         return []
     host, _, port = where.rpartition(":")
+    if not (host and port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
+        return [f"{LABELS.get(service, service)} was started, but {where!r} is no address to ask it at"]
     deadline = time.monotonic() + promise.seconds
     with patiently(observer, f"{LABELS.get(service, service)} at {where}", promise.seconds):
         while time.monotonic() < deadline:

@@ -84,6 +84,8 @@ def read_journal(path: Path) -> JournalState | None:
                 propolis=record.propolis,
             )
         elif state is not None:
+            if record.step is not None and not 0 <= record.step < len(state.steps):
+                raise _unreadable(path, f"line {number}: it has no step {record.step}", lines)
             _apply(state, record)
         else:
             raise _unreadable(path, f"line {number}: the line that begins it is missing", lines)
