@@ -33,7 +33,7 @@ class Host:
         text = text.replace(
             "# retention:\n", "retention:\n  keep:\n    last: 1\n  min_verified: 0\n  grace_hours: 0\n"
         )
-        self.config.write_text(text.replace("/var/lib/propolis", str(folder / "state")))
+        self.config.write_text(text.replace("# state: /var/lib/propolis", f"state: {folder}/state"))
         self.opened = Repository.init(Location(str(repository)), [self.recovery.recipient], host)
 
     def backup(self, size: int) -> str:

@@ -26,6 +26,7 @@ def command(vault: Any, tmp_path: Any, capsys: Any) -> Any:
         .replace("/backup/thehive", str(vault.folder))
         .replace("/etc/propolis/host.key", str(tmp_path / "host.key"))
         .replace("/opt/thp/thehive/files", str(tmp_path / "source"))
+        .replace("# state: /var/lib/propolis", f"state: {tmp_path}/state")
     )
     assert str(tmp_path / "source") in text
     config = tmp_path / "propolis.yaml"

@@ -37,7 +37,7 @@ class Stack:
             (folder / name).chmod(0o600)
         self.config = folder / "propolis.yaml"
         text = sample().replace("/backup/thehive", str(vault.folder)).replace("/etc/propolis", str(folder))
-        text = text.replace("/var/lib/propolis", str(folder / "state"))
+        text = text.replace("# state: /var/lib/propolis", f"state: {folder}/state")
         self.config.write_text(
             text.replace("# retention:\n", "retention:\n  keep:\n    last: 2\n  min_verified: 0\n")
         )

@@ -25,6 +25,7 @@ def command(vault: Any, tmp_path: Any, capsys: Any) -> Any:
         sample()
         .replace("/backup/thehive", str(vault.folder))
         .replace("/etc/propolis/host.key", f"{path.parent}/host.key")
+        .replace("# state: /var/lib/propolis", f"state: {tmp_path}/state")
     )
     text = text.replace("# retention:\n", "retention:\n  keep:\n    last: 1\n  min_verified: 0\n")
     config = tmp_path / "propolis.yaml"
