@@ -44,6 +44,8 @@ def check_indices(context: RestoreContext, config: ElasticsearchConfig) -> dict[
     if "documents" in facts:
         counted = documents(config, login)
         wrong += _counts(facts["documents"], counted)
+        if "indices" not in facts:
+            context.warn("Only TheHive's own indices could be compared: the backup tells nothing of others")
     elif "indices" not in facts:
         context.warn(
             "The index could not be compared: the backup tells no number of documents, as it did not run then"

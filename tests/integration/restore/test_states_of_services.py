@@ -15,6 +15,7 @@ from propolis.recovery import recover_held
 from propolis.restore import RestoreRequest, restore
 from propolis.restore.steps import ReplaceFolders
 from propolis.run import SilentObserver, Step
+from propolis.stack import index_contents
 
 
 @contextmanager
@@ -72,6 +73,19 @@ def test_a_restore_says_that_a_backup_of_a_stopped_stack_was_never_counted(fake_
     assert fake_stack.content() == before
     assert any("the backup tells no number of documents" in line for line in told), told
     assert any("version of the database: the backup does not tell it" in line for line in told), told
+
+
+def test_a_restore_says_that_a_backup_tells_nothing_of_others_indices(
+    fake_stack: FakeStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*arguments: object, **options: object) -> None:
+        raise PreflightError("HTTP 403")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(index_contents, "indices", refused)
+        assert "Only TheHive's own indices could be counted: HTTP 403" in fake_stack.back_up().warnings
+    told = "Only TheHive's own indices could be compared: the backup tells nothing of others"
+    assert told in fake_stack.restore().warnings
 
 
 def test_attachments_alone_are_not_restored_where_thehive_could_not_start(fake_stack: FakeStack) -> None:
