@@ -11,6 +11,8 @@ from pathlib import Path
 from propolis.checks.look import Look, folders
 from propolis.checks.model import Check
 from propolis.command.leftovers import STRANGER, find
+from propolis.run.journal import journal_folder
+from propolis.run.journals import open_runs
 
 
 def readable(look: Look) -> Iterator[Check]:
@@ -46,14 +48,17 @@ def _readable(name: str, path: Path) -> Check:
 
 
 def leftovers(look: Look) -> Iterator[Check]:
-    """Whether an interrupted run left clones behind."""
+    """Whether an interrupted run left clones behind, or a journal that keeps backups and restores from running."""
     found = find(look.config)
+    unreadable = open_runs(journal_folder(look.config.state)).unreadable
+    for journal in unreadable:
+        yield Check("leftovers", "fail", journal.what, journal.next)
     if found.ours:
         yield Check("leftovers", "warn", f"an earlier run left {found.ours[0]}", "Run `propolis recover`")
     for stranger in found.strangers:
         hint = "Remove it by hand if it is not needed; what lies in a store is backed up with it"
         yield Check("leftovers", "warn", f"{stranger} {STRANGER}", hint)
-    if not found.ours and not found.strangers:
+    if not found.ours and not found.strangers and not unreadable:
         yield Check("leftovers", "ok", "no clone of an earlier run is left")
 
 

@@ -140,9 +140,23 @@ def _placed(folder: Path, start: str) -> Path:
         here = (parent.stat().st_dev, mount_id(parent))
         # A folder that is yet to be restored lies where its parent lies.
         together = parent != real and (not real.exists() or (real.stat().st_dev, mount_id(real)) == here)
+    except FileNotFoundError as error:
+        raise PreflightError(
+            f"There is no folder {parent}, in which {real.name} would lie",
+            left="Nothing was touched",
+            next="Make it, as the service's package does, or correct the path in the configuration",
+        ) from error
+    except NotADirectoryError as error:
+        raise PreflightError(
+            f"{parent}, in which {real.name} would lie, is not a folder",
+            left="Nothing was touched",
+            next="Move it away, or correct the path in the configuration",
+        ) from error
     except OSError as error:
         raise PreflightError(
-            f"Can't look at {real}: {error.strerror}", next="Check the path and run Propolis as root"
+            f"Can't look at {real}: {error.strerror}",
+            left="Nothing was touched",
+            next="Check the path and run Propolis as root",
         ) from error
     if together and os.access(parent, os.W_OK | os.X_OK, effective_ids=True):
         return parent / f"{start}-{real.name}"

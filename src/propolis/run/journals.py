@@ -145,7 +145,7 @@ def places_of(path: Path) -> set[Path]:
     try:
         with path.open("rb") as file:
             first = _parsed([file.readline()])
-    except FileNotFoundError:  # a trial that is over by now
+    except (FileNotFoundError, IsADirectoryError):  # a trial that is over by now; no journal, which names nothing
         return set()
     except OSError as error:
         raise _closed(path, error) from error

@@ -35,3 +35,17 @@ def test_journals_that_an_ordinary_user_cannot_read_are_named(closed: str) -> No
 def test_without_a_state_folder_no_run_left_anything(tmp_path: Path) -> None:
     [check] = ask(LEFTOVERS, look_at(config_in(tmp_path), "doctor"))
     assert check.result == "ok"
+
+
+@pytest.mark.parametrize("kind", ["garbage", "a folder"])
+def test_a_journal_that_keeps_backups_from_running_fails_the_doctor(kind: str, tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    journal = journal_folder(config.state) / "20261127T000000Z-abcdef.jsonl"
+    journal.parent.mkdir(parents=True)
+    if kind == "garbage":
+        journal.write_text("garbage\n")
+    else:
+        journal.mkdir()
+    [check] = ask(LEFTOVERS, look_at(config, "doctor"))
+    assert check.result == "fail"
+    assert check.message.startswith(f"The journal {journal} can't be read")

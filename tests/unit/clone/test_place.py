@@ -29,7 +29,7 @@ def test_a_mount_of_its_own_holds_its_clones_itself() -> None:
 
 
 def test_a_folder_without_parent_folder_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(PreflightError, match="Can't look at"):
+    with pytest.raises(PreflightError, match="There is no folder"):
         place(tmp_path / "no" / "such" / "folder", "r1")
 
 
@@ -156,3 +156,11 @@ def test_a_table_takes_sixteen_bytes_a_file() -> None:
         len(part.keys) * part.keys.itemsize + len(part.inodes) * part.inodes.itemsize for part in table._parts
     )
     assert stored == 16 * 100_000
+
+
+@pytest.mark.parametrize(("parent", "told"), [("missing", "There is no folder"), ("file", "is not a folder")])
+def test_a_folder_without_a_folder_to_lie_in_is_told(parent: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(PreflightError, match=told) as caught:
+        place(tmp_path / parent / "data", "run")
+    assert caught.value.left == "Nothing was touched"
