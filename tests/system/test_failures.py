@@ -152,7 +152,7 @@ def test_a_damaged_pack_is_found_by_verify_and_restored_by_nobody(settled: Scene
 @pytest.mark.parametrize("kinds", [("manifests",), ("indexes",), ("keys", "spare")])
 def test_a_truncated_manifest_index_or_key_is_no_success_anywhere(settled: Scene, kinds: tuple[str, ...]) -> None:
     with ExitStack() as damages:
-        for path in [objects(settled, kind)[-1] for kind in kinds]:
+        for path in [path for kind in kinds for path in objects(settled, kind)[-1 if kind == "manifests" else 0 :]]:
             damages.enter_context(changed(path, path.read_bytes()[:-20]))
         settled.propolis.run("verify", "latest").one_clear_error(14)
         settled.propolis.run("restore", "latest", "--identity", settled.key).one_clear_error(14)
@@ -211,5 +211,5 @@ def test_a_service_that_does_not_come_back_has_its_own_exit_code_and_recover_men
         assert "propolis recover" in message
     finally:
         description.write_text(kept)
-    settled.propolis.ok("recover")
+    settled.propolis.recover()
     settled.assert_serving()

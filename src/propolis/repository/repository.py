@@ -132,14 +132,17 @@ class Repository:
             damaged += listing.damaged
         return [item for item in listing.backups if stack is None or item.header.stack == stack]
 
-    def resolve(self, text: str, stack: str | None = None, remarks: Names | None = None) -> BackupId:
+    def resolve(
+        self, text: str, stack: str | None = None, remarks: Names | None = None, *, sure: bool = False
+    ) -> BackupId:
         """The backup that `latest` or a unique prefix of an ID means; `RepositoryError` when none or several.
 
         `stack` is the one whose latest is meant: see `latest`.
-        `remarks` is told what somebody should know who asked for the latest: see `latest`.
+        `remarks` is told what somebody should know who asked for the latest, and `sure` if that must be the newest
+        of all: see `latest`.
         """
         if text == "latest":
-            newest = self.latest(stack, remarks)
+            newest = self.latest(stack, remarks, sure=sure)
             if newest is None:
                 raise RepositoryError(f"The repository {self.storage.place} has no backup", next="Make one first")
             return newest
@@ -154,13 +157,15 @@ class Repository:
             f"The repository {self.storage.place} has no backup {text!r}", next="See propolis list for the IDs"
         )
 
-    def latest(self, stack: str | None = None, remarks: Names | None = None) -> BackupId | None:
+    def latest(
+        self, stack: str | None = None, remarks: Names | None = None, *, sure: bool = False
+    ) -> BackupId | None:
         """The newest backup, of one stack or all, that can be read and isn't dated later than now.
 
         Of a stack that has none, it is that of the only other one, which is told to `remarks`: a stack may be named
         anew on another host. `RepositoryError` where there are several others.
         What may be newer and was passed over is told to `remarks`. None when there is no backup at all; raises
-        `IntegrityError` when none of them can be read.
+        `IntegrityError` when none of them can be read; if it must be `sure`, also when one may be newer that can't.
         """
         listing = list_backups(self)
         meant = listing.meant(stack)
@@ -173,6 +178,13 @@ class Repository:
                     next="Run propolis repository check, and use a copy of the repository",
                 )
             return None
+        unread = listing.unread_since(found) if sure else []
+        if unread:
+            raise IntegrityError(
+                f"Backup {unread[0][0]} may be newer than {found.id}, but can't be read: {unread[0][1].what}",
+                left="Nothing was touched",
+                next=f"Name an older backup by its ID, e.g. {found.id}; `propolis repository check` tells all damage",
+            )
         if remarks is not None:
             if meant != stack:
                 remarks.append(f"There is no backup of the stack {stack}: {found.id} is of {meant}")

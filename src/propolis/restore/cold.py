@@ -71,7 +71,7 @@ def restore_plan(context: RestoreContext) -> Plan[RestoreContext]:
     context.repository = open_repository(request.source, request.identity, request.at)
     remarks: list[str] = []
     context.manifest = context.repository.manifest(
-        context.repository.resolve(request.backup, request.source.name, remarks)
+        context.repository.resolve(request.backup, request.source.name, remarks, sure=True)
     )
     for remark in [*(finding.what for finding in context.repository.damaged_rings), *remarks]:
         context.observer.note(remark)

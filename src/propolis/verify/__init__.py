@@ -41,7 +41,7 @@ def verify_backup(
         observer.progress(stats.read, None, "bytes")
 
     remarks = [finding.what for finding in repository.damaged_rings]
-    id = repository.resolve(backup, config.name, remarks)
+    id = repository.resolve(backup, config.name, remarks, sure=True)
     if not record or at is not None:
         result = verify(repository, id, level, observer=told)
         return dataclasses.replace(result, remarks=(*result.remarks, *remarks))
