@@ -40,6 +40,7 @@ from propolis.recovery import recover_held, recover_stack
 from propolis.restore import RestoreReport, RestoreRequest, restore
 from propolis.run import Observer, SilentObserver
 from propolis.run.journals import journals, open_runs
+from propolis.run.lock import held
 from propolis.stack.model import answers
 from propolis_lab.ports import claim_address, release_all
 from system.command import Propolis
@@ -188,9 +189,9 @@ class FakeStack:
         assert list(self.root.rglob(".propolis-*")) == []
 
     def wait_until_recovered(self, timeout: float = 60) -> None:
-        """Wait for a watchdog to have closed every journal."""
+        """Wait for a watchdog to have closed every journal, and for its recovery to be gone."""
         deadline = time.monotonic() + timeout
-        while open_runs(self.journals).states:
+        while open_runs(self.journals).states or held(self.root / "state"):
             assert time.monotonic() < deadline, (self.root / "state/watchdog.log").read_text()
             time.sleep(0.05)
 

@@ -14,6 +14,7 @@ from typing import Any
 from propolis.config.load import load
 from propolis.config.schema import Config
 from propolis.run import read_journal
+from propolis.run.lock import held
 
 KILLER = Path(__file__).with_name("killer.py")
 
@@ -89,7 +90,7 @@ class Propolis:
     def wait_until_recovered(self, timeout: float = 240) -> None:
         """Wait for the watchdog to have put everything right by itself; no human, no command."""
         deadline = time.monotonic() + timeout
-        while not self.newest_journal_is_closed():
+        while not self.newest_journal_is_closed() or held(self.config.state):
             assert time.monotonic() < deadline, "the watchdog did not recover: " + self.watchdog_log()
             time.sleep(0.1)
 

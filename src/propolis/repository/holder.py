@@ -16,6 +16,7 @@ import msgspec
 from blake3 import blake3
 
 from propolis.repository.layout import utc_now, utc_text
+from propolis.repository.structs import read_in_threads
 
 _PROC = Path("/proc")
 _SYS = Path("/sys")
@@ -23,6 +24,7 @@ _MACHINE_ID = Path("/etc/machine-id")
 _CONTEXT = "propolis repository 1: machine of a lease's holder"
 
 
+@read_in_threads
 class Holder(msgspec.Struct, frozen=True):
     """What a lease object says. `host`, `pid` and `since` are for people; without the others nothing is concluded."""
 

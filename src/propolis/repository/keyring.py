@@ -46,6 +46,7 @@ from propolis.repository.recipients import (
     wrap,
 )
 from propolis.repository.storage import MissingObjectError, ObjectExistsError, Storage
+from propolis.repository.structs import read_in_threads
 
 KeyKind = Literal["age", "ssh", "passphrase"]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
@@ -95,6 +96,7 @@ class KeyPair(msgspec.Struct, frozen=True):
     """Its private half, and those of the pairs before it, newest first: an age file, base64."""
 
 
+@read_in_threads
 class KeyRing(msgspec.Struct, frozen=True):
     """The object `keys/<sequence>-<hash>`; the one with the highest sequence counts."""
 

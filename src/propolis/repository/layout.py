@@ -11,6 +11,7 @@ from blake3 import blake3
 
 from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository.storage import MissingObjectError, Storage
+from propolis.repository.structs import read_in_threads
 
 FORMAT = 1
 SEGMENT_BYTES = 16 << 20
@@ -28,6 +29,7 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 _MANIFEST = re.compile(r"manifests/(\d{8}T\d{6}Z)-([0-9a-f]{64})")
 
 
+@read_in_threads
 class RepositoryInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     """The object `config`."""
 

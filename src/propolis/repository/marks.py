@@ -32,6 +32,7 @@ from propolis.repository.model import (
     VerifyResult,
 )
 from propolis.repository.storage import MissingObjectError, Stored
+from propolis.repository.structs import read_in_threads
 from propolis.repository.text import TextWriter, read_header, read_lines
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ _KINDS = {_HOLDS: "hold", _VERIFIED: "verification"}
 Mark = TypeVar("Mark", Hold, Verification)
 
 
+@read_in_threads
 class _Kind(msgspec.Struct, frozen=True):
     format: int
     kind: str

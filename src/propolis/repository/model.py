@@ -10,6 +10,7 @@ from typing import Any, Literal, NewType, Protocol
 import msgspec
 
 from propolis.filesystem.unkept import Unkept, below, joined
+from propolis.repository.structs import read_in_threads
 
 BackupId = NewType("BackupId", str)
 """A backup's full ID as shown to users, such as `20261123T224500Z-1a2b3c4d`."""
@@ -43,6 +44,7 @@ class TreeHeader(msgspec.Struct, frozen=True, omit_defaults=True):
     groups: dict[str, str] = {}
 
 
+@read_in_threads
 class Header(msgspec.Struct, frozen=True):
     """First line of a manifest."""
 
@@ -97,6 +99,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     """Extended attributes and access lists, as they stand in the line (`entries.attributes_of`)."""
 
 
+@read_in_threads
 class ObjectMeta(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a bucket tells about an object besides its bytes."""
 
@@ -192,6 +195,7 @@ Observer = Callable[[Stats], None]
 """Called now and then, from any thread, with the run's live counters. It must be quick and must not raise."""
 
 
+@read_in_threads
 class Hold(msgspec.Struct, frozen=True):
     """Somebody wants a backup to be kept, whatever the rules say."""
 
@@ -204,6 +208,7 @@ class Hold(msgspec.Struct, frozen=True):
     """User and host."""
 
 
+@read_in_threads
 class Verification(msgspec.Struct, frozen=True):
     """A backup was verified, and with which result."""
 
