@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from fakes.stack import ROLES, FakeStack
 from propolis.errors import PreflightError
-from propolis.run import SilentObserver
+from propolis.run import Journal
 
 
-class Neighbour(SilentObserver):
-    """Writes a file as soon as a step begins whose title begins so."""
+@pytest.fixture
+def neighbour(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Path], None]:
+    """Lets a file be written right before a restore's step whose title begins so does anything."""
+    real = Journal.before
 
-    def __init__(self, step: str, file: Path) -> None:
-        self.step, self.file = step, file
+    def writes(step: str, file: Path) -> None:
+        awaited = stack.propolis.step("restore", step, "latest", "--identity", stack.key)
 
-    def step_started(self, number: int, total: int, title: str) -> None:
-        if title.startswith(self.step):
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            self.file.write_text("a neighbour's")
+        def before(self: Journal, number: int) -> None:
+            real(self, number)
+            if number == awaited:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text("a neighbour's")
+
+        monkeypatch.setattr(Journal, "before", before)
+
+    return writes
 
 
 @pytest.fixture
@@ -47,21 +54,27 @@ def pids(stack: FakeStack) -> dict[str, str]:
     ],
 )
 @pytest.mark.parametrize("step", ["", "fetch index/data"])
-def test_what_is_made_before_services_stop_lets_them_run(stack: FakeStack, step: str, file: str, told: str) -> None:
+def test_what_is_made_before_services_stop_lets_them_run(
+    stack: FakeStack, neighbour: Callable[[str, Path], None], step: str, file: str, told: str
+) -> None:
     before = pids(stack)
+    neighbour(step, stack.root / file)
     with pytest.raises(PreflightError, match=told) as caught:
-        stack.restore(Neighbour(step, stack.root / file))
+        stack.restore()
     assert "Nothing was touched" in str(caught.value)
     assert pids(stack) == before
     assert (stack.root / file).read_text() == "a neighbour's"
 
 
-def test_what_a_drained_database_first_writes_to_its_files_is_not_taken_away(stack: FakeStack) -> None:
+def test_what_a_drained_database_first_writes_to_its_files_is_not_taken_away(
+    stack: FakeStack, neighbour: Callable[[str, Path], None]
+) -> None:
     file = stack.root / "cassandra/data/others/things/nb-1-big-Data.db"
+    neighbour("check that the drained database", file)
     with pytest.raises(
         PreflightError, match="keyspace others: it isn't TheHive's and is not in the backup"
     ) as caught:
-        stack.restore(Neighbour("check that the drained database", file))
+        stack.restore()
     assert "The data was left as it is" in str(caught.value)
     assert file.read_text() == "a neighbour's"
     stack.assert_serving()
