@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from fakes.stack import FakeStack
+from propolis.stack import retry
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,8 @@ def module_fake_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fake
 
 
 @pytest.fixture
-def fake_stack(module_fake_stack: FakeStack, tmp_path: Path) -> Iterator[FakeStack]:
+def fake_stack(module_fake_stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeStack]:
+    monkeypatch.setattr(retry, "_PAUSE", 0.02)  # fake services answer at once
     yield module_fake_stack
     module_fake_stack.assert_serving()
     module_fake_stack.assert_nothing_left()

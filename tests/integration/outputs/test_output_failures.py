@@ -19,7 +19,6 @@ import pytest
 from fakes.stack import FakeStack
 from propolis.errors import PropolisError
 from propolis.run import Journal, Observer, SilentObserver
-from propolis.stack import retry
 
 FAILURES: dict[str, BaseException] = {
     "broken pipe": BrokenPipeError(32, "Broken pipe"),
@@ -52,11 +51,6 @@ class Failing(SilentObserver):
 
             return fail
         return super().__getattribute__(name)
-
-
-@pytest.fixture(autouse=True)
-def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "_PAUSE", 0.02)
 
 
 @pytest.fixture

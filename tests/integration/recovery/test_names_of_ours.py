@@ -11,7 +11,6 @@ import pytest
 
 from fakes.stack import FakeStack
 from propolis.checks import checks
-from propolis.stack import retry
 
 IN_STORES = {
     "cassandra/data/.propolis-notes/precious": "in a data folder",
@@ -27,11 +26,6 @@ BESIDE = {
     "cassandra/.propolis-20200101T000000Z-abcdef-data.reserve": "as a reserve would",
     ".propolis-aside-20200101T000000Z-abcdef-files/precious": "as what was moved aside would",
 }
-
-
-@pytest.fixture(autouse=True)
-def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "_PAUSE", 0.02)
 
 
 @pytest.fixture

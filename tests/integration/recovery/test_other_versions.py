@@ -14,17 +14,11 @@ from fakes.stack import ROLES, FakeStack
 from propolis.errors import PropolisError, ServicesDownError
 from propolis.run.journal import FORMAT, new_run_id
 from propolis.run.journals import read_journal
-from propolis.stack import retry
 
 JOURNALS = Path(__file__).with_name("journals")
 """Written by the first version, killed with its watchdog; they carry neither version nor format."""
 
 Lines = list[dict[str, Any]]
-
-
-@pytest.fixture(autouse=True)
-def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "_PAUSE", 0.02)
 
 
 @pytest.fixture

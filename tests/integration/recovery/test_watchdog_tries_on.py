@@ -10,12 +10,6 @@ import pytest
 from fakes.stack import FakeStack
 from propolis.errors import PreflightError
 from propolis.run.journals import journals
-from propolis.stack import retry
-
-
-@pytest.fixture(autouse=True)
-def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "_PAUSE", 0.02)
 
 
 def fail_to_undo(stack: FakeStack) -> None:
