@@ -20,7 +20,7 @@ from bench.data import MIB, Source, attachments, count
 from propolis.config.load import load
 from propolis.stack.model import trees
 from propolis_lab.lab import Lab, Options
-from propolis_lab.outside import Watcher
+from propolis_lab.proof.outside import Watcher
 
 
 def downtime(folder: Path, rounds: int, megabytes: int, files: int) -> str:

@@ -12,8 +12,8 @@ from typing import Literal
 import obstore
 
 from propolis.platform.process import ProcessPlatform
-from propolis_lab import minio, services
-from propolis_lab.minio import S3Server
+from propolis_lab.servers import minio, services
+from propolis_lab.servers.minio import S3Server
 
 PlaceName = Literal["folder", "minio"]
 _TICK = os.sysconf("SC_CLK_TCK")

@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from propolis_lab import artefacts, go
-from propolis_lab.artefacts import program as installed
 from propolis_lab.errors import LabError, MissingError
+from propolis_lab.programs import artefacts, go
+from propolis_lab.programs.artefacts import program as installed
 
 MC = go.GoProgram(
     "mc",

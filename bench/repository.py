@@ -32,7 +32,8 @@ from bench.page import page
 from bench.places import Place, PlaceName, end_left_over, place
 from bench.tools import OPERATIONS, TOOLS, Setting, Tool
 from propolis.errors import BusyError, IntegrityError, PreflightError, PropolisError, UsageError
-from propolis_lab import go, interrupts
+from propolis_lab import interrupts
+from propolis_lab.programs import go
 
 RESULTS = Path(__file__).parent / "results"
 _PLACES: tuple[PlaceName, ...] = ("folder", "minio")

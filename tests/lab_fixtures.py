@@ -20,9 +20,9 @@ from uuid import uuid4
 import pytest
 
 from propolis_lab import interrupts
-from propolis_lab import minio as s3_stores
 from propolis_lab.lab import Lab, Options
-from propolis_lab.minio import S3Server
+from propolis_lab.servers import minio as s3_stores
+from propolis_lab.servers.minio import S3Server
 
 MakeLab = Callable[[Options], Lab]
 SHARED = Options(cases=20, attachments=100)

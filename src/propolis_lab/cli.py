@@ -13,10 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 from propolis.errors import PropolisError
-from propolis_lab import cassandra, install, interrupts
+from propolis_lab import interrupts
 from propolis_lab.demo import Demo, Story
 from propolis_lab.lab import Lab, Options
 from propolis_lab.prepare import prepare
+from propolis_lab.programs import install
+from propolis_lab.servers import cassandra
 
 app = typer.Typer(
     name="propolis_lab",

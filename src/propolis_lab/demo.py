@@ -18,8 +18,8 @@ from rich.table import Table
 
 from propolis_lab.errors import LabError
 from propolis_lab.lab import Lab, Options
-from propolis_lab.outside import Watcher
 from propolis_lab.proof import Proof, compare, snapshot
+from propolis_lab.proof.outside import Watcher
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from propolis_lab import artefacts, cassandra, go, index, java, standin
+from propolis_lab import standin
 from propolis_lab.errors import MissingError
 from propolis_lab.lab import Options
-from propolis_lab.rehearsal import rehearse
+from propolis_lab.programs import artefacts, go, java
+from propolis_lab.servers import cassandra, index
+from propolis_lab.servers.rehearsal import rehearse
 
 
 def prepare(everything: bool = False, say: Callable[[str], None] = lambda _: None) -> None:

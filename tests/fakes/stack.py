@@ -42,7 +42,7 @@ from propolis.run import Observer, SilentObserver
 from propolis.run.journals import journals, open_runs
 from propolis.run.lock import held
 from propolis.stack.model import answers
-from propolis_lab.ports import claim_address, release_all
+from propolis_lab.servers.ports import claim_address, release_all
 from system.command import Propolis
 
 ROLES = ("thehive", "database", "index")

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from propolis.platform.process import ProcessPlatform
-from propolis_lab import answers, artefacts, java, ports, services, standin
+from propolis_lab import standin
 from propolis_lab.http import request
+from propolis_lab.programs import artefacts, java
+from propolis_lab.servers import answers, ports, services
 from system.command import Propolis
 
 pytestmark = pytest.mark.lab

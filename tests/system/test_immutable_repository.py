@@ -15,9 +15,9 @@ from ruamel.yaml import YAML
 from integration.repository.lock_lab import LockedVault as Vault
 from integration.repository.lock_lab import assert_protected, host_credential, new_location
 from propolis.repository import Location, read_identities
-from propolis_lab import minio as s3_stores
-from propolis_lab.minio import Keys, S3Server
 from propolis_lab.proof import compare, snapshot
+from propolis_lab.servers import minio as s3_stores
+from propolis_lab.servers.minio import Keys, S3Server
 from system.command import Propolis
 from system.conftest import Scene
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from propolis_lab import answers
+from propolis_lab.servers import answers
 from system.conftest import Scene
 
 RISKY = (

@@ -15,8 +15,8 @@ import pytest
 
 from propolis.stack.index_contents import folders, name_on_disk
 from propolis_lab.lab import Lab, Options
-from propolis_lab.outside import Watcher
 from propolis_lab.proof import compare, snapshot
+from propolis_lab.proof.outside import Watcher
 from system.command import Propolis
 from system.conftest import Scene, a_scene
 

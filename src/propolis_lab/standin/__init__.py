@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from propolis.errors import IntegrityError
-from propolis_lab.standin.building import make_once, run
+from propolis_lab.programs.building import make_once, run
 
 _HERE: Final = Path(__file__).parent
 _SOURCES: Final = ("pom.xml", "java", "resources", "jars.sha256")

@@ -20,8 +20,10 @@ from lab_fixtures import MakeLab
 from propolis.clone import Method, clone, drop, lookalikes, place
 from propolis.config.discovery import discover
 from propolis.stack.model import Tree, trees
-from propolis_lab import cassandra, http, java
+from propolis_lab import http
 from propolis_lab.lab import Lab, Options
+from propolis_lab.programs import java
+from propolis_lab.servers import cassandra
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 

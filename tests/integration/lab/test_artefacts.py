@@ -9,9 +9,10 @@ from pathlib import Path
 import obstore
 import pytest
 
-from propolis_lab import artefacts, java, minio, ports
 from propolis_lab.errors import LabError, MissingError
-from propolis_lab.minio import S3Server
+from propolis_lab.programs import artefacts, java
+from propolis_lab.servers import minio, ports
+from propolis_lab.servers.minio import S3Server
 
 
 @pytest.fixture

@@ -14,10 +14,11 @@ from cassandra import Unauthorized
 from cassandra.cluster import NoHostAvailable
 
 from lab_fixtures import MakeLab
-from propolis_lab import answers, artefacts, cql
 from propolis_lab.errors import LabError
 from propolis_lab.lab import Lab, Options
 from propolis_lab.layout import UIDS
+from propolis_lab.programs import artefacts
+from propolis_lab.servers import answers, cql
 
 pytestmark = pytest.mark.lab
 

@@ -6,9 +6,10 @@ import obstore
 import pytest
 
 from lab_fixtures import MakeLab
-from propolis_lab import http, thehive
+from propolis_lab import http
 from propolis_lab.lab import Lab, Options
 from propolis_lab.proof import compare, snapshot
+from propolis_lab.servers import thehive
 
 pytestmark = pytest.mark.lab
 

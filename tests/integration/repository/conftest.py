@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from propolis_lab import minio as s3_stores
-from propolis_lab.minio import S3Server
+from propolis_lab.servers import minio as s3_stores
+from propolis_lab.servers.minio import S3Server
 
 
 @dataclass

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from integration.repository.s3_lab import free_port, signed, started
-from propolis_lab import go
 from propolis_lab import http as plain_http
-from propolis_lab.minio import S3Server
+from propolis_lab.programs import go
+from propolis_lab.servers.minio import S3Server
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from propolis.repository import BackupSummary, Facts, Identity, Location, Reposi
 from propolis.repository.entries import segment_ids
 from propolis.repository.immutability import LockedStorage
 from propolis.repository.layout import CONFIG, pack_name
-from propolis_lab import go
-from propolis_lab.minio import Keys, S3Server
+from propolis_lab.programs import go
+from propolis_lab.servers.minio import Keys, S3Server
 from unit.repository.repository_tools import TREE
 
 POLICY = Path(__file__).parents[3] / "docs" / "s3-policy-host.json"

@@ -19,8 +19,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from propolis_lab import answers, go, http
-from propolis_lab.minio import Keys, S3Server
+from propolis_lab import http
+from propolis_lab.programs import go
+from propolis_lab.servers import answers
+from propolis_lab.servers.minio import Keys, S3Server
 
 VERSIONED = (
     b'<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'

@@ -14,7 +14,7 @@ from propolis.repository.check import ReadData, check
 from propolis.repository.index import index_lines
 from propolis.repository.layout import pack_name
 from propolis.repository.repair import RepairResult, repair
-from propolis_lab.minio import S3Server, run
+from propolis_lab.servers.minio import S3Server, run
 from unit.repository.repository_tools import TREE, fill, snapshot
 
 LARGE = b"deep/large"

@@ -28,8 +28,8 @@ from propolis.repository import (
 )
 from propolis.repository.storage import MissingObjectError, ObjectExistsError, Storage
 from propolis.repository.stream import PIECE
-from propolis_lab import minio as s3_stores
-from propolis_lab.minio import S3Server
+from propolis_lab.servers import minio as s3_stores
+from propolis_lab.servers.minio import S3Server
 from unit.repository.repository_tools import TREE, fill, snapshot
 
 LARGEST = 17 << 20

@@ -27,8 +27,8 @@ from propolis.repository import (
 )
 from propolis.repository.objectstore import Patience, S3Storage, open_bucket
 from propolis.repository.storage import ObjectExistsError
-from propolis_lab import minio as s3_stores
-from propolis_lab.minio import S3Server
+from propolis_lab.servers import minio as s3_stores
+from propolis_lab.servers.minio import S3Server
 from unit.repository.repository_tools import TREE, snapshot
 
 HASTY = Patience(retries=2, first_wait=0.05, longest_wait=0.2, total=20, connect=2, silence=2)

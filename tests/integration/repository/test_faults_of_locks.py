@@ -17,8 +17,8 @@ from propolis.repository import Facts, Location, Repository
 from propolis.repository.immutability import LockedStorage
 from propolis.repository.objectstore import Patience
 from propolis.repository.versions import PastStorage
-from propolis_lab import minio as s3_stores
-from propolis_lab.minio import S3Server
+from propolis_lab.servers import minio as s3_stores
+from propolis_lab.servers.minio import S3Server
 from unit.repository.repository_tools import TREE
 
 HASTY = Patience(retries=1, first_wait=0.05, longest_wait=0.1, total=5, connect=2, silence=5)

@@ -14,8 +14,8 @@ from propolis.errors import ConfigError, RepositoryError
 from propolis.repository import Identity, Location, Repository, S3Bucket
 from propolis.repository.objectstore import Patience, S3Storage
 from propolis.repository.storage import Storage
-from propolis_lab import minio as s3_stores
-from propolis_lab.minio import S3Server
+from propolis_lab.servers import minio as s3_stores
+from propolis_lab.servers.minio import S3Server
 
 HASTY = Patience(retries=1, first_wait=0.05, longest_wait=0.1, total=5, connect=2, silence=5)
 LATE = """

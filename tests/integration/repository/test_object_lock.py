@@ -23,8 +23,8 @@ from propolis.repository.immutability import LockedStorage, reach
 from propolis.repository.locks import Lease
 from propolis.repository.marks import add_hold, record_verification
 from propolis.repository.prune import prune
-from propolis_lab import minio as s3_stores
-from propolis_lab.minio import S3Server
+from propolis_lab.servers import minio as s3_stores
+from propolis_lab.servers.minio import S3Server
 from unit.repository.repository_tools import fill
 
 RULES = RetentionConfig(keep=KeepConfig(last=1), min_verified=0, min_fill=100, grace_hours=0)

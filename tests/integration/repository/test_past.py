@@ -18,8 +18,8 @@ from propolis.config.sample import sample
 from propolis.errors import ConfigError, IntegrityError, PropolisError, RepositoryError
 from propolis.repository import Location, Repository, restore_folder, verify
 from propolis.repository.storage import MissingObjectError
-from propolis_lab import minio as s3_stores
-from propolis_lab.minio import S3Server
+from propolis_lab.servers import minio as s3_stores
+from propolis_lab.servers.minio import S3Server
 from unit.repository.repository_tools import TREE, fill, snapshot
 
 

@@ -14,7 +14,7 @@ from propolis.repository import Facts, Identity, Location, Repository, restore_f
 from propolis.repository.locks import leases, unlock
 from propolis.repository.marks import add_hold, read_marks, record_verification, release_holds
 from propolis.repository.prune import prune
-from propolis_lab.minio import S3Server, run
+from propolis_lab.servers.minio import S3Server, run
 from unit.repository.repository_tools import TREE
 
 RULES = RetentionConfig(keep=KeepConfig(last=1), min_verified=0, min_fill=100, grace_hours=0)

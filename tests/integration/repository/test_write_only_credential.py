@@ -29,8 +29,8 @@ from propolis.repository.objectstore import Patience
 from propolis.repository.prune import prune
 from propolis.repository.s3api import S3Api
 from propolis.repository.s3errors import AnswerError
-from propolis_lab import minio as s3_stores
-from propolis_lab.minio import S3Server
+from propolis_lab.servers import minio as s3_stores
+from propolis_lab.servers.minio import S3Server
 from unit.repository.repository_tools import TREE, snapshot
 
 RULES = RetentionConfig(keep=KeepConfig(last=1), min_verified=0, grace_hours=0)

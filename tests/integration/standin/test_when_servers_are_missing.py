@@ -11,9 +11,10 @@ from uuid import uuid4
 
 import pytest
 
-from propolis_lab import http, thehive
+from propolis_lab import http
 from propolis_lab.http import Answer
 from propolis_lab.lab import Lab
+from propolis_lab.servers import thehive
 
 pytestmark = pytest.mark.lab
 

@@ -6,10 +6,11 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from propolis_lab import answers, artefacts, cassandra, java, ports
 from propolis_lab.errors import LabError
-from propolis_lab.java import Java
 from propolis_lab.layout import Layout, write
+from propolis_lab.programs import artefacts, java
+from propolis_lab.programs.java import Java
+from propolis_lab.servers import answers, cassandra, ports
 
 _WAIT = 300.0
 

@@ -8,8 +8,9 @@ from http.client import HTTPException
 
 from cassandra.cluster import NoHostAvailable
 
-from propolis_lab import cql, http
+from propolis_lab import http
 from propolis_lab.errors import LabError
+from propolis_lab.servers import cql
 
 _PAUSE = 0.1
 _NOT_YET = (OSError, HTTPException, ValueError, NoHostAvailable, cql.NotReady)

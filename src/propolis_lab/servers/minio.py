@@ -14,8 +14,10 @@ from typing import Literal
 import obstore
 from obstore.store import S3Store
 
-from propolis_lab import answers, go, http, ports, services
+from propolis_lab import http
 from propolis_lab.errors import LabError
+from propolis_lab.programs import go
+from propolis_lab.servers import answers, ports, services
 
 PORT = 9002
 """MinIO's usual port is 9000, but that is TheHive's on the same host."""

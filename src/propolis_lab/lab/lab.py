@@ -16,26 +16,14 @@ from cassandra.cluster import Session
 
 from propolis.platform.base import ServiceState
 from propolis.platform.process import ProcessPlatform
-from propolis_lab import (
-    answers,
-    artefacts,
-    cassandra,
-    cql,
-    documents,
-    http,
-    index,
-    interrupts,
-    java,
-    minio,
-    ports,
-    services,
-    standin,
-    thehive,
-)
+from propolis_lab import http, interrupts, standin
 from propolis_lab.errors import LabError
-from propolis_lab.index_distributions import Distribution
+from propolis_lab.lab import documents
 from propolis_lab.layout import UIDS, IndexKind, Layout, write
-from propolis_lab.minio import Keys, S3Server
+from propolis_lab.programs import artefacts, java
+from propolis_lab.programs.distributions import Distribution
+from propolis_lab.servers import answers, cassandra, cql, index, minio, ports, services, thehive
+from propolis_lab.servers.minio import Keys, S3Server
 
 START_ORDER = ("minio", "database", "index", "thehive")
 WAIT = 300.0

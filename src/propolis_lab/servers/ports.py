@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from propolis_lab import artefacts
 from propolis_lab.errors import LabError
+from propolis_lab.programs import artefacts
 
 _TRIES = 200
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from propolis_lab import artefacts
 from propolis_lab.errors import LabError, MissingError
+from propolis_lab.programs import artefacts
 
 _FOLDERS = (Path("/usr/lib/jvm"), Path("/opt/java"))
 DEBIAN_PACKAGE = "openjdk-17-jdk-headless"

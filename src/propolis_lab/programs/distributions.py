@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Final, Literal
 
 from propolis.errors import IntegrityError, UsageError
-from propolis_lab.standin.building import make_once, run
+from propolis_lab.programs.building import make_once, run
 
 Kind = Literal["elasticsearch", "opensearch"]
 
 _HERE: Final = Path(__file__).parent
-_PINS: Final = _HERE / "index_distributions.sha256"
-_PAINLESS: Final = _HERE / "standin" / "painless"
+_PINS: Final = _HERE / "distributions.sha256"
+_PAINLESS: Final = _HERE / "painless"
 _COPY_GOAL: Final = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
 
 

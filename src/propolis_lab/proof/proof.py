@@ -20,9 +20,10 @@ import obstore
 from cassandra.cluster import Session
 from obstore.store import S3Store
 
-from propolis_lab import http, thehive
+from propolis_lab import http
 from propolis_lab.errors import LabError
 from propolis_lab.lab import Lab
+from propolis_lab.servers import thehive
 
 _Item = TypeVar("_Item")
 

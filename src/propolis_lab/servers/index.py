@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from propolis_lab import artefacts, index_distributions, java
-from propolis_lab.index_distributions import Distribution
-from propolis_lab.java import Java
 from propolis_lab.layout import IndexKind, Layout, own, write
+from propolis_lab.programs import artefacts, java
+from propolis_lab.programs import distributions as index_distributions
+from propolis_lab.programs.distributions import Distribution
+from propolis_lab.programs.java import Java
 
 PORT = 9200
 PORTS = (PORT, 9300)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 
-from propolis_lab import artefacts, java
 from propolis_lab.errors import MissingError
+from propolis_lab.programs import artefacts, java
 
 
 def missing_packages() -> list[str]:

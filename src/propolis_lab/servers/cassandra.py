@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from propolis_lab import artefacts, cql
 from propolis_lab.errors import LabError
-from propolis_lab.java import Java
 from propolis_lab.layout import Layout, write
+from propolis_lab.programs import artefacts
+from propolis_lab.programs.java import Java
+from propolis_lab.servers import cql
 
 VERSIONS = {"4.0": "4.0.19", "4.1": "4.1.10", "5.0": "5.0.9"}
 PORTS = (cql.PORT, 7000)

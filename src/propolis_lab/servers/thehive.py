@@ -5,9 +5,9 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
-from propolis_lab import cql, index
 from propolis_lab.layout import Layout, write
-from propolis_lab.minio import S3Server
+from propolis_lab.servers import cql, index
+from propolis_lab.servers.minio import S3Server
 
 PORT = 9000
 BUCKET = "thehive"

@@ -1,0 +1,5 @@
+"""A lab: a TheHive deployment of real servers under a root folder of its own."""
+
+from propolis_lab.lab.lab import Lab, Options
+
+__all__ = ["Lab", "Options"]

@@ -1,0 +1,1 @@
+"""Server programs: fetched in pinned versions and built, kept in one cache."""

@@ -1,0 +1,1 @@
+"""The servers of a lab: configured, started, asked whether they answer."""
