@@ -22,45 +22,47 @@ from propolis_lab.servers import cassandra
 
 app = typer.Typer(
     name="propolis_lab",
-    help="Starts real Cassandra, Elasticsearch or OpenSearch, MinIO and a stand-in for TheHive on this machine.",
+    help="Start real Cassandra, Elasticsearch or OpenSearch, MinIO and a stand-in for TheHive on this machine.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 out = Console(highlight=False)
 
-Root = Annotated[Path, typer.Option("--root", help="The lab's own folder; it must be new or empty")]
+Root = Annotated[Path, typer.Option("--root", help="The lab's own folder")]
 _ROOT = Path("/tmp/propolis-lab")
 
 
 @app.command()
 def up(
     root: Root = _ROOT,
-    cases: Annotated[int, typer.Option(min=0, help="Cases to make")] = 20,
-    attachments: Annotated[int, typer.Option(min=0, help="Attachments to make")] = 100,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same cases and attachments")] = 1,
-    files: Annotated[Literal["folder", "s3"], typer.Option(help="Where attachments lie; s3 is a MinIO")] = "folder",
+    cases: Annotated[int, typer.Option(min=0, help="Number of cases to create")] = 20,
+    attachments: Annotated[int, typer.Option(min=0, help="Number of attachments to create")] = 100,
+    seed: Annotated[int, typer.Option(help="The same seed creates the same cases and attachments")] = 1,
+    files: Annotated[
+        Literal["folder", "s3"], typer.Option(help="Where attachments are stored; s3 starts a MinIO")
+    ] = "folder",
     index_kind: Annotated[
-        Literal["elasticsearch", "opensearch"], typer.Option("--index", help="The index server")
+        Literal["elasticsearch", "opensearch"], typer.Option("--index", help="Kind of index server")
     ] = "elasticsearch",
     index_version: Annotated[
         str | None,
-        typer.Option(help="Another version of the index server, as 8.19.21 or 9.5.3: with documents, but no TheHive"),
+        typer.Option(
+            help="Another version of the index server, e.g. 9.5.3; it gets documents, but there is no TheHive"
+        ),
     ] = None,
     cassandra_version: Annotated[
-        str, typer.Option("--cassandra", help=f"One of {', '.join(cassandra.VERSIONS)}")
+        str, typer.Option("--cassandra", help=f"Version of Cassandra: {', '.join(cassandra.VERSIONS)}")
     ] = "4.1",
     cluster_name: Annotated[str, typer.Option(help="Name of both clusters")] = "thp",
-    load: Annotated[float, typer.Option(min=0, help="Writes per second that go on by themselves")] = 0,
-    empty: Annotated[
-        bool, typer.Option("--empty", help="Configure only, with no data: a host to restore to")
-    ] = False,
-    like: Annotated[Path | None, typer.Option(help="Take the passwords of the lab under that root")] = None,
+    load: Annotated[float, typer.Option(min=0, help="Keep writing at this rate (writes per second)")] = 0,
+    empty: Annotated[bool, typer.Option("--empty", help="Start without data: a host to restore to")] = False,
+    like: Annotated[Path | None, typer.Option(help="Use the passwords of the lab in this folder")] = None,
     install_missing: Annotated[
         bool, typer.Option("--install", help="Install missing Debian packages first (as root)")
     ] = False,
 ) -> None:
-    """Bring a lab up: fetch, configure, start, wait until all answer, fill. Nothing stays if that fails."""
+    """Create a lab in a new or empty folder, start it and fill it with data. If that fails, nothing is left."""
     if install_missing:
         install.install()
     options = Options(
@@ -78,16 +80,16 @@ def up(
     )
     started = time.monotonic()
     lab = Lab.up(root, options, lambda text: out.print(text))
-    out.print(f"Up after {time.monotonic() - started:.0f} s.")
+    out.print(f"The lab is running ({time.monotonic() - started:.0f} s).")
     _show(lab)
 
 
 @app.command()
 def down(root: Root = _ROOT) -> None:
-    """End every process of the lab and remove its folder."""
+    """Stop every process of the lab and remove its folder."""
     with interrupts.put_off():
         Lab.open(root).down()
-    out.print(f"Nothing of the lab under {root} is left.")
+    out.print(f"Removed the lab in {root}.")
 
 
 @app.command()
@@ -112,14 +114,16 @@ def stop(root: Root = _ROOT) -> None:
 
 @app.command()
 def demo(
-    files: Annotated[Literal["folder", "s3"], typer.Option(help="Where attachments lie; s3 is a MinIO")] = "folder",
+    files: Annotated[
+        Literal["folder", "s3"], typer.Option(help="Where attachments are stored; s3 starts a MinIO")
+    ] = "folder",
     index_kind: Annotated[
-        Literal["elasticsearch", "opensearch"], typer.Option("--index", help="The index server")
+        Literal["elasticsearch", "opensearch"], typer.Option("--index", help="Kind of index server")
     ] = "elasticsearch",
-    cases: Annotated[int, typer.Option(min=1, help="Cases to make")] = 200,
-    attachments: Annotated[int, typer.Option(min=1, help="Attachments to make")] = 2000,
+    cases: Annotated[int, typer.Option(min=1, help="Number of cases to create")] = 200,
+    attachments: Annotated[int, typer.Option(min=1, help="Number of attachments to create")] = 2000,
 ) -> None:
-    """Tell the whole story: a stack, two backups, a disaster, a restore, the proof. Ends with 0 if all is equal."""
+    """Show the whole story: a stack, two backups, a disaster, a restore, the proof. Exits with 0 if all is equal."""
     story = Story(Options(files=files, index=index_kind, cases=cases, attachments=attachments))
     if not Demo(story).run():
         raise typer.Exit(1)
@@ -127,7 +131,7 @@ def demo(
 
 @app.command()
 def fetch(
-    everything: Annotated[bool, typer.Option("--all", help="Every selectable version")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Fetch every version that can be selected")] = False,
     install_missing: Annotated[
         bool, typer.Option("--install", help="Install missing Debian packages first (as root)")
     ] = False,
@@ -181,5 +185,5 @@ def main() -> None:
         Console(stderr=True, highlight=False).print(str(error), markup=False)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        Console(stderr=True).print("Interrupted; nothing of the lab is left.")
+        Console(stderr=True).print("Interrupted. The lab was removed.")
         sys.exit(130)

@@ -51,23 +51,23 @@ class Demo:
 
     def _play(self, lab: Lab, folder: Path) -> bool:
         counts = lab.api("GET", "/api/v1/counts")
-        self._chapter(1, "A TheHive that works")
+        self._chapter(1, "A working TheHive")
         self._out.print(", ".join(f"{count} {label}" for label, count in sorted(counts.items())))
         config = lab.root / "etc/propolis/propolis.yaml"
         key = folder / "recovery.key"
 
-        self._chapter(2, "Propolis finds the stack by itself")
+        self._chapter(2, "Propolis finds the stack and is set up")
         self._propolis("init", "--root", lab.root, "--repository", folder / "repository", "--name", "demo")
         self._propolis("repository", "init", "--config", config, "--recovery-key", key)
         self._propolis("doctor", "--config", config)
 
-        self._chapter(3, "A cold backup: TheHive is down only for its own stop and start")
+        self._chapter(3, "A cold backup: TheHive is only down while services stop and start")
         self._backup(lab, config)
 
-        self._chapter(4, "Work goes on, and a second backup stores only what is new")
+        self._chapter(4, "Users continue to work, and a second backup stores only what is new")
         story = self._story
         lab.seed(story.more_cases, story.more_attachments, seed=story.options.seed + 1)
-        self._out.print(f"{story.more_cases} more cases, {story.more_attachments} more attachments")
+        self._out.print(f"Added {story.more_cases} cases and {story.more_attachments} attachments")
         self._backup(lab, config)
         self._propolis("verify", "latest", "--config", config, "--identity", key)
         before = snapshot(lab)
@@ -85,7 +85,7 @@ class Demo:
     def _backup(self, lab: Lab, config: Path) -> None:
         with Watcher(lab.thehive_url) as watcher:
             self._propolis("backup", "--cold", "--config", config)
-        self._out.print(f"  [bold]downtime seen from outside: {watcher.downtime:.1f} s[/]")
+        self._out.print(f"  [bold]downtime as seen from outside: {watcher.downtime:.1f} s[/]")
 
     def _disaster(self, lab: Lab) -> None:
         for service in ("thehive", "index", "database"):
@@ -97,17 +97,17 @@ class Demo:
         ]
         if lab.options.files == "s3":
             lost = lab.s3.empty_bucket()
-            self._out.print(f"Deleted {lost} objects of the bucket")
+            self._out.print(f"Deleted the {lost} objects in the bucket")
         else:
             folders.append(lab.layout.attachments)
         for path in folders:
             for child in path.iterdir():
                 shutil.rmtree(child) if child.is_dir() else child.unlink()
-            self._out.print(f"Killed its service and emptied {path}")
+            self._out.print(f"Killed the service and emptied {path}")
 
     def _prove(self, before: Proof, after: Proof) -> bool:
         differences = compare(before, after)
-        table = Table(title="before the disaster / after the restore")
+        table = Table(title="Before the disaster and after the restore")
         for name in ("what", "before", "after", "equal"):
             table.add_column(name, no_wrap=name != "what", overflow="fold")
         for what, first, second in before.rows(after):
@@ -119,7 +119,7 @@ class Demo:
         if differences:
             self._out.print(f"[red]{len(differences)} differences.[/]")
         else:
-            self._out.print(f"[green]Everything is equal.[/] ({seconds:.0f} s in all)")
+            self._out.print(f"[green]Everything is equal.[/] (The demo took {seconds:.0f} s.)")
         return not differences
 
     def _propolis(self, *arguments: Any) -> None:
@@ -127,7 +127,7 @@ class Demo:
         self._out.print(f"[cyan]$ propolis {' '.join(command)}[/]")
         done = subprocess.run([sys.executable, "-m", "propolis", *command], check=False)
         if done.returncode:
-            raise LabError(f"propolis {command[0]} ended with exit code {done.returncode}")
+            raise LabError(f"propolis {command[0]} failed with exit code {done.returncode}")
 
     def _chapter(self, number: int, title: str) -> None:
         self._out.print(f"\n[bold]{number}. {title}[/]  [dim]({time.monotonic() - self._started:.0f} s)[/]")

@@ -327,7 +327,7 @@ def test_what_a_clock_ahead_dated_is_not_the_latest(
     done = script.run(vault.folder, "latest", tmp_path / "out")
     assert not refused(done, tmp_path / "out"), done.stderr
     assert (tmp_path / "out" / TREE / "data").read_bytes() == b"of today, and longer"
-    assert f"dated later than now, the last of them {future}" in done.stdout
+    assert f"dated later than now; the last one is {future}" in done.stdout
 
 
 def test_the_script_restores_what_is_the_users_own_without_being_root(vault: Any, source: Any, script: Any) -> None:
@@ -451,10 +451,10 @@ def test_what_is_not_there_is_said(shell: Any, original: Any, tmp_path: Any) -> 
         shutil.rmtree(tmp_path / "out.incomplete", ignore_errors=True)
         return done.stderr
 
-    assert "a recovery key of it is needed" in said(vault, "latest")
+    assert "use one of its recovery keys" in said(vault, "latest")
     shell.use(original.recovery)
     assert "there is no backup 2000" in said(vault, "2000")
-    assert "several backups begin with 20: give more of the name" in said(vault, "20")
+    assert "several backups begin with 20: give a longer prefix" in said(vault, "20")
     assert "is not a repository" in said(tmp_path, "latest")
     (shell.programs / "b3sum").unlink()
     assert "the program b3sum is missing" in said(vault, "latest")
