@@ -83,7 +83,7 @@ def _measure(lab: Lab, work: Path, rounds: int, megabytes: int, files: int) -> s
         lines.append(f"| {name} | {median:.1f} ({min(seconds):.1f}–{max(seconds):.1f}) | {median - own:+.1f} |")
     key = ("--identity", work / "recovery.key", "--quiet", "--config", config)
     _record(peaks, "verify, all decrypted", "verify", "latest", *key)
-    _record(peaks, "restore", "restore", "latest", *key)
+    _record(peaks, "restore", "restore", "latest", "--yes", *key)
     lines += ["", "## Peak memory of Propolis on that data", "", "| command | MiB |", "| --- | ---: |"]
     lines += [f"| {name} | {peak / 1024:.0f} |" for name, peak in peaks.items()]
     return "\n".join([*lines, ""])

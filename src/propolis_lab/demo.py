@@ -76,7 +76,7 @@ class Demo:
         self._disaster(lab)
 
         self._chapter(6, "The restore")
-        self._propolis("restore", "latest", "--config", config, "--identity", key)
+        self._propolis("restore", "latest", "--yes", "--config", config, "--identity", key)
         self._propolis("status", "--config", config)
 
         self._chapter(7, "The proof")

@@ -106,6 +106,8 @@ class Propolis:
         return (self.config.state / "watchdog.log").read_text()
 
     def _call(self, command: list[str], arguments: tuple[str | Path, ...], env: dict[str, str] | None) -> Ran:
+        if arguments[:1] == ("restore",) and "--plan" not in arguments:
+            arguments = (*arguments, "--yes")  # a test is nobody who could be asked
         environment = {**os.environ, "PROPOLIS_CONFIG": str(self.config_file), "COLUMNS": "200", **(env or {})}
         done = subprocess.run(
             [*command, *map(str, arguments)],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -28,15 +29,20 @@ from propolis.errors import IntegrityError, UsageError
 from propolis.recovery import recover_held
 from propolis.report import console
 from propolis.report.json import print_json
+from propolis.report.review import confirm, show_review
 from propolis.repository import VerifyLevel
 from propolis.restore import RestoreRequest
 from propolis.restore import restore as run_restore
 from propolis.restore.cold import restore_plan
 from propolis.restore.context import RestoreContext
+from propolis.restore.logins import agreed
 from propolis.restore.logins import checks as login_checks
+from propolis.restore.review import review
 from propolis.run.journal import new_run_id
 from propolis.stack.model import STORES
 from propolis.verify import verify_backup
+
+DROPPED = "The former data stays aside until the restored stack has passed its checks; then it is dropped."
 
 
 def register(app: typer.Typer) -> None:
@@ -83,6 +89,9 @@ def restore(
         typer.Option("--replace-keyspace", help="The same for a keyspace of others", metavar="NAME"),
     ] = None,
     at: AsOf = "",
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before data is replaced; needed without a terminal")
+    ] = False,
     plan: PlanOnly = False,
     config: ConfigFile = DEFAULT_CONFIG,
     as_json: AsJson = False,
@@ -93,9 +102,10 @@ def restore(
     if unknown := sorted(set(stores) - set(STORES)):
         raise UsageError(f"--only: there is no store {', '.join(unknown)}; stores are {', '.join(STORES)}")
     moment = moment_of(at)
+    if not (plan or yes):
+        require_somebody_to_ask(quiet=quiet, as_json=as_json)
     source = config_of(config)
     target = source if to is None else target_of(to, source)
-    asks = not (plan or quiet or as_json) and sys.stdin.isatty() and sys.stderr.isatty()
     request = RestoreRequest(
         source=source,
         target=target,
@@ -106,7 +116,6 @@ def restore(
         set_password=set_password,
         replace_indices=tuple(replace_index or ()),
         replace_keyspaces=tuple(replace_keyspace or ()),
-        ask=functools.partial(typer.confirm, err=True) if asks else None,
     )
     if plan:
         with RestoreContext(request, target, observer(quiet=quiet, as_json=as_json), new_run_id()) as context:
@@ -115,11 +124,38 @@ def restore(
                 if found.result != "ok":
                     console.console().print(f"{found.message}. {found.hint}.", markup=False)
         return
+    if not yes:
+        request = _agreed(request)
     report = run_restore(request, observer(quiet=quiet, as_json=as_json), recover_held)
     if as_json:
         print_json(report)
     elif not quiet:
         console.show_restore(report, named(config if to is None else file_of(to, target)))
+
+
+def require_somebody_to_ask(*, quiet: bool, as_json: bool) -> None:
+    """Raise UsageError where nobody can be asked whether data may be replaced. Opens nothing."""
+    if quiet or as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        why = "with --quiet or --json nobody is asked" if quiet or as_json else "there is no terminal to ask on"
+        raise UsageError(
+            f"A restore replaces this stack's data, and {why}",
+            left="Nothing was opened or changed",
+            next="Look at what it would do with --plan, then add --yes",
+        )
+
+
+def _agreed(request: RestoreRequest) -> RestoreRequest:
+    """Show what would be replaced and ask, with nothing locked meanwhile; give the request for that very backup.
+
+    Raises Interrupted unless the answer is yes.
+    """
+    with RestoreContext(request, request.target, observer(quiet=False, as_json=False), new_run_id()) as context:
+        planned = restore_plan(context)
+        assert context.manifest is not None
+        show_review(review(context, planned), DROPPED)
+        confirm("Replace it?")
+        set_password = request.set_password or agreed(context.logins, functools.partial(typer.confirm, err=True))
+        return replace(request, backup=context.manifest.id, set_password=set_password)
 
 
 def verify(

@@ -21,7 +21,7 @@ from propolis.filesystem.unkept import Unkept
 from propolis.repository import BackupId
 from propolis.restore import backed_up
 from propolis.restore.context import RestoreContext, RestoreRequest
-from propolis.restore.logins import LoginAfter, agreed, logins_after, settable
+from propolis.restore.logins import LoginAfter, logins_after, settable
 from propolis.restore.steps import (
     AcceptRestore,
     CheckDrained,
@@ -170,7 +170,7 @@ def _targets(context: RestoreContext, request: RestoreRequest) -> list[Tree]:
 
 
 def _compare_logins(context: RestoreContext, request: RestoreRequest, in_place: list[Tree]) -> None:
-    """Find out which logins hold after the restore, and have a person asked about those that Propolis can set."""
+    """Find out which logins hold after the restore."""
     repository, manifest = context.repository, context.manifest
     assert repository is not None
     assert manifest is not None
@@ -194,7 +194,7 @@ def _compare_logins(context: RestoreContext, request: RestoreRequest, in_place: 
         settings_come=settings_come,
         users_file=lambda: backed_up.index_users_file(repository, manifest),
     )
-    context.set_password = request.set_password or agreed(context.logins, request.ask)
+    context.set_password = request.set_password
 
 
 def _given(context: RestoreContext) -> list[LoginAfter]:

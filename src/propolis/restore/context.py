@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -38,8 +38,6 @@ class RestoreRequest:
     """Indices of others that may be replaced although they aren't in the backup, or are newer; names or UUIDs."""
     replace_keyspaces: tuple[str, ...] = ()
     """The same for keyspaces."""
-    ask: Callable[[str], bool] | None = None
-    """Asks a person a question; without one, `set_password` decides alone."""
 
 
 class RestoreContext(Context):

@@ -201,10 +201,10 @@ def settable(logins: tuple[LoginAfter, ...]) -> list[LoginAfter]:
     return [login for login in logins if login.state == "differs" and login.can_set]
 
 
-def agreed(logins: tuple[LoginAfter, ...], ask: Callable[[str], bool] | None) -> bool:
+def agreed(logins: tuple[LoginAfter, ...], ask: Callable[[str], bool]) -> bool:
     """Ask a person whether those that can be set shall be; True if so for all of them, and if there are any."""
     wanted = settable(logins)
-    return ask is not None and bool(wanted) and all(ask(_question(login)) for login in wanted)
+    return bool(wanted) and all(ask(_question(login)) for login in wanted)
 
 
 def _question(login: LoginAfter) -> str:

@@ -111,7 +111,7 @@ def test_a_run_that_fails_at_any_step_is_undone_or_finished_with_nobody_to_tell(
 
 
 def start(stack: FakeStack, command: str, **streams: Any) -> subprocess.Popen[bytes]:
-    arguments = ["backup"] if command == "backup" else ["restore", "latest", "--identity", str(stack.key)]
+    arguments = ["backup"] if command == "backup" else ["restore", "latest", "--yes", "--identity", str(stack.key)]
     environment = {**os.environ, "PROPOLIS_CONFIG": str(stack.propolis.config_file)}
     return subprocess.Popen([sys.executable, "-m", "propolis", *arguments], env=environment, **streams)
 

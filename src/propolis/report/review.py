@@ -1,0 +1,69 @@
+"""What a restore would replace, for a person who is asked about it; and the question."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING
+
+import typer
+
+from propolis.errors import Interrupted
+from propolis.report.console import console, escape
+from propolis.report.units import human_bytes
+
+if TYPE_CHECKING:
+    from propolis.restore.review import Review, StoreReview
+
+
+def show_review(review: Review, fate: str) -> None:
+    """Show it on standard error: results stay alone on standard output. `fate`: what becomes of the former data."""
+    out = console(stderr=True)
+    out.print(
+        escape(
+            f"Backup {review.backup} of the stack {printable(review.stack)}, taken on {printable(review.host)}, "
+            f"ended {printable(review.taken)}."
+        )
+    )
+    out.print(escape(f"It replaces the data of the stack {review.target} on this host, {review.target_host}:"))
+    rows = [("store", "in the backup", "here now", "changed here since the backup")]
+    rows += [_row(store) for store in review.stores]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for row in rows:
+        cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)]
+        out.print(escape("  " + "  ".join([*cells, row[3]]).rstrip()))
+    if review.since:
+        out.print(escape(f"Changed since: files with a time after {review.since}, the services' own files included."))
+    for note in review.notes:
+        out.print(escape(printable(note)))
+    out.print(escape(fate))
+
+
+def confirm(question: str) -> None:
+    """Ask on standard error. Raises Interrupted unless the answer is yes; Ctrl-C ends it the same way."""
+    try:
+        agreed = typer.confirm(question, err=True)
+    except (typer.Abort, EOFError):
+        agreed = False
+        typer.echo("", err=True)
+    if not agreed:
+        raise Interrupted("The restore was not confirmed", left="Nothing was changed")
+
+
+def printable(text: str) -> str:
+    """Text of a repository or of a server with whatever would steer a terminal shown as its escape sequence."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
+def _row(store: StoreReview) -> tuple[str, str, str, str]:
+    held = f"{store.backup_files} files, {human_bytes(store.backup_bytes)}"
+    if not store.in_place:
+        return store.store, held, "not replaced", "laid beside this host's own, for comparison"
+    here, least = store.here, "" if store.here.whole else "at least "
+    now = f"{least}{here.files} files, {human_bytes(here.bytes)}" if here.files or least else "nothing"
+    changed = f"{least}{here.changed} files" if here.changed or least else "nothing"
+    if here.changed:
+        newest = datetime.datetime.fromtimestamp(here.newest_ns // 1_000_000_000, datetime.UTC)
+        changed += f", the newest at {newest:%Y-%m-%d %H:%M:%S} UTC"
+    return store.store, held, now, changed
