@@ -9,7 +9,7 @@ import pydantic
 
 from propolis import clone
 from propolis.backup import BACKUP_STEPS
-from propolis.backup.context import BackupContext
+from propolis.command.context import Context
 from propolis.command.promise import keep_promise
 from propolis.config.schema import Config
 from propolis.errors import PropolisError, ServicesDownError
@@ -81,7 +81,7 @@ def _recover_one(state: JournalState, observer: Observer) -> str:
         if restores:
             with RestoreContext(None, config, observer, state.run_id) as restoring:
                 return recover(state, RESTORE_STEPS, restoring, observer)
-        with BackupContext(config, observer, state.run_id) as backing_up:
+        with Context(config, observer, state.run_id) as backing_up:
             return recover(state, BACKUP_STEPS, backing_up, observer)
     except UnknownStep as error:
         raise _keep_promise(_not_understood(state, error.what), observer) from error

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from propolis import clone
-from propolis.backup.context import BACKGROUND, BackupContext
+from propolis.backup.options import BackupOptions
 from propolis.backup.steps import (
     CheckStack,
     CloneTrees,
@@ -18,16 +19,19 @@ from propolis.backup.steps import (
     StoreTrees,
     WriteManifest,
 )
+from propolis.command.context import Context
 from propolis.command.reserve import ReleaseSpace, ReserveSpace, reserve_files
 from propolis.command.runner import RecoverFirst, run
 from propolis.command.services import KeepServices, start_steps, stop_steps
 from propolis.config.schema import Config
-from propolis.repository import Altered, BackupSummary, Limits, Stats
+from propolis.repository import Altered, BackupSummary, Stats
 from propolis.run import Observer, Plan, Step
 from propolis.stack.model import services, trees
 
+DEFAULTS = BackupOptions()
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class BackupReport:
     """What a backup did. Seconds are wall time; `downtime` is None when TheHive wasn't running.
 
@@ -45,9 +49,9 @@ class BackupReport:
     """What somebody should know of the stack and of this restore point; the manifest holds it, too."""
 
 
-def cold_plan(context: BackupContext) -> Plan[BackupContext]:
+def cold_plan(options: BackupOptions, context: Context) -> Plan[Context]:
     """Plan a cold backup of the stack as it is now. Touches nothing."""
-    running = context.running()
+    running = context.services.running()
     kept = trees(context.config)
     places = {tree.name: str(clone.place(tree.path, context.run_id)) for tree in kept if tree.path is not None}
     trials = {
@@ -55,13 +59,13 @@ def cold_plan(context: BackupContext) -> Plan[BackupContext]:
     }
     reserve = reserve_files(context)
     all_services = services(context.config)
-    steps: list[Step[BackupContext]] = [
+    steps: list[Step[Context, Any]] = [
         CheckStack(running=running, trials=trials),
         OpenRepository(url=context.config.repository.url),
         *(StoreAhead(tree=tree.name) for tree in kept if tree.bucket is not None),
         KeepServices(
             services=running,
-            may_be_unhealthy=context.force_unhealthy,
+            may_be_unhealthy=options.force_unhealthy,
             down=tuple(name for name in all_services if name not in running),
         ),
         ReserveSpace(files=reserve),
@@ -76,34 +80,25 @@ def cold_plan(context: BackupContext) -> Plan[BackupContext]:
         WriteManifest(),
         DropClones(places=places),
     ]
-    return Plan("backup --cold", tuple(steps))
+    return Plan("backup --cold", tuple(steps), given=(options,))
 
 
 def back_up(
-    config: Config,
-    observer: Observer,
-    recover_first: RecoverFirst,
-    limits: Limits = BACKGROUND,
-    *,
-    reread: bool = False,
-    force_unhealthy: bool = False,
+    config: Config, observer: Observer, recover_first: RecoverFirst, options: BackupOptions = DEFAULTS
 ) -> BackupReport:
-    """Take a cold backup that takes no more than `limits` of the host; `reread`: read all files, changed or not.
+    """Take a cold backup.
 
-    `force_unhealthy`: even if TheHive isn't healthy; it need not be so after it either.
     Raises a PropolisError; then every service that ran before runs again, or it says so.
     """
-    make_context = partial(BackupContext, limits=limits, reread=reread, force_unhealthy=force_unhealthy)
-    context, _ = run(config, make_context, cold_plan, observer, recover_first)
-    assert context.summary is not None
-    assert context.writer is not None
+    context, outcome = run(config, Context, partial(cold_plan, options), observer, recover_first)
+    writer, clones = outcome.results[OpenRepository].writer, outcome.results[CloneTrees].reports.values()
     return BackupReport(
-        summary=context.summary,
-        stats=context.writer.stats,
-        downtime=context.downtime,
-        cloned_files=sum(report.files for report in context.clones.values()),
-        bytes_copied_while_down=sum(report.bytes_copied for report in context.clones.values()),
-        reread=context.writer.reread,
-        altered=context.writer.altered,
+        summary=outcome.results[WriteManifest],
+        stats=writer.stats,
+        downtime=context.services.downtime,
+        cloned_files=sum(report.files for report in clones),
+        bytes_copied_while_down=sum(report.bytes_copied for report in clones),
+        reread=writer.reread,
+        altered=writer.altered,
         warnings=tuple(context.warnings),
     )

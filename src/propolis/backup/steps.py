@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,24 +12,100 @@ from typing import Any
 import msgspec
 
 from propolis import clone
-from propolis.backup.context import BackupContext
+from propolis.backup.options import BackupOptions
 from propolis.backup.reread import is_due
 from propolis.checks import RULES, THEHIVE, Look, require, told
-from propolis.command.context import CHECK_SECONDS, utc_now
+from propolis.clone.base import CloneReport, Method
+from propolis.command.context import Context, utc_now
 from propolis.command.known import remember
 from propolis.command.reserve import ReleaseSpace, ReserveSpace
 from propolis.command.services import SERVICE_STEPS
 from propolis.command.stores import open_bucket, open_repository
 from propolis.config.schema import S3Files
 from propolis.errors import PreflightError, PropolisError
-from propolis.repository import ObjectMeta, ObjectSource, Writer, idle_disk, reserve
-from propolis.run import Step
+from propolis.repository import (
+    BackupSummary,
+    Facts,
+    ObjectMeta,
+    ObjectSource,
+    Repository,
+    Stats,
+    Writer,
+    idle_disk,
+    reserve,
+)
+from propolis.run import Results, Step
 from propolis.run.step import tag_of
 from propolis.stack import index, index_contents
 from propolis.stack.model import Tree, trees
 
+CHECK_SECONDS = 30.0
+"""How long a service that runs may take to answer before anything is stopped: it should be up already."""
 
-class CheckStack(Step[BackupContext], frozen=True, kw_only=True, tag="check-stack"):
+
+@dataclass(frozen=True)
+class Checked:
+    """What is known of the stack before anything stops."""
+
+    started: str
+    """When the backup began: UTC, as manifests tell it."""
+    services: Mapping[str, str]
+    """What each service that runs is, and its version."""
+    facts: Mapping[str, Any]
+    """What else the manifest tells of them."""
+    methods: Mapping[str, Method]
+    """How each folder is cloned, by its tree's name."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The repository, and the backup that is being written to it."""
+
+    repository: Repository
+    writer: Writer
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What every index held when nothing wrote to it any more."""
+
+    documents: Mapping[str, int]
+    """Of TheHive's own, by name."""
+    indices: list[dict[str, Any]] | None
+    """Of all, whoever's they are: a restore replaces the whole folder, and has to show each again. None: not told."""
+
+
+@dataclass(frozen=True)
+class Cloned:
+    """The clones, which are the restore point."""
+
+    point_in_time: str
+    reports: Mapping[str, CloneReport]
+    """By the tree's name."""
+
+    def as_facts(self) -> dict[str, Any]:
+        """How each was cloned, as journal and manifest tell it."""
+        return {
+            name: {
+                "method": report.method,
+                "files": report.files,
+                "bytes_shared": report.bytes_shared,
+                "bytes_copied": report.bytes_copied,
+                "seconds": round(report.seconds, 3),
+            }
+            for name, report in self.reports.items()
+        }
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A bucket's objects as they were while TheHive was down."""
+
+    tree: str
+    objects: FrozenListing
+
+
+class CheckStack(Step[Context, Checked], frozen=True, kw_only=True, tag="check-stack"):
     """Checks, with everything still running, that the backup can be taken; gathers the versions."""
 
     running: tuple[str, ...]
@@ -40,54 +117,62 @@ class CheckStack(Step[BackupContext], frozen=True, kw_only=True, tag="check-stac
         """What it does."""
         return "check that services answer, versions, folders and free space"
 
-    def do(self, context: BackupContext) -> Mapping[str, Any]:
+    needs = (BackupOptions,)
+
+    def do(self, context: Context, results: Results) -> Checked:
         """Raise PreflightError naming all that speaks against it; what only warns goes into the manifest."""
-        context.started = utc_now()
+        started = utc_now()
         config = context.config
+        force_unhealthy = results.given(BackupOptions).force_unhealthy
         look = Look(
             config,
             "backup",
             running=self.running,
-            wait=partial(context.wait_for, seconds=CHECK_SECONDS),
+            wait=partial(context.services.wait_for, seconds=CHECK_SECONDS),
             survey=partial(self._survey, context),
-            force_unhealthy=context.force_unhealthy,
+            force_unhealthy=force_unhealthy,
         )
         for check in require(RULES, look):
             context.warn(told(check))
-            context.takes_unhealthy |= check.name == THEHIVE and context.force_unhealthy
+            context.services.takes_unhealthy |= check.name == THEHIVE and force_unhealthy
+        services: dict[str, str] = {}
+        facts: dict[str, Any] = {}
+        if config.cassandra is not None:
+            facts["cluster_name"] = config.cassandra.cluster_name
         if "database" in self.running and config.cassandra is not None:
             found = look.database.get()
-            context.services["database"] = f"cassandra {found.release_version}"
-            context.facts["cluster_name"] = found.cluster_name
-            context.facts["keyspaces"] = list(found.keyspaces)
+            services["database"] = f"cassandra {found.release_version}"
+            facts["cluster_name"] = found.cluster_name
+            facts["keyspaces"] = list(found.keyspaces)
             if found.superuser:
-                context.facts["database_superuser"] = found.superuser
+                facts["database_superuser"] = found.superuser
         if "index" in self.running and config.elasticsearch is not None:
             indexed = look.index.get()
-            context.services["index"] = f"{indexed.distribution} {indexed.version}"
+            services["index"] = f"{indexed.distribution} {indexed.version}"
         if "thehive" in self.running:
             thehive = look.thehive.known()
-            context.services["thehive"] = "" if thehive is None else thehive.version
-        if config.cassandra is not None:
-            context.facts.setdefault("cluster_name", config.cassandra.cluster_name)
-        context.methods = methods = {name: survey.get().method for name, survey in look.surveys.items()}
-        context.facts["clone"] = methods
+            services["thehive"] = "" if thehive is None else thehive.version
+        methods = {name: survey.get().method for name, survey in look.surveys.items()}
         for tree in trees(config):
             if tree.path is not None:
                 clone.settle(tree.path)
-        return {"services": context.services, "clone": methods}
+        return Checked(started, services, facts, methods)
 
-    def undo(self, context: BackupContext) -> None:
+    def summary(self, result: Checked) -> Mapping[str, Any]:
+        """What runs, and how folders will be cloned."""
+        return {"services": result.services, "clone": result.methods}
+
+    def undo(self, context: Context) -> None:
         """Drop what was tried."""
         drop_all(self.trials)
 
-    def _survey(self, context: BackupContext, tree: Tree) -> clone.Survey:
+    def _survey(self, context: Context, tree: Tree) -> clone.Survey:
         assert tree.path is not None
         trial, own = Path(self.trials[tree.name]), context.own_names(tree.path)
         return clone.survey(tree.path, tree.immutable, leave_out=own, kept_empty=tree.kept_empty, trial=trial)
 
 
-class OpenRepository(Step[BackupContext], frozen=True, kw_only=True, tag="open-repository"):
+class OpenRepository(Step[Context, Opened], frozen=True, kw_only=True, tag="open-repository"):
     """Opens the repository for writing and finds the parent, whose unchanged files needn't be read."""
 
     url: str
@@ -97,25 +182,36 @@ class OpenRepository(Step[BackupContext], frozen=True, kw_only=True, tag="open-r
         """What it does."""
         return f"open the repository {self.url} and take its lock"
 
-    def do(self, context: BackupContext) -> Mapping[str, Any]:
+    needs = (BackupOptions,)
+
+    def do(self, context: Context, results: Results) -> Opened:
         """Raise RepositoryError or BusyError if it can't be written."""
+        options = results.given(BackupOptions)
         repository = open_repository(context.config)
         remember(context.config, repository)
-        context.repository = repository
-        writer = repository.writer(context.config.name, observer=context.told, limits=context.limits)
-        context.writer = context.resources.enter_context(writer)
+        writer = context.resources.enter_context(
+            repository.writer(
+                context.config.name,
+                observer=lambda stats: context.observer.progress(stats.bytes, None, "bytes"),
+                limits=options.limits,
+            )
+        )
         without = reserve.keep(repository.storage)
         for remark in [*(finding.what for finding in repository.damaged_rings), *writer.remarks, without]:
             if remark:
                 context.observer.note(remark)
-        if context.reread or is_due(context.config.reread, writer.last_reread):
+        if options.reread or is_due(context.config.reread, writer.last_reread):
             writer.reread = True
         if writer.reread and writer.parent is not None:
             context.observer.note(f"Every file is read anew (the last time was {writer.last_reread or 'never'})")
-        return {"parent": writer.parent, "reread": writer.reread}
+        return Opened(repository, writer)
+
+    def summary(self, result: Opened) -> Mapping[str, Any]:
+        """What unchanged files are told by, and whether they are believed."""
+        return {"parent": result.writer.parent, "reread": result.writer.reread}
 
 
-class StoreAhead(Step[BackupContext], frozen=True, kw_only=True, tag="store-ahead"):
+class StoreAhead(Step[Context, int], frozen=True, kw_only=True, tag="store-ahead"):
     """Stores the bucket's objects while TheHive still runs, so that hardly any is left to read later.
 
     Between the list that counts and the reading of an object TheHive might delete it; so that span is kept short.
@@ -128,15 +224,21 @@ class StoreAhead(Step[BackupContext], frozen=True, kw_only=True, tag="store-ahea
         """What it does."""
         return f"store the bucket of {self.tree} ahead, while TheHive serves"
 
-    def do(self, context: BackupContext) -> Mapping[str, Any]:
-        """Store it."""
-        assert context.writer is not None
+    needs = (OpenRepository,)
+
+    def do(self, context: Context, results: Results) -> int:
+        """Store it; give how many bytes were read."""
+        writer = results[OpenRepository].writer
         with idle_disk():
-            context.writer.store_ahead(self.tree, bucket_of(context, self.tree))
-        return {"read": context.writer.stats.read}
+            writer.store_ahead(self.tree, bucket_of(context, self.tree))
+        return writer.stats.read
+
+    def summary(self, result: int) -> Mapping[str, Any]:
+        """How many bytes were read."""
+        return {"read": result}
 
 
-class CountDocuments(Step[BackupContext], frozen=True, kw_only=True, tag="count-documents"):
+class CountDocuments(Step[Context, Counted], frozen=True, kw_only=True, tag="count-documents"):
     """Counts every index's documents now that nothing writes: a restore must show the same numbers."""
 
     @property
@@ -144,21 +246,23 @@ class CountDocuments(Step[BackupContext], frozen=True, kw_only=True, tag="count-
         """What it does."""
         return "count the documents of every index"
 
-    def do(self, context: BackupContext) -> Mapping[str, Any]:
+    def do(self, context: Context, results: Results) -> Counted:
         """Count them."""
         assert context.config.elasticsearch is not None
-        context.facts["documents"] = index.documents(context.config.elasticsearch)
+        documents = index.documents(context.config.elasticsearch)
         try:
-            found = index_contents.indices(context.config.elasticsearch, refresh=True)
+            indices = index_contents.indices(context.config.elasticsearch, refresh=True)
         except PreflightError as error:
             context.warn(f"Only TheHive's own indices could be counted: {error.what}")
-        else:
-            # All of them, whoever's they are: a restore replaces the whole folder, and has to show each again.
-            context.facts["indices"] = [info.as_fact() for info in found]
-        return {"documents": context.facts["documents"]}
+            return Counted(documents, None)
+        return Counted(documents, [info.as_fact() for info in indices])
+
+    def summary(self, result: Counted) -> Mapping[str, Any]:
+        """The documents of TheHive's own."""
+        return {"documents": result.documents}
 
 
-class CloneTrees(Step[BackupContext], frozen=True, kw_only=True, tag="clone-trees"):
+class CloneTrees(Step[Context, Cloned], frozen=True, kw_only=True, tag="clone-trees"):
     """Clones every folder of the stopped services; `places` maps a tree to where its clone lies."""
 
     places: dict[str, str]
@@ -170,44 +274,39 @@ class CloneTrees(Step[BackupContext], frozen=True, kw_only=True, tag="clone-tree
         """What it does."""
         return f"clone {len(self.places)} folders: {', '.join(self.places)}"
 
-    def do(self, context: BackupContext) -> Mapping[str, Any]:
-        """Clone them side by side. Raises PreflightError if a service was started meanwhile."""
-        context.require_down(self.down)
-        folders = [tree for tree in trees(context.config) if tree.name in self.places]
-        context.facts["point_in_time"] = utc_now()
-        with ThreadPoolExecutor(max_workers=len(folders)) as pool:
-            reports = list(pool.map(lambda tree: self._clone(context, tree), folders))
-        context.clones = {tree.name: report for tree, report in zip(folders, reports, strict=True)}
-        told = {
-            name: {
-                "method": report.method,
-                "files": report.files,
-                "bytes_shared": report.bytes_shared,
-                "bytes_copied": report.bytes_copied,
-                "seconds": round(report.seconds, 3),
-            }
-            for name, report in context.clones.items()
-        }
-        context.facts["clone"] = told
-        return told
+    needs = (CheckStack,)
 
-    def undo(self, context: BackupContext) -> None:
+    def do(self, context: Context, results: Results) -> Cloned:
+        """Clone them side by side. Raises PreflightError if a service was started meanwhile."""
+        context.services.require_down(self.down)
+        folders = [tree for tree in trees(context.config) if tree.name in self.places]
+        point_in_time = utc_now()
+        make = partial(self._clone, context, results[CheckStack].methods)
+        with ThreadPoolExecutor(max_workers=len(folders)) as pool:
+            reports = list(pool.map(make, folders))
+        return Cloned(point_in_time, {tree.name: report for tree, report in zip(folders, reports, strict=True)})
+
+    def summary(self, result: Cloned) -> Mapping[str, Any]:
+        """How each was cloned."""
+        return result.as_facts()
+
+    def undo(self, context: Context) -> None:
         """Drop what was cloned."""
         drop_all(self.places)
 
-    def _clone(self, context: BackupContext, tree: Tree) -> clone.CloneReport:
+    def _clone(self, context: Context, methods: Mapping[str, Method], tree: Tree) -> CloneReport:
         assert tree.path is not None
         return clone.clone(
             tree.path,
             Path(self.places[tree.name]),
             tree.immutable,
-            context.methods.get(tree.name),
+            methods.get(tree.name),
             context.own_names(tree.path),
             tree.kept_empty,
         )
 
 
-class ListBucket(Step[BackupContext], frozen=True, kw_only=True, tag="list-bucket"):
+class ListBucket(Step[Context, Listed], frozen=True, kw_only=True, tag="list-bucket"):
     """Lists the bucket's keys while TheHive is down: that list is the restore point's."""
 
     tree: str
@@ -217,14 +316,16 @@ class ListBucket(Step[BackupContext], frozen=True, kw_only=True, tag="list-bucke
         """What it does."""
         return f"list the bucket of {self.tree}"
 
-    def do(self, context: BackupContext) -> Mapping[str, Any]:
+    def do(self, context: Context, results: Results) -> Listed:
         """Keep the list."""
-        listed = FrozenListing(bucket_of(context, self.tree))
-        context.buckets[self.tree] = listed
-        return {"objects": len(listed)}
+        return Listed(self.tree, FrozenListing(bucket_of(context, self.tree)))
+
+    def summary(self, result: Listed) -> Mapping[str, Any]:
+        """How many objects there are."""
+        return {"objects": len(result.objects)}
 
 
-class StoreTrees(Step[BackupContext], frozen=True, kw_only=True, tag="store-trees"):
+class StoreTrees(Step[Context, Stats], frozen=True, kw_only=True, tag="store-trees"):
     """Reads the clones, and the listed objects, into the repository while TheHive serves."""
 
     trees: tuple[str, ...]
@@ -234,34 +335,28 @@ class StoreTrees(Step[BackupContext], frozen=True, kw_only=True, tag="store-tree
         """What it does."""
         return f"store what is new of {', '.join(self.trees)}"
 
-    def do(self, context: BackupContext) -> Mapping[str, Any]:
-        """Store them."""
-        assert context.writer is not None
+    needs = (OpenRepository, CloneTrees)
+    uses = (ListBucket,)
+
+    def do(self, context: Context, results: Results) -> Stats:
+        """Store them; give what it took."""
+        writer, clones = results[OpenRepository].writer, results[CloneTrees].reports
+        listed = {one.tree: one.objects for one in results.all(ListBucket)}
         with idle_disk():
-            self._store(context, context.writer)
-        stats = context.writer.stats
-        return {"bytes": stats.bytes, "files": stats.files, "read": stats.read, "stored": stats.stored}
+            for tree in trees(context.config):
+                if tree.name in clones:
+                    _store_clone(writer, tree, clones[tree.name])
+                elif tree.name in listed:
+                    assert tree.bucket is not None
+                    writer.add_bucket(tree.store, tree.name, listed[tree.name], bucket_name(tree.bucket))
+        return writer.stats
 
-    def _store(self, context: BackupContext, writer: Writer) -> None:
-        for tree in trees(context.config):
-            if tree.name in context.clones:
-                report = context.clones[tree.name]
-                assert tree.path is not None
-                writer.add_folder(
-                    tree.store,
-                    tree.name,
-                    report.clone,
-                    tree.path,
-                    inode_of=report.inode_of,
-                    linked=report.linked,
-                    unkept=report.unkept,
-                )
-            elif tree.name in context.buckets:
-                assert tree.bucket is not None
-                writer.add_bucket(tree.store, tree.name, context.buckets[tree.name], bucket_name(tree.bucket))
+    def summary(self, result: Stats) -> Mapping[str, Any]:
+        """How much was read and stored."""
+        return {"bytes": result.bytes, "files": result.files, "read": result.read, "stored": result.stored}
 
 
-class WriteManifest(Step[BackupContext], frozen=True, kw_only=True, tag="write-manifest"):
+class WriteManifest(Step[Context, BackupSummary], frozen=True, kw_only=True, tag="write-manifest"):
     """Writes the manifest: from here on the backup exists."""
 
     commits = True
@@ -271,21 +366,48 @@ class WriteManifest(Step[BackupContext], frozen=True, kw_only=True, tag="write-m
         """What it does."""
         return "write the manifest (from here on the backup exists)"
 
-    def do(self, context: BackupContext) -> Mapping[str, Any]:
+    needs = (CheckStack, OpenRepository, CloneTrees)
+    uses = (CountDocuments, StoreTrees)
+
+    def do(self, context: Context, results: Results) -> BackupSummary:
         """Commit."""
-        assert context.writer is not None
-        found = {"downtime_seconds": context.downtime, "warnings": context.warnings}
-        context.summary = context.writer.commit(context.restore_point(found))
-        assert context.repository is not None
+        opened, checked = results[OpenRepository], results[CheckStack]
+        summary = opened.writer.commit(
+            Facts(
+                kind="cold",
+                started=checked.started,
+                services=dict(checked.services),
+                facts=self._facts(context, checked, results.get(CountDocuments), results[CloneTrees]),
+            )
+        )
         try:
-            remember(context.config, context.repository, context.summary.id)
+            remember(context.config, opened.repository, summary.id)
         except PropolisError as error:
             # The backup is there all the same; only its loss might go unnoticed.
             context.observer.note(f"This host could not note down that it made the backup: {error.what}")
-        return {"backup": context.summary.id}
+        return summary
+
+    def summary(self, result: BackupSummary) -> Mapping[str, Any]:
+        """Which backup it is."""
+        return {"backup": result.id}
+
+    def _facts(self, context: Context, checked: Checked, counted: Counted | None, cloned: Cloned) -> dict[str, Any]:
+        """What the manifest tells of the stack."""
+        facts = {
+            **checked.facts,
+            "clone": cloned.as_facts(),
+            "point_in_time": cloned.point_in_time,
+            "downtime_seconds": context.services.downtime,
+            "warnings": context.warnings,
+        }
+        if counted is not None:
+            facts["documents"] = counted.documents
+            if counted.indices is not None:
+                facts["indices"] = counted.indices
+        return facts
 
 
-class DropClones(Step[BackupContext], frozen=True, kw_only=True, tag="drop-clones"):
+class DropClones(Step[Context, None], frozen=True, kw_only=True, tag="drop-clones"):
     """Removes the clones."""
 
     places: dict[str, str]
@@ -295,7 +417,7 @@ class DropClones(Step[BackupContext], frozen=True, kw_only=True, tag="drop-clone
         """What it does."""
         return "drop the clones"
 
-    def do(self, context: BackupContext) -> None:
+    def do(self, context: Context, results: Results) -> None:
         """Drop them, those that are there."""
         drop_all(self.places)
 
@@ -325,7 +447,20 @@ def drop_all(places: Mapping[str, str]) -> None:
         clone.drop(Path(place))
 
 
-def bucket_of(context: BackupContext, tree: str) -> ObjectSource:
+def _store_clone(writer: Writer, tree: Tree, report: CloneReport) -> None:
+    assert tree.path is not None
+    writer.add_folder(
+        tree.store,
+        tree.name,
+        report.clone,
+        tree.path,
+        inode_of=report.inode_of,
+        linked=report.linked,
+        unkept=report.unkept,
+    )
+
+
+def bucket_of(context: Context, tree: str) -> ObjectSource:
     """Open the bucket of a tree."""
     (bucket,) = [found.bucket for found in trees(context.config) if found.name == tree]
     assert bucket is not None
@@ -337,7 +472,7 @@ def bucket_name(bucket: S3Files) -> str:
     return f"s3://{bucket.bucket}/{bucket.prefix}".rstrip("/")
 
 
-_STEPS: tuple[type[Step[BackupContext]], ...] = (
+_STEPS: tuple[type[Step[Context, Any]], ...] = (
     CheckStack,
     OpenRepository,
     CloneTrees,

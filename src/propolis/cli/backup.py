@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from propolis.backup.cold import back_up, cold_plan
-from propolis.backup.context import BACKGROUND, BackupContext
+from propolis.backup.options import BACKGROUND, BackupOptions
 from propolis.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, PlanOnly, Quiet, config_of, observer
+from propolis.command.context import Context
 from propolis.recovery import recover_held
 from propolis.report import console
 from propolis.report.json import print_json
@@ -53,19 +54,13 @@ def backup(
 ) -> None:
     """Take a backup: seconds of downtime, then TheHive serves while the data is stored."""
     limits = BACKGROUND if limit_upload is None else replace(BACKGROUND, upload=parse_rate(limit_upload))
+    options = BackupOptions(limits=limits, reread=reread, force_unhealthy=force_unhealthy)
     settings = config_of(config)
     if plan:
-        with BackupContext(settings, SilentObserver(), new_run_id()) as context:
-            console.show_plan(cold_plan(context))
+        with Context(settings, SilentObserver(), new_run_id()) as context:
+            console.show_plan(cold_plan(options, context))
         return
-    report = back_up(
-        settings,
-        observer(quiet=quiet, as_json=as_json),
-        recover_held,
-        limits,
-        reread=reread,
-        force_unhealthy=force_unhealthy,
-    )
+    report = back_up(settings, observer(quiet=quiet, as_json=as_json), recover_held, options)
     if as_json:
         print_json(report)
     elif not quiet:

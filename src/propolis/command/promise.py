@@ -17,7 +17,7 @@ import msgspec
 import pydantic
 
 from propolis import platform
-from propolis.command.context import LABELS
+from propolis.command.control import LABELS
 from propolis.command.waiting import patiently
 from propolis.config.schema import Config, PlatformConfig
 from propolis.errors import PropolisError, ServicesDownError

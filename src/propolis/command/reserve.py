@@ -9,14 +9,14 @@ from pathlib import Path
 from propolis import clone
 from propolis.command.context import Context
 from propolis.errors import PreflightError
-from propolis.run import Step
+from propolis.run import Results, Step
 from propolis.stack.model import trees
 
 RESERVE_BYTES = 128 * 2**20
 """Cassandra preallocates two commit log segments of 32 MiB when it starts; the rest is for logs and the index."""
 
 
-class ReserveSpace(Step[Context], frozen=True, kw_only=True, tag="reserve-space"):
+class ReserveSpace(Step[Context, None], frozen=True, kw_only=True, tag="reserve-space"):
     """Reserves some bytes on each filesystem that services write to; `files` are what takes them.
 
     It comes right after the promise to bring services back, so its undo frees the bytes right before that promise is
@@ -30,7 +30,7 @@ class ReserveSpace(Step[Context], frozen=True, kw_only=True, tag="reserve-space"
         """What it does."""
         return f"reserve {RESERVE_BYTES // 2**20} MiB for services to start in, even if the disk fills up"
 
-    def do(self, context: Context) -> None:
+    def do(self, context: Context, results: Results) -> None:
         """Allocate the files."""
         for name in self.files:
             fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -50,7 +50,7 @@ class ReserveSpace(Step[Context], frozen=True, kw_only=True, tag="reserve-space"
         release(self.files)
 
 
-class ReleaseSpace(Step[Context], frozen=True, kw_only=True, tag="release-space"):
+class ReleaseSpace(Step[Context, None], frozen=True, kw_only=True, tag="release-space"):
     """Gives the bytes back: the services run."""
 
     files: tuple[str, ...]
@@ -60,7 +60,7 @@ class ReleaseSpace(Step[Context], frozen=True, kw_only=True, tag="release-space"
         """What it does."""
         return "release the reserved space"
 
-    def do(self, context: Context) -> None:
+    def do(self, context: Context, results: Results) -> None:
         """Free them."""
         release(self.files)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from propolis.command.context import LABELS, Context
+from propolis.command.context import Context
+from propolis.command.control import LABELS
 from propolis.command.promise import promise
-from propolis.run import Step
+from propolis.run import Results, Step
 from propolis.stack.model import START_WAVES, STOP_ORDER
 
 
-class KeepServices(Step[Context], frozen=True, kw_only=True, tag="keep-services"):
+class KeepServices(Step[Context, None], frozen=True, kw_only=True, tag="keep-services"):
     """Promises that the services which run now will run again, whatever happens.
 
     It stops and starts nothing itself. Being the first step that matters, it is undone last: after everything that
@@ -34,17 +35,17 @@ class KeepServices(Step[Context], frozen=True, kw_only=True, tag="keep-services"
         """Have it in the journal in a shape that any version can read."""
         return promise(context.config, self.services)
 
-    def do(self, context: Context) -> None:
+    def do(self, context: Context, results: Results) -> None:
         """Check that nothing else runs by now. Raises PreflightError."""
-        context.require_down(self.down)
+        context.services.require_down(self.down)
 
     def undo(self, context: Context) -> None:
         """Keep the promise."""
-        context.takes_unhealthy |= self.may_be_unhealthy
-        context.bring_back(self.services)
+        context.services.takes_unhealthy |= self.may_be_unhealthy
+        context.services.bring_back(self.services)
 
 
-class StopService(Step[Context], frozen=True, kw_only=True, tag="stop-service"):
+class StopService(Step[Context, None], frozen=True, kw_only=True, tag="stop-service"):
     """Stops one service and waits until it is gone. Brought back by KeepServices."""
 
     service: str
@@ -55,12 +56,12 @@ class StopService(Step[Context], frozen=True, kw_only=True, tag="stop-service"):
         drained = " (it drains)" if self.service == "database" else ""
         return f"stop {LABELS[self.service]}{drained}"
 
-    def do(self, context: Context) -> None:
+    def do(self, context: Context, results: Results) -> None:
         """Stop it."""
-        context.stop(self.service)
+        context.services.stop(self.service)
 
 
-class StartService(Step[Context], frozen=True, kw_only=True, tag="start-service"):
+class StartService(Step[Context, None], frozen=True, kw_only=True, tag="start-service"):
     """Launches one service without waiting for it.
 
     `stop_on_undo`: undoing stops it again, since the data under it is about to be put back.
@@ -74,17 +75,17 @@ class StartService(Step[Context], frozen=True, kw_only=True, tag="start-service"
         """What it does."""
         return f"start {LABELS[self.service]}"
 
-    def do(self, context: Context) -> None:
+    def do(self, context: Context, results: Results) -> None:
         """Start it."""
-        context.start(self.service)
+        context.services.start(self.service)
 
     def undo(self, context: Context) -> None:
         """Stop it if what lies under it will change."""
         if self.stop_on_undo:
-            context.stop(self.service)
+            context.services.stop(self.service)
 
 
-class WaitForService(Step[Context], frozen=True, kw_only=True, tag="wait-for-service"):
+class WaitForService(Step[Context, None], frozen=True, kw_only=True, tag="wait-for-service"):
     """Waits until a service answers for real."""
 
     service: str
@@ -95,22 +96,22 @@ class WaitForService(Step[Context], frozen=True, kw_only=True, tag="wait-for-ser
         how = {"thehive": "/api/health", "index": "cluster health", "database": "a query"}[self.service]
         return f"wait until {LABELS[self.service]} answers ({how})"
 
-    def do(self, context: Context) -> None:
+    def do(self, context: Context, results: Results) -> None:
         """Wait."""
-        context.wait_for(self.service, revive=True)
+        context.services.wait_for(self.service, revive=True)
 
 
-SERVICE_STEPS: tuple[type[Step[Context]], ...] = (KeepServices, StopService, StartService, WaitForService)
+SERVICE_STEPS: tuple[type[Step[Context, Any]], ...] = (KeepServices, StopService, StartService, WaitForService)
 
 
-def stop_steps(services: tuple[str, ...]) -> tuple[Step[Context], ...]:
+def stop_steps(services: tuple[str, ...]) -> tuple[Step[Context, Any], ...]:
     """Stop these services, TheHive first."""
     return tuple(StopService(service=name) for name in STOP_ORDER if name in services)
 
 
-def start_steps(services: tuple[str, ...], *, stop_on_undo: bool = False) -> tuple[Step[Context], ...]:
+def start_steps(services: tuple[str, ...], *, stop_on_undo: bool = False) -> tuple[Step[Context, Any], ...]:
     """Start these services, wave by wave, each wave waiting for the one before."""
-    steps: list[Step[Context]] = []
+    steps: list[Step[Context, Any]] = []
     for wave in START_WAVES:
         wanted = [name for name in wave if name in services]
         steps += [StartService(service=name, stop_on_undo=stop_on_undo) for name in wanted]

@@ -7,6 +7,7 @@ import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from propolis import clone
 from propolis.checks.targets import trial_places
@@ -76,7 +77,7 @@ def restore_plan(context: RestoreContext) -> Plan[RestoreContext]:
     for remark in [*(finding.what for finding in context.repository.damaged_rings), *remarks]:
         context.observer.note(remark)
     targets = _targets(context, request)
-    running = context.running()
+    running = context.services.running()
     in_place = [tree for tree in targets if tree.store != "config" or _came_from_here(context, tree)]
     if "config" in request.stores:
         in_place = targets
@@ -84,10 +85,10 @@ def restore_plan(context: RestoreContext) -> Plan[RestoreContext]:
     folders = [tree for tree in in_place if tree.path is not None]
     buckets = tuple(tree.name for tree in in_place if tree.bucket is not None)
     swaps = _swaps(context, folders)
-    touched = {name for name in _touched(in_place) if context.has(name)}
+    touched = {name for name in _touched(in_place) if context.services.has(name)}
     reserve = reserve_files(context)
     _compare_logins(context, request, in_place)
-    steps: list[Step[RestoreContext]] = [
+    steps: list[Step[RestoreContext, Any]] = [
         CheckRestore(
             backup=context.manifest.id,
             trees=tuple(tree.name for tree in in_place),
@@ -111,7 +112,7 @@ def restore_plan(context: RestoreContext) -> Plan[RestoreContext]:
             stores = tuple(sorted({tree.store for tree in in_place} & {"database", "index"}))
             steps += [GivePassword(service=login.service, name=login.name) for login in _given(context)]
             steps += [CheckStores(stores=stores)] if stores else []
-            steps += [LiftWriteBlocks()] if "index" in stores and context.has("index") else []
+            steps += [LiftWriteBlocks()] if "index" in stores and context.services.has("index") else []
         steps += start_steps(tuple(name for name in wave if name in touched), stop_on_undo=True)
     steps.append(AcceptRestore(services=running))
     steps.append(ReleaseSpace(files=reserve))
@@ -132,7 +133,7 @@ def restore(request: RestoreRequest, observer: Observer, recover_first: RecoverF
         bytes=context.restored_bytes,
         unkept=tuple(context.unkept.all()),
         never_kept=tuple(context.header.unkept),
-        downtime=context.downtime,
+        downtime=context.services.downtime,
         laid_beside=tuple(
             str(beside_folder(context, tree)) for tree in targets if beside_folder(context, tree).is_dir()
         ),

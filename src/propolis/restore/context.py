@@ -9,7 +9,6 @@ from pathlib import Path
 
 from propolis.command.context import Context
 from propolis.config.schema import Config
-from propolis.config.secrets import Login
 from propolis.filesystem.unkept import Tally
 from propolis.repository import Header, Manifest, Repository, Stats
 from propolis.restore.logins import LoginAfter, Settings
@@ -60,18 +59,12 @@ class RestoreContext(Context):
         }
         self.settings: Settings | None = None
         """Reads the backup's application.conf, where that is restored in place of this host's."""
-        self.holding: dict[str, Login] = {}
-        """Logins of the backup, by service, while those of this host don't hold: from the swap until they do."""
 
     @property
     def header(self) -> Header:
         """The manifest's header."""
         assert self.manifest is not None
         return self.manifest.header
-
-    def login_of(self, service: str) -> Login | None:
-        """The backup's login while the data is the backup's and this host's login isn't known to it."""
-        return self.holding.get(service)
 
     def told(self, stats: Stats) -> None:
         """Pass the repository's counters on to whoever watches."""

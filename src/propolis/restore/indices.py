@@ -38,7 +38,7 @@ def check_indices(context: RestoreContext, config: ElasticsearchConfig) -> dict[
     Raises IntegrityError naming what differs. What can't be told, and what is missed by right, is a warning.
     """
     assert context.manifest is not None
-    facts, login = context.header.facts, context.login_of("index")
+    facts, login = context.header.facts, context.services.logins.get("index")
     wrong: list[str] = []
     counted: dict[str, int] = {}
     if "documents" in facts:
@@ -75,7 +75,7 @@ def let_write(context: RestoreContext, config: ElasticsearchConfig) -> list[str]
 
     What stays blocked is a warning, whoever blocked it; so is what can't be told.
     """
-    login = context.login_of("index")
+    login = context.services.logins.get("index")
     lifted: list[str] = []
     try:
         found = [info for info in indices(config, login) if info.open and info.blocks]

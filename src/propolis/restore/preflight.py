@@ -86,7 +86,7 @@ def _look(
 
 def _other_stores(context: RestoreContext, wanted: tuple[str, ...], look: Look) -> Iterator[Check]:
     """Refuse where TheHive, which starts at the end, could not: a store that isn't restored has to answer."""
-    if not context.has("thehive"):
+    if not context.services.has("thehive"):
         return
     restored = {tree.service for tree in trees(look.config) if tree.name in wanted}
     for name in services(look.config):

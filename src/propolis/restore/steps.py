@@ -12,7 +12,7 @@ import msgspec
 from propolis import clone
 from propolis.checks.look import Target
 from propolis.checks.targets import drop_trials
-from propolis.command.context import LABELS
+from propolis.command.control import LABELS
 from propolis.command.promise import promise
 from propolis.command.reserve import ReleaseSpace, ReserveSpace
 from propolis.command.services import SERVICE_STEPS
@@ -24,12 +24,12 @@ from propolis.restore.indices import check_indices, let_write
 from propolis.restore.owners import owner_map
 from propolis.restore.preflight import check, check_drained, check_others_again
 from propolis.restore.swap import Swap, drop_aside, swap_back, swap_in
-from propolis.run import Step
+from propolis.run import Results, Step
 from propolis.run.step import tag_of
 from propolis.stack import database, embedded, roles
 
 
-class CheckRestore(Step[RestoreContext], frozen=True, kw_only=True, tag="check-restore"):
+class CheckRestore(Step[RestoreContext, Mapping[str, Any]], frozen=True, kw_only=True, tag="check-restore"):
     """Checks, before anything is touched, all that could make the restore fail."""
 
     backup: str
@@ -43,9 +43,13 @@ class CheckRestore(Step[RestoreContext], frozen=True, kw_only=True, tag="check-r
         """What it does."""
         return f"check backup {self.backup}, key, versions, cluster name, folders and free space"
 
-    def do(self, context: RestoreContext) -> Mapping[str, Any]:
+    def do(self, context: RestoreContext, results: Results) -> Mapping[str, Any]:
         """Raise PreflightError, RepositoryError or IntegrityError if anything speaks against it."""
         return check(context, self.trees, self.running, self._targets())
+
+    def summary(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
+        """All of it."""
+        return result
 
     def undo(self, context: RestoreContext) -> None:
         """Drop what was tried."""
@@ -56,7 +60,7 @@ class CheckRestore(Step[RestoreContext], frozen=True, kw_only=True, tag="check-r
         return [Target(Path(folder), Path(beside), Path(inside)) for folder, (beside, inside) in self.trials.items()]
 
 
-class StageFolder(Step[RestoreContext], frozen=True, kw_only=True, tag="stage-folder"):
+class StageFolder(Step[RestoreContext, Mapping[str, Any]], frozen=True, kw_only=True, tag="stage-folder"):
     """Writes one tree beside its target, every byte checked, while the present services still run."""
 
     tree: str
@@ -68,7 +72,7 @@ class StageFolder(Step[RestoreContext], frozen=True, kw_only=True, tag="stage-fo
         """What it does."""
         return f"fetch {self.tree} beside {self.target}"
 
-    def do(self, context: RestoreContext) -> Mapping[str, Any]:
+    def do(self, context: RestoreContext, results: Results) -> Mapping[str, Any]:
         """Write it."""
         assert context.repository is not None
         assert context.manifest is not None
@@ -86,12 +90,16 @@ class StageFolder(Step[RestoreContext], frozen=True, kw_only=True, tag="stage-fo
             context.unkept.join(kind)
         return {"files": result.files, "bytes": result.bytes, "unkept": [str(kind) for kind in result.unkept]}
 
+    def summary(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
+        """All of it."""
+        return result
+
     def undo(self, context: RestoreContext) -> None:
         """Remove it."""
         clone.drop(Path(self.staged))
 
 
-class LayBeside(Step[RestoreContext], frozen=True, kw_only=True, tag="lay-beside"):
+class LayBeside(Step[RestoreContext, None], frozen=True, kw_only=True, tag="lay-beside"):
     """Writes a configuration tree of another host into a folder of its own, for comparison; nothing reads it."""
 
     tree: str
@@ -102,7 +110,7 @@ class LayBeside(Step[RestoreContext], frozen=True, kw_only=True, tag="lay-beside
         """What it does."""
         return f"lay {self.tree} into {self.folder}, beside this host's own"
 
-    def do(self, context: RestoreContext) -> None:
+    def do(self, context: RestoreContext, results: Results) -> None:
         """Write it, replacing what an earlier restore of the same backup laid there."""
         assert context.repository is not None
         assert context.manifest is not None
@@ -118,7 +126,7 @@ class LayBeside(Step[RestoreContext], frozen=True, kw_only=True, tag="lay-beside
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-class FillBucket(Step[RestoreContext], frozen=True, kw_only=True, tag="fill-bucket"):
+class FillBucket(Step[RestoreContext, Mapping[str, Any]], frozen=True, kw_only=True, tag="fill-bucket"):
     """Puts the objects that the bucket lacks; those it has are compared, never overwritten unless they differ."""
 
     tree: str
@@ -128,16 +136,20 @@ class FillBucket(Step[RestoreContext], frozen=True, kw_only=True, tag="fill-buck
         """What it does."""
         return f"put the objects that the bucket of {self.tree} lacks"
 
-    def do(self, context: RestoreContext) -> Mapping[str, Any]:
+    def do(self, context: RestoreContext, results: Results) -> Mapping[str, Any]:
         """Put them, having noted durably which ones are new."""
         return add_missing(context, self.tree)
+
+    def summary(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
+        """All of it."""
+        return result
 
     def undo(self, context: RestoreContext) -> None:
         """Delete those that were put."""
         take_back(context, self.tree)
 
 
-class CheckOthers(Step[RestoreContext], frozen=True, kw_only=True, tag="check-others"):
+class CheckOthers(Step[RestoreContext, None], frozen=True, kw_only=True, tag="check-others"):
     """Checks once more, right before services stop, that nothing of others is taken away that wasn't named."""
 
     trees: tuple[str, ...]
@@ -148,12 +160,12 @@ class CheckOthers(Step[RestoreContext], frozen=True, kw_only=True, tag="check-ot
         """What it does."""
         return "check again that nothing of others is replaced"
 
-    def do(self, context: RestoreContext) -> None:
+    def do(self, context: RestoreContext, results: Results) -> None:
         """Raise PreflightError if something is."""
         check_others_again(context, self.trees, self.running)
 
 
-class CheckDrained(Step[RestoreContext], frozen=True, kw_only=True, tag="check-drained"):
+class CheckDrained(Step[RestoreContext, None], frozen=True, kw_only=True, tag="check-drained"):
     """Checks the same of the stopped database: what others wrote and was in memory only is in its files now."""
 
     @property
@@ -161,12 +173,12 @@ class CheckDrained(Step[RestoreContext], frozen=True, kw_only=True, tag="check-d
         """What it does."""
         return "check that the drained database holds nothing more of others"
 
-    def do(self, context: RestoreContext) -> None:
+    def do(self, context: RestoreContext, results: Results) -> None:
         """Raise PreflightError if it does; undoing starts the services again."""
         check_drained(context)
 
 
-class ReplaceFolders(Step[RestoreContext], frozen=True, kw_only=True, tag="replace-folders"):
+class ReplaceFolders(Step[RestoreContext, None], frozen=True, kw_only=True, tag="replace-folders"):
     """Moves the present data aside and the staged data in."""
 
     swaps: tuple[Swap, ...]
@@ -182,23 +194,23 @@ class ReplaceFolders(Step[RestoreContext], frozen=True, kw_only=True, tag="repla
         """Nobody may start services on folders that are half replaced without undoing that first."""
         return promise(context.config, (), because="its restore was replacing the services' folders")
 
-    def do(self, context: RestoreContext) -> None:
+    def do(self, context: RestoreContext, results: Results) -> None:
         """Swap them one by one. Raises PreflightError if a service was started meanwhile."""
-        context.require_down(self.down)
+        context.services.require_down(self.down)
         for swap in self.swaps:
             swap_in(swap)
         for login in context.logins:
             if login.backed_up is not None and login.backed_up != login.own:
-                context.holding[login.service] = login.backed_up
+                context.services.logins[login.service] = login.backed_up
 
     def undo(self, context: RestoreContext) -> None:
         """Bring the former content back."""
-        context.holding.clear()
+        context.services.logins.clear()
         for swap in reversed(self.swaps):
             swap_back(swap)
 
 
-class GivePassword(Step[RestoreContext], frozen=True, kw_only=True, tag="give-password"):
+class GivePassword(Step[RestoreContext, None], frozen=True, kw_only=True, tag="give-password"):
     """Gives the role or user that this host's TheHive logs in as, which came with the data, this host's password.
 
     Undone with the data: it is put back as it was. Both passwords are in memory only.
@@ -213,7 +225,7 @@ class GivePassword(Step[RestoreContext], frozen=True, kw_only=True, tag="give-pa
         kind = {"database": "role", "index": "user"}[self.service]
         return f"give the {kind} {self.name} of {LABELS[self.service]} this host's password"
 
-    def do(self, context: RestoreContext) -> None:
+    def do(self, context: RestoreContext, results: Results) -> None:
         """Give it, and log in with it. Raises PreflightError if that is refused."""
         (login,) = [login for login in context.logins if login.service == self.service]
         assert login.here is not None
@@ -224,10 +236,10 @@ class GivePassword(Step[RestoreContext], frozen=True, kw_only=True, tag="give-pa
         else:
             assert context.config.elasticsearch is not None
             roles.give_user(context.config.elasticsearch, login.backed_up, login.here)
-        context.holding[self.service] = login.here
+        context.services.logins[self.service] = login.here
 
 
-class CheckStores(Step[RestoreContext], frozen=True, kw_only=True, tag="check-stores"):
+class CheckStores(Step[RestoreContext, Mapping[str, Any]], frozen=True, kw_only=True, tag="check-stores"):
     """Checks, before TheHive starts, that the stores hold what was backed up. An empty system is no success."""
 
     stores: tuple[str, ...]
@@ -237,7 +249,7 @@ class CheckStores(Step[RestoreContext], frozen=True, kw_only=True, tag="check-st
         """What it does."""
         return f"check that {' and '.join(self.stores)} hold what was backed up"
 
-    def do(self, context: RestoreContext) -> Mapping[str, Any]:
+    def do(self, context: RestoreContext, results: Results) -> Mapping[str, Any]:
         """Raise IntegrityError if they don't."""
         found: dict[str, Any] = {}
         for store in self.stores:
@@ -248,13 +260,17 @@ class CheckStores(Step[RestoreContext], frozen=True, kw_only=True, tag="check-st
                     next="Run `propolis verify` on this backup, and restore another one",
                 )
         if "database" in self.stores and context.config.cassandra is not None:
-            found["rows"] = database.require_graph(context.config.cassandra, context.login_of("database"))
+            found["rows"] = database.require_graph(context.config.cassandra, context.services.logins.get("database"))
         if "index" in self.stores and context.config.elasticsearch is not None:
             found["documents"] = check_indices(context, context.config.elasticsearch)
         return found
 
+    def summary(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
+        """All of it."""
+        return result
 
-class LiftWriteBlocks(Step[RestoreContext], frozen=True, kw_only=True, tag="lift-write-blocks"):
+
+class LiftWriteBlocks(Step[RestoreContext, Mapping[str, Any]], frozen=True, kw_only=True, tag="lift-write-blocks"):
     """Lets TheHive write again to an index that came blocked: its server's disk was nearly full, once."""
 
     @property
@@ -262,13 +278,17 @@ class LiftWriteBlocks(Step[RestoreContext], frozen=True, kw_only=True, tag="lift
         """What it does."""
         return "let the index take writes, if its disk has room"
 
-    def do(self, context: RestoreContext) -> Mapping[str, Any]:
+    def do(self, context: RestoreContext, results: Results) -> Mapping[str, Any]:
         """Lift what the server set by itself; say what else blocks writes. The data isn't touched."""
         assert context.config.elasticsearch is not None
         return {"lifted": let_write(context, context.config.elasticsearch)}
 
+    def summary(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
+        """All of it."""
+        return result
 
-class AcceptRestore(Step[RestoreContext], frozen=True, kw_only=True, tag="accept-restore"):
+
+class AcceptRestore(Step[RestoreContext, None], frozen=True, kw_only=True, tag="accept-restore"):
     """All checks have passed and every service answers: from here on the restored data is the stack's."""
 
     services: tuple[str, ...]
@@ -284,11 +304,11 @@ class AcceptRestore(Step[RestoreContext], frozen=True, kw_only=True, tag="accept
         """The services run on whole data again, and are to."""
         return promise(context.config, self.services)
 
-    def do(self, context: RestoreContext) -> None:
+    def do(self, context: RestoreContext, results: Results) -> None:
         """Nothing: the journal now holds it."""
 
 
-class DropAside(Step[RestoreContext], frozen=True, kw_only=True, tag="drop-aside"):
+class DropAside(Step[RestoreContext, None], frozen=True, kw_only=True, tag="drop-aside"):
     """Removes what was moved aside: the restore has passed its checks."""
 
     swaps: tuple[Swap, ...]
@@ -299,7 +319,7 @@ class DropAside(Step[RestoreContext], frozen=True, kw_only=True, tag="drop-aside
         """What it does."""
         return "drop what was moved aside"
 
-    def do(self, context: RestoreContext) -> None:
+    def do(self, context: RestoreContext, results: Results) -> None:
         """Drop it."""
         for swap in self.swaps:
             drop_aside(swap)
@@ -307,7 +327,7 @@ class DropAside(Step[RestoreContext], frozen=True, kw_only=True, tag="drop-aside
             forget_added(context, tree)
 
 
-_STEPS: tuple[type[Step[RestoreContext]], ...] = (
+_STEPS: tuple[type[Step[RestoreContext, Any]], ...] = (
     CheckRestore,
     StageFolder,
     LayBeside,

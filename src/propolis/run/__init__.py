@@ -3,8 +3,9 @@
 from propolis.run.journal import Journal, JournalState
 from propolis.run.journals import UnreadableJournal, read_journal
 from propolis.run.lock import StackLock
+from propolis.run.observer import Observer, SilentObserver
 from propolis.run.plan import Outcome, Plan, execute
-from propolis.run.step import Observer, SilentObserver, Step
+from propolis.run.step import Results, Step
 from propolis.run.telling import Telling
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Observer",
     "Outcome",
     "Plan",
+    "Results",
     "SilentObserver",
     "StackLock",
     "Step",

@@ -12,7 +12,8 @@ import msgspec
 from propolis.errors import PropolisError, ServicesDownError
 from propolis.run.interrupts import Interrupts
 from propolis.run.journal import Journal, JournalState, describe
-from propolis.run.step import Observer, Step
+from propolis.run.observer import Observer
+from propolis.run.step import Results, Step
 from propolis.run.telling import quietly
 
 C = TypeVar("C")
@@ -26,14 +27,31 @@ class UnknownStep(PropolisError):
 
 @dataclass(frozen=True)
 class Plan(Generic[C]):
-    """A command's steps in order. At most one of them commits: ValueError if there are more."""
+    """A command's steps in order, and what its planner found out that they need; that isn't kept in the journal.
+
+    Raises ValueError if more than one step commits, if a step needs a result that none before it gives, or if one
+    behind the commit point needs any: another process, which has no results, must be able to finish the run.
+    """
 
     command: str
-    steps: tuple[Step[C], ...]
+    steps: tuple[Step[C, Any], ...]
+    given: tuple[object, ...] = ()
 
     def __post_init__(self) -> None:
         if sum(step.commits for step in self.steps) > 1:
             raise ValueError(f"{self.command}: more than one step commits")
+        present = {type(step) for step in self.steps}
+        before: set[type[Any]] = {type(value) for value in self.given}
+        for number, step in enumerate(self.steps):
+            wanted = {*step.needs, *present.intersection(step.uses)}
+            if missing := wanted - before:
+                names = ", ".join(sorted(kind.__name__ for kind in missing))
+                raise ValueError(f"{self.command}: {type(step).__name__} comes without, or before, {names}")
+            if wanted and self.commit is not None and number > self.commit:
+                raise ValueError(
+                    f"{self.command}: {type(step).__name__} is behind the commit point and needs results"
+                )
+            before.add(type(step))
 
     @property
     def commit(self) -> int | None:
@@ -47,9 +65,9 @@ class Plan(Generic[C]):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an executed plan leaves: each step's result and its seconds, in order."""
+    """What an executed plan leaves: the results of its steps, and each one's seconds, in order."""
 
-    results: tuple[Mapping[str, Any], ...]
+    results: Results
     seconds: tuple[float, ...]
 
 
@@ -61,10 +79,10 @@ def execute(plan: Plan[C], context: C, journal: Journal, observer: Observer, int
     stays open, and recovery finishes the rest. The journal is closed when this returns or raises, unless there is
     still something to do (`Journal.closed`).
     """
-    results: list[Mapping[str, Any]] = []
+    results = Results(plan.given)
     seconds: list[float] = []
     begun: list[int] = []
-    count = len(plan.steps)
+    count, done = len(plan.steps), 0
     try:
         for number, step in enumerate(plan.steps):
             interrupts.check()
@@ -76,17 +94,19 @@ def execute(plan: Plan[C], context: C, journal: Journal, observer: Observer, int
                 begun.append(number)
             quietly(observer.step_started, number + 1, count, step.title)
             start = time.monotonic()
-            result = step.do(context) or {}
+            result = step.do(context, results.seen_by(step))
+            summary = step.summary(result)
             with interrupts.shield():
-                journal.after(number, result)
-                results.append(result)
+                journal.after(number, summary)
+                results.keep(step, result)
+                done += 1
             seconds.append(time.monotonic() - start)
             quietly(observer.step_ended, number + 1, count, step.title, seconds[-1])
     except BaseException as failure:
         # Nothing comes between the failure and the undoing that could fail itself: all telling is done afterwards.
         interrupts.ignore_from_now_on()
         error = interrupts.reason_of(failure)
-        if plan.commit is not None and len(results) > plan.commit:
+        if plan.commit is not None and done > plan.commit:
             journal.failed(error)
             journal.leave_open()
             if error is not failure:
@@ -105,10 +125,10 @@ def execute(plan: Plan[C], context: C, journal: Journal, observer: Observer, int
         raise
     interrupts.ignore_from_now_on()
     journal.close("done")
-    return Outcome(tuple(results), tuple(seconds))
+    return Outcome(results, tuple(seconds))
 
 
-def recover(state: JournalState, known: Mapping[str, type[Step[C]]], context: C, observer: Observer) -> str:
+def recover(state: JournalState, known: Mapping[str, type[Step[C, Any]]], context: C, observer: Observer) -> str:
     """Undo an open run, or finish it if it had passed its commit point; return the outcome recorded for it.
 
     Idempotent: may itself be killed at any point and run again. The caller keeps signals waiting. Raises
@@ -121,7 +141,7 @@ def recover(state: JournalState, known: Mapping[str, type[Step[C]]], context: C,
             for number, step in enumerate(steps):
                 if number not in state.done:
                     quietly(observer.step_started, number + 1, len(steps), step.title)
-                    step.do(context)
+                    step.do(context, Results())
         except BaseException:
             journal.leave_open()
             raise
@@ -147,7 +167,7 @@ def recover(state: JournalState, known: Mapping[str, type[Step[C]]], context: C,
 
 
 def undo_steps(
-    steps: Sequence[tuple[int, Step[C]]], context: C, journal: Journal, observer: Observer
+    steps: Sequence[tuple[int, Step[C, Any]]], context: C, journal: Journal, observer: Observer
 ) -> list[BaseException]:
     """Undo each of `steps` in the order given, going on after failures, which are returned."""
     failures: list[BaseException] = []
@@ -170,11 +190,12 @@ def _worst(error: BaseException, failures: list[BaseException], next: str) -> Pr
     return PropolisError(what, left="What could not be undone stays in the journal", next=next)
 
 
-def _decode(raw: dict[str, Any], known: Mapping[str, type[Step[C]]]) -> Step[C]:
+def _decode(raw: dict[str, Any], known: Mapping[str, type[Step[C, Any]]]) -> Step[C, Any]:
     kind = known.get(raw.get("type", ""))
     if kind is None:
         raise UnknownStep(f"this version doesn't know its step {raw.get('type')!r}")
     try:
-        return msgspec.convert(raw, type=kind)
+        step: Step[C, Any] = msgspec.convert(raw, type=kind)
     except msgspec.ValidationError as error:
         raise UnknownStep(f"this version can't read its step {raw.get('type')!r}: {error}") from None
+    return step

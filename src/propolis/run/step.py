@@ -1,37 +1,52 @@
-"""A step: one thing a plan does, and how to undo it."""
+"""A step: one thing a plan does, what it gives, and how to undo it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
 C_contra = TypeVar("C_contra", contravariant=True)
 """What a step works with: the command's context."""
 
-Result = Mapping[str, Any]
-"""What a finished step leaves in the journal: JSON values only, never a secret."""
+R = TypeVar("R")
+"""What a step gives to those after it; None: nothing."""
+
+T = TypeVar("T")
+
+Kinds = tuple[type[Any], ...]
 
 
-class Step(msgspec.Struct, Generic[C_contra], frozen=True, kw_only=True):
+class Step(msgspec.Struct, Generic[C_contra, R], frozen=True, kw_only=True):
     """One typed step of a plan.
 
     Its fields are written to the journal, so that another process can undo it: plain JSON values only. Subclasses
-    set `tag=` to the stable name under which the journal knows them.
+    set `tag=` to the stable name under which the journal knows them. What it gives stays in memory: only `do` of
+    later steps gets it, so undoing needs no more than the fields.
     """
 
     commits: ClassVar[bool] = False
     """Whether a run is finished rather than undone once such a step is done: its plan's commit point."""
+
+    needs: ClassVar[Kinds] = ()
+    """Classes of the steps and of the planner's values whose results `do` asks for: a plan without them isn't one."""
+
+    uses: ClassVar[Kinds] = ()
+    """Classes of steps whose results `do` asks for if the plan has such steps, which then come before."""
 
     @property
     def title(self) -> str:
         """What it does, in a few words, as `--plan` prints it."""
         raise NotImplementedError
 
-    def do(self, context: C_contra) -> Result | None:
-        """Do it. Steps behind a plan's commit point must be idempotent."""
+    def do(self, context: C_contra, results: Results) -> R:
+        """Do it, and give its result. Steps behind a plan's commit point must be idempotent, and get no results."""
         raise NotImplementedError
+
+    def summary(self, result: R) -> Mapping[str, Any] | None:
+        """What the journal keeps of the result: JSON values only, never a secret."""
+        return None
 
     def promise(self, context: C_contra) -> Mapping[str, Any] | None:
         """What the run owes from this step on, whatever becomes of it: written to the journal before the step begins.
@@ -45,52 +60,60 @@ class Step(msgspec.Struct, Generic[C_contra], frozen=True, kw_only=True):
         """Bring back what was before. Idempotent; also called for a step that was cut short at any point."""
 
 
-def tag_of(step: Step[Any] | type[Step[Any]]) -> str:
+class Results:
+    """What a run's steps gave so far, asked for by the step's class, and what its planner `given` beforehand.
+
+    A step is handed a view of them that gives what the step says it `needs` or `uses`, and nothing else. Asking for
+    anything else raises LookupError: so a plan that could be constructed has no step that misses a result.
+    """
+
+    def __init__(self, given: Iterable[object] = ()) -> None:
+        self._given = {type(value): value for value in given}
+        self._kept: dict[type[Any], list[Any]] = {}
+        self._needs: Kinds | None = None
+        self._uses: Kinds = ()
+
+    def __getitem__(self, step: type[Step[Any, R]]) -> R:
+        """The result of the step of this class."""
+        self._require_needed(step)
+        kept: list[R] = self._kept.get(step, [])
+        (result,) = kept
+        return result
+
+    def get(self, step: type[Step[Any, R]]) -> R | None:
+        """The result of the step of this class; None if the plan has none."""
+        return next(iter(self.all(step)), None)
+
+    def all(self, step: type[Step[Any, R]]) -> tuple[R, ...]:
+        """The results of every step of this class, in the plan's order."""
+        if step not in self._uses:
+            self._require_needed(step)
+        return tuple(self._kept.get(step, ()))
+
+    def given(self, kind: type[T]) -> T:
+        """The value of this class that the planner gave."""
+        self._require_needed(kind)
+        if kind not in self._given:
+            raise LookupError(f"no {kind.__name__} was given")
+        return self._given[kind]  # type: ignore[return-value]
+
+    def keep(self, step: Step[Any, R], result: R) -> None:
+        """Keep what a step gave."""
+        self._kept.setdefault(type(step), []).append(result)
+
+    def seen_by(self, step: Step[Any, Any]) -> Results:
+        """The view of them for one step."""
+        view = Results(self._given.values())
+        view._kept, view._needs, view._uses = self._kept, step.needs, step.uses
+        return view
+
+    def _require_needed(self, kind: type[Any]) -> None:
+        if self._needs is not None and kind not in self._needs:
+            raise LookupError(f"the step asks for {kind.__name__} without saying that it needs it")
+
+
+def tag_of(step: Step[Any, Any] | type[Step[Any, Any]]) -> str:
     """Return the name under which the journal knows a step."""
     tag = step.__struct_config__.tag
     assert isinstance(tag, str), f"{step} has no tag"
     return tag
-
-
-class Observer(Protocol):
-    """Whoever wants to know how a run gets on: the console, a JSON writer."""
-
-    def step_started(self, number: int, count: int, title: str) -> None:
-        """Step `number` of `count` (from 1) begins."""
-
-    def step_ended(self, number: int, count: int, title: str, seconds: float) -> None:
-        """It ended well."""
-
-    def undoing(self, title: str) -> None:
-        """A begun step is being undone."""
-
-    def progress(self, done: int, total: int | None, unit: str) -> None:
-        """Within a step: `done` of `total` units (`total` None: not known)."""
-
-    def note(self, text: str) -> None:
-        """Something the user should know, in one line."""
-
-    def close(self) -> None:
-        """Nothing more is told: what is shown as under way isn't any more. Idempotent."""
-
-
-class SilentObserver:
-    """Tells nobody."""
-
-    def step_started(self, number: int, count: int, title: str) -> None:
-        """Ignore."""
-
-    def step_ended(self, number: int, count: int, title: str, seconds: float) -> None:
-        """Ignore."""
-
-    def undoing(self, title: str) -> None:
-        """Ignore."""
-
-    def progress(self, done: int, total: int | None, unit: str) -> None:
-        """Ignore."""
-
-    def note(self, text: str) -> None:
-        """Ignore."""
-
-    def close(self) -> None:
-        """Ignore."""

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from propolis.errors import Interrupted
-from propolis.run.step import Observer
+from propolis.run.observer import Observer
 
 WAITING = 1000
 """Events that may wait for a slow observer; more are dropped."""

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from fakes.stack import FakeStack
-from propolis.backup import BackupReport, back_up
-from propolis.backup.context import BackupContext
+from propolis.backup import BackupOptions, BackupReport, back_up
 from propolis.checks import checks
-from propolis.command import context
+from propolis.command import control
+from propolis.command.context import Context
 from propolis.command.services import KeepServices
 from propolis.errors import IntegrityError, PreflightError
 from propolis.recovery import recover_held
@@ -23,7 +23,7 @@ from propolis.run import SilentObserver
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("propolis.backup.steps.CHECK_SECONDS", 0.3)
     monkeypatch.setattr("propolis.checks.look.PATIENCE", 0.3)
-    monkeypatch.setattr(context, "UNHEALTHY_PATIENCE", 1.0)
+    monkeypatch.setattr(control, "UNHEALTHY_PATIENCE", 1.0)
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def test_a_thehive_that_is_not_healthy_is_stopped_only_on_request(fake_stack: Fa
         text = refused(fake_stack)
         assert "/api/health: Error" in text
         assert "--force-unhealthy" in text
-        report = back_up(fake_stack.config, SilentObserver(), recover_held, force_unhealthy=True)
+        report = back_up(fake_stack.config, SilentObserver(), recover_held, BackupOptions(force_unhealthy=True))
     assert any("--force-unhealthy" in warning for warning in report.warnings)
     assert any("lets pass" in warning for warning in report.warnings)
     assert report.downtime is None, "it did not come back healthy, so nobody knows"
@@ -140,6 +140,6 @@ def test_recovery_of_a_forced_backup_asks_no_more_of_thehive_than_it_was(fake_st
     promise = KeepServices(services=("thehive",), may_be_unhealthy=True)
     with told(fake_stack, "thehive", "health", "Error"):
         fake_stack.platform.stop("thehive")
-        with BackupContext(fake_stack.config, SilentObserver(), "20261127T000000Z") as recovering:
+        with Context(fake_stack.config, SilentObserver(), "20261127T000000Z") as recovering:
             promise.undo(recovering)
         assert running(fake_stack)["thehive"]

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from fakes.stack import FakeStack
+from propolis.backup.steps import CHECK_SECONDS
 from propolis.command import waiting
-from propolis.command.context import CHECK_SECONDS
 from propolis.errors import PropolisError
 from propolis.run import SilentObserver
 

@@ -14,7 +14,7 @@ from propolis.errors import PreflightError
 from propolis.recovery import recover_held
 from propolis.restore import RestoreRequest, restore
 from propolis.restore.steps import ReplaceFolders
-from propolis.run import SilentObserver, Step
+from propolis.run import Results, SilentObserver, Step
 from propolis.stack import index_contents
 
 
@@ -28,20 +28,20 @@ def stopped(stack: FakeStack, *roles: str) -> Iterator[None]:
         stack.start()
 
 
-def started(stack: FakeStack, monkeypatch: pytest.MonkeyPatch, step: type[Step[Any]], role: str) -> None:
+def started(stack: FakeStack, monkeypatch: pytest.MonkeyPatch, step: type[Step[Any, Any]], role: str) -> None:
     """Let somebody start a service right before a step's own work begins."""
     work = step.do
 
-    def do(self: Step[Any], context: Any) -> object:
+    def do(self: Step[Any, Any], context: Any, results: Results) -> object:
         stack.platform.start(role)
-        return work(self, context)
+        return work(self, context, results)
 
     monkeypatch.setattr(step, "do", do)
 
 
 @pytest.mark.parametrize("step", [KeepServices, ReplaceFolders])
 def test_no_folder_is_replaced_under_a_service_that_was_started_meanwhile(
-    fake_stack: FakeStack, monkeypatch: pytest.MonkeyPatch, step: type[Step[Any]]
+    fake_stack: FakeStack, monkeypatch: pytest.MonkeyPatch, step: type[Step[Any, Any]]
 ) -> None:
     fake_stack.change()
     before = fake_stack.content()
@@ -55,7 +55,7 @@ def test_no_folder_is_replaced_under_a_service_that_was_started_meanwhile(
 
 @pytest.mark.parametrize("step", [KeepServices, CloneTrees])
 def test_no_folder_is_cloned_under_a_service_that_was_started_meanwhile(
-    fake_stack: FakeStack, monkeypatch: pytest.MonkeyPatch, step: type[Step[Any]]
+    fake_stack: FakeStack, monkeypatch: pytest.MonkeyPatch, step: type[Step[Any, Any]]
 ) -> None:
     with stopped(fake_stack, "thehive", "database"):
         started(fake_stack, monkeypatch, step, "database")

@@ -184,7 +184,7 @@ def test_a_restore_elsewhere_leaves_alone_where_its_source_keeps_its_backups(con
 
 @pytest.mark.parametrize(
     "command",
-    ["list", "doctor", "config check", "backup --plan", "restore latest", "repository init --print"],
+    ["list", "doctor", "config check", "backup --plan", "restore latest --yes", "repository init --print"],
 )
 def test_every_command_says_so_and_touches_nothing(
     config: Config, tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]

@@ -10,15 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from propolis.command import context as context_module
-from propolis.command.context import Context, started_too_early
+from propolis.command import control as control_module
+from propolis.command.context import Context
+from propolis.command.control import started_too_early
 from propolis.command.services import WaitForService
 from propolis.config.load import load
 from propolis.config.sample import sample
 from propolis.config.schema import Config
 from propolis.errors import PreflightError, ServicesDownError
 from propolis.platform.base import ServiceState
-from propolis.run import SilentObserver
+from propolis.run import Results, SilentObserver
 
 LISTEN = 120.0
 
@@ -119,21 +120,21 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     platform.port = port
     monkeypatch.setattr("propolis.platform.open", lambda _: platform)
     made = Stage(Context(config, notes, "run"), platform, notes)
-    monkeypatch.setattr(context_module, "answers", made.answers)
+    monkeypatch.setattr(control_module, "answers", made.answers)
     yield made
     platform.close()
 
 
 def test_one_that_gave_up_is_restarted_once_its_stores_answer(stage: Stage) -> None:
     stage.platform.ages = {"database": 590.0, "index": 3000.0, "thehive": 600.0}
-    WaitForService(service="thehive").do(stage.context)
+    WaitForService(service="thehive").do(stage.context, Results())
     assert stage.platform.done == ["stop thehive", "start thehive"]
     assert "does not listen" in stage.notes.notes[0]
 
 
 def test_recovery_restarts_it_as_well(stage: Stage) -> None:
     stage.platform.ages = {"database": 590.0, "index": 590.0, "thehive": 600.0}
-    stage.context.bring_back(("database", "index", "thehive"))
+    stage.context.services.bring_back(("database", "index", "thehive"))
     assert stage.platform.done == ["stop thehive", "start thehive"]
 
 
@@ -141,10 +142,10 @@ def test_it_is_restarted_no_more_than_once(stage: Stage) -> None:
     stage.platform.ages = {"database": 590.0, "index": 590.0, "thehive": 600.0}
     stage.platform.listens_after_start = False
     with pytest.raises(ServicesDownError):
-        stage.context.bring_back(("thehive",))
+        stage.context.services.bring_back(("thehive",))
     stage.platform.ages["thehive"] = 600.0
     with pytest.raises(ServicesDownError):
-        stage.context.bring_back(("thehive",))
+        stage.context.services.bring_back(("thehive",))
     assert stage.platform.done == ["stop thehive", "start thehive"]
 
 
@@ -152,14 +153,14 @@ def test_it_is_left_alone_while_its_stores_do_not_answer(stage: Stage) -> None:
     stage.platform.ages = {"database": 590.0, "index": 590.0, "thehive": 600.0}
     stage.stores_answer = False
     with pytest.raises(PreflightError, match="did not answer"):
-        WaitForService(service="thehive").do(stage.context)
+        WaitForService(service="thehive").do(stage.context, Results())
     assert stage.platform.done == []
 
 
 def test_a_check_with_everything_running_restarts_nothing(stage: Stage) -> None:
     stage.platform.ages = {"database": 590.0, "index": 590.0, "thehive": 600.0}
     with pytest.raises(PreflightError, match="did not answer"):
-        stage.context.wait_for("thehive")
+        stage.context.services.wait_for("thehive")
     assert stage.platform.done == []
 
 
@@ -167,11 +168,11 @@ def test_one_that_was_started_here_once_its_stores_answered_is_only_slow(stage: 
     stage.platform.ages = {"database": 1.0, "index": 1.0}
     stage.platform.listens_after_start = False
     for store in ("database", "index"):
-        stage.context.wait_for(store)
-    stage.context.start("thehive")
+        stage.context.services.wait_for(store)
+    stage.context.services.start("thehive")
     stage.platform.ages["thehive"] = 600.0
     with pytest.raises(PreflightError, match="did not answer"):
-        WaitForService(service="thehive").do(stage.context)
+        WaitForService(service="thehive").do(stage.context, Results())
     assert stage.platform.done == ["start thehive"]
 
 
@@ -179,12 +180,12 @@ def test_one_that_was_started_here_while_a_store_was_stopped_is_not(stage: Stage
     stage.platform.ages = {"database": 590.0, "index": 1.0}
     stage.platform.listens_after_start = False
     for store in ("database", "index"):
-        stage.context.wait_for(store)
-    stage.context.stop("database")
-    stage.context.start("thehive")
+        stage.context.services.wait_for(store)
+    stage.context.services.stop("database")
+    stage.context.services.start("thehive")
     stage.platform.ages |= {"database": 590.0, "thehive": 600.0}
     stage.platform.listens_after_start = True
-    WaitForService(service="thehive").do(stage.context)
+    WaitForService(service="thehive").do(stage.context, Results())
     assert stage.platform.done[-2:] == ["stop thehive", "start thehive"]
 
 

@@ -18,7 +18,16 @@ SUMMARY = BackupSummary(BackupId("20260101T000000Z-00000000"), HEADER, 100)
 
 
 def test_a_backup_and_its_summary_name_what_is_not_in_it(capsys: pytest.CaptureFixture[str]) -> None:
-    report = BackupReport(SUMMARY, Stats(), None, 1, 0, False, Altered(), ())
+    report = BackupReport(
+        summary=SUMMARY,
+        stats=Stats(),
+        downtime=None,
+        cloned_files=1,
+        bytes_copied_while_down=0,
+        reread=False,
+        altered=Altered(),
+        warnings=(),
+    )
     show_backup(report)
     of_the_run = capsys.readouterr().out
     show_summary(SUMMARY)

@@ -11,16 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from propolis.backup.context import BackupContext
+from propolis.backup import BackupOptions
 from propolis.backup.reread import is_due
 from propolis.backup.steps import OpenRepository
+from propolis.command.context import Context
 from propolis.config.durations import parse_duration
 from propolis.config.load import load
 from propolis.config.schema import RereadConfig
 from propolis.repository import Facts, ObjectMeta, Repository, Writer, write_identity
 from propolis.repository.model import ALTERED_NAMED
 from propolis.repository.writer import LAST_REREAD
-from propolis.run import SilentObserver
+from propolis.run import Results, SilentObserver
 from propolis.run.journal import new_run_id
 from unit.repository.repository_tools import TREE, Vault, fill, snapshot
 from unit.repository.test_keys_on_the_command_line import CONFIG
@@ -222,9 +223,9 @@ def test_a_backup_rereads_when_it_is_asked_or_when_the_rule_says_so(
             notes.append(text)
 
     config = load(tmp_path / "propolis.yaml")
-    with BackupContext(config, Listener(), new_run_id(), reread=asked) as context:
-        told = OpenRepository(url=config.repository.url).do(context)
-        assert context.writer is not None
-        assert context.writer.reread is told["reread"] is expected
+    with Context(config, Listener(), new_run_id()) as context:
+        step = OpenRepository(url=config.repository.url)
+        opened = step.do(context, Results([BackupOptions(reread=asked)]))
+        assert opened.writer.reread is step.summary(opened)["reread"] is expected
     assert [note for note in notes if "the last time was 2020-01-01" in note] == notes
     assert len(notes) == expected

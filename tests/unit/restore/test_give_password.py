@@ -14,7 +14,7 @@ from propolis.errors import PreflightError
 from propolis.restore.context import RestoreContext
 from propolis.restore.logins import LoginAfter
 from propolis.restore.steps import GivePassword, ReplaceFolders
-from propolis.run import SilentObserver
+from propolis.run import Results, SilentObserver
 from propolis.stack import roles
 
 HERE, THERE, OWN = ("thehive", "here-secret"), ("thehive", "there-secret"), ("propolis", "own-secret")
@@ -30,19 +30,19 @@ def context(tmp_path: Path) -> RestoreContext:
 
 
 def test_the_backups_login_is_used_while_its_data_is_there(context: RestoreContext) -> None:
-    assert context.login_of("database") is None
+    assert context.services.logins.get("database") is None
     swap = ReplaceFolders(swaps=())
-    swap.do(context)
-    assert context.login_of("database") == THERE
-    assert context.login_of("index") is None
+    swap.do(context, Results())
+    assert context.services.logins.get("database") == THERE
+    assert context.services.logins.get("index") is None
     swap.undo(context)
-    assert context.login_of("database") is None, "the former data knows this host's login"
+    assert context.services.logins.get("database") is None, "the former data knows this host's login"
 
 
 def test_propolis_uses_the_backups_login_where_its_own_is_another_role(context: RestoreContext) -> None:
     context.logins = (LoginAfter("database", "same", "", HERE, OWN, HERE),)
-    ReplaceFolders(swaps=()).do(context)
-    assert context.login_of("database") == HERE
+    ReplaceFolders(swaps=()).do(context, Results())
+    assert context.services.logins.get("database") == HERE
 
 
 def test_the_password_is_given_with_the_backups_login_and_holds_from_then_on(
@@ -50,10 +50,10 @@ def test_the_password_is_given_with_the_backups_login_and_holds_from_then_on(
 ) -> None:
     given: list[tuple[Login, Login]] = []
     monkeypatch.setattr(roles, "give_role", lambda config, known, wanted: given.append((known, wanted)))
-    ReplaceFolders(swaps=()).do(context)
-    GivePassword(service="database", name="thehive").do(context)
+    ReplaceFolders(swaps=()).do(context, Results())
+    GivePassword(service="database", name="thehive").do(context, Results())
     assert given == [(THERE, HERE)]
-    assert context.login_of("database") == HERE
+    assert context.services.logins.get("database") == HERE
 
 
 def test_a_refusal_fails_the_step_and_the_backups_login_stays(
@@ -63,10 +63,10 @@ def test_a_refusal_fails_the_step_and_the_backups_login_stays(
         raise PreflightError("the role thehive lacks a permission")
 
     monkeypatch.setattr(roles, "give_role", refuse)
-    ReplaceFolders(swaps=()).do(context)
+    ReplaceFolders(swaps=()).do(context, Results())
     with pytest.raises(PreflightError):
-        GivePassword(service="database", name="thehive").do(context)
-    assert context.login_of("database") == THERE
+        GivePassword(service="database", name="thehive").do(context, Results())
+    assert context.services.logins.get("database") == THERE
 
 
 def test_the_journal_learns_no_password() -> None:

@@ -19,7 +19,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from propolis.errors import BusyError, Interrupted, PreflightError, PropolisError, ServicesDownError
-from propolis.run import Journal, Observer, Plan, SilentObserver, StackLock, Step, Telling, execute, read_journal
+from propolis.run import (
+    Journal,
+    Observer,
+    Plan,
+    Results,
+    SilentObserver,
+    StackLock,
+    Step,
+    Telling,
+    execute,
+    read_journal,
+)
 from propolis.run.interrupts import Interrupts
 from propolis.run.journal import new_run_id
 from propolis.run.journals import KEPT_JOURNALS, forget_old, journals, open_journals
@@ -38,7 +49,7 @@ class World:
         return {path.name for path in self.folder.iterdir() if path.suffix != ".jsonl"}
 
 
-class Mark(Step[World], frozen=True, kw_only=True, tag="mark"):
+class Mark(Step[World, None], frozen=True, kw_only=True, tag="mark"):
     name: str
     fails: bool = False
     undo_fails: bool = False
@@ -48,7 +59,7 @@ class Mark(Step[World], frozen=True, kw_only=True, tag="mark"):
     def title(self) -> str:
         return f"mark {self.name}"
 
-    def do(self, context: World) -> None:
+    def do(self, context: World, results: Results) -> None:
         (context.folder / self.name).touch()
         if self.kills:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -178,8 +189,8 @@ def test_two_runs_on_one_stack_are_refused_and_the_holder_is_named(tmp_path: Pat
 
 def test_an_interrupt_undoes_the_run_and_a_second_one_does_not_cut_the_undoing(tmp_path: Path) -> None:
     class Impatient(Mark, frozen=True, kw_only=True, tag="impatient"):
-        def do(self, context: World) -> None:
-            super().do(context)
+        def do(self, context: World, results: Results) -> None:
+            super().do(context, results)
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(5)
 
@@ -250,10 +261,10 @@ def test_no_failure_of_telling_keeps_a_plan_from_being_finished_or_undone(
     tmp_path: Path, error: BaseException, guarded: bool
 ) -> None:
     class Tells(Mark, frozen=True, kw_only=True, tag="tells"):
-        def do(self, context: World) -> None:
+        def do(self, context: World, results: Results) -> None:
             telling.note("one")
             telling.progress(1, 2, "bytes")
-            super().do(context)
+            super().do(context, results)
 
     observer = Failing(error)
     with Telling(observer) as telling:
@@ -312,8 +323,8 @@ class Nameless(Exception):
 @pytest.mark.parametrize("error", [Nameless(), OSError(5, "b\udcff", "\udcff"), PropolisError("\udcff")])
 def test_no_error_is_so_odd_that_it_keeps_a_run_from_being_undone(tmp_path: Path, error: Any) -> None:
     class Odd(Mark, frozen=True, kw_only=True, tag="odd"):
-        def do(self, context: World) -> None:
-            super().do(context)
+        def do(self, context: World, results: Results) -> None:
+            super().do(context, results)
             raise error
 
     with pytest.raises(type(error)):
@@ -330,8 +341,8 @@ def test_a_journal_that_can_not_be_written_while_undoing_keeps_nothing_from_bein
         raise OSError(number, os.strerror(number))
 
     class Fills(Mark, frozen=True, kw_only=True, tag="fills"):
-        def do(self, context: World) -> None:
-            super().do(context)
+        def do(self, context: World, results: Results) -> None:
+            super().do(context, results)
             monkeypatch.setattr(os, "write", refused)
 
     with pytest.raises(PropolisError, match="can't be written"):
@@ -347,8 +358,8 @@ def test_a_journal_that_can_not_be_written_while_undoing_keeps_nothing_from_bein
 
 def test_of_two_signals_that_come_at_once_the_second_does_not_cut_the_undoing(tmp_path: Path) -> None:
     class Hung(Mark, frozen=True, kw_only=True, tag="hung"):
-        def do(self, context: World) -> None:
-            super().do(context)
+        def do(self, context: World, results: Results) -> None:
+            super().do(context, results)
             try:
                 os.kill(os.getpid(), signal.SIGHUP)
             finally:
@@ -364,10 +375,10 @@ def test_of_two_signals_that_come_at_once_the_second_does_not_cut_the_undoing(tm
 
 def test_a_signal_whose_error_a_library_swallows_still_ends_the_run(tmp_path: Path) -> None:
     class Swallows(Mark, frozen=True, kw_only=True, tag="swallows"):
-        def do(self, context: World) -> None:
+        def do(self, context: World, results: Results) -> None:
             with contextlib.suppress(Interrupted):
                 os.kill(os.getpid(), signal.SIGTERM)
-            super().do(context)
+            super().do(context, results)
 
     interrupts = Interrupts()
     plan = Plan("test", (Swallows(name="a"), Mark(name="b")))
@@ -379,9 +390,9 @@ def test_a_signal_whose_error_a_library_swallows_still_ends_the_run(tmp_path: Pa
 @pytest.mark.parametrize("number", [signal.SIGTSTP, signal.SIGTTOU])
 def test_a_terminal_can_not_halt_a_run(tmp_path: Path, number: signal.Signals) -> None:
     class Halts(Mark, frozen=True, kw_only=True, tag="halts"):
-        def do(self, context: World) -> None:
+        def do(self, context: World, results: Results) -> None:
             assert signal.getsignal(number) is signal.SIG_IGN
-            super().do(context)
+            super().do(context, results)
 
     interrupts, former = Interrupts(), signal.getsignal(number)
     plan = Plan("test", (Halts(name="a"),))
@@ -392,7 +403,7 @@ def test_a_terminal_can_not_halt_a_run(tmp_path: Path, number: signal.Signals) -
 
 def test_a_signal_is_told_as_such_whatever_a_library_makes_of_it(tmp_path: Path) -> None:
     class Disguises(Mark, frozen=True, kw_only=True, tag="disguises"):
-        def do(self, context: World) -> None:
+        def do(self, context: World, results: Results) -> None:
             try:
                 os.kill(os.getpid(), signal.SIGHUP)
             except Interrupted as error:

@@ -124,7 +124,7 @@ def _newer(context: RestoreContext, manifest: Manifest, stores: set[str]) -> Ite
     """Documents, indices and keyspaces that are here and not in the backup; what could not be asked."""
     elasticsearch, cassandra = context.config.elasticsearch, context.config.cassandra
     if "index" in stores and elasticsearch is not None:
-        running = context.is_running("index")
+        running = context.services.is_running("index")
         try:
             losses, unasked = others.index_losses(elasticsearch, manifest, running=running)
             yield from _told(losses)
@@ -136,7 +136,9 @@ def _newer(context: RestoreContext, manifest: Manifest, stores: set[str]) -> Ite
             yield f"The indices here could not be looked at: {_reason(error)}."
     if "database" in stores and cassandra is not None:
         try:
-            losses, unasked = others.keyspace_losses(cassandra, manifest, running=context.is_running("database"))
+            losses, unasked = others.keyspace_losses(
+                cassandra, manifest, running=context.services.is_running("database")
+            )
             yield from _told(losses)
             if unasked:
                 yield f"The keyspaces here are known by their folders alone, Cassandra could not be asked: {unasked}."

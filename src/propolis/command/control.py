@@ -1,0 +1,194 @@
+"""Stopping a stack's services, starting them, and waiting until they answer for real."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Iterable
+
+from propolis import platform
+from propolis.command.waiting import patiently
+from propolis.config.schema import Config
+from propolis.config.secrets import Login
+from propolis.errors import PreflightError, PropolisError, ServicesDownError
+from propolis.platform.base import ServiceState
+from propolis.run import Observer
+from propolis.run.journal import describe
+from propolis.stack import thehive
+from propolis.stack.model import START_WAVES, address, answers, services
+
+LABELS = {"thehive": "TheHive", "index": "the index", "database": "the database"}
+
+UNHEALTHY_PATIENCE = 120.0
+"""Seconds for which a TheHive that wasn't healthy before is waited for after its start."""
+
+
+class ServiceControl:
+    """A stack's services on this host, and what one command did to them. `warn` takes what somebody should know."""
+
+    def __init__(self, config: Config, observer: Observer, warn: Callable[[str], None]) -> None:
+        self.takes_unhealthy = False
+        """TheHive was stopped although it wasn't healthy (--force-unhealthy): it need not be so after."""
+        self.logins: dict[str, Login] = {}
+        """The login that holds for a store now, where that isn't the configured one: its data is of elsewhere."""
+        self._config = config
+        self._observer = observer
+        self._warn = warn
+        self._platform = platform.open(config.platform)
+        self._stopped_at: float | None = None
+        self._answered_at: float | None = None
+        self._answering: set[str] = set()
+        self._started_in_time = False
+        self._revived = False
+
+    def is_running(self, service: str) -> bool:
+        """Whether the service's process runs, answering or not."""
+        return self._platform.state(service) is ServiceState.RUNNING
+
+    def has(self, service: str) -> bool:
+        """Whether the service is one of this stack's, on this host.
+
+        A store that TheHive keeps itself has none. Beyond that only TheHive may be missing, and only if it surely
+        runs nowhere. Raises PreflightError if the platform has no TheHive while one may be running.
+        """
+        if service not in services(self._config):
+            return False
+        if service != "thehive" or service in self._platform.services():
+            return True
+        thehive.require_absent(self._config.thehive)
+        return False
+
+    def running(self) -> tuple[str, ...]:
+        """Services that run now, in the order in which they are started. Raises PreflightError as `has` does."""
+        names = (name for wave in START_WAVES for name in wave)
+        return tuple(name for name in names if self.has(name) and self.is_running(name))
+
+    def require_down(self, services: Iterable[str]) -> None:
+        """Check that these services don't run: what is cloned or replaced under a running one is no whole state.
+
+        Raises PreflightError naming those that do. Somebody may have started them since the plan was made.
+        """
+        if up := [LABELS[name] for name in services if self.has(name) and self.is_running(name)]:
+            names = " and ".join(up)
+            raise PreflightError(
+                f"{names[0].upper()}{names[1:]} {'was' if len(up) == 1 else 'were'} started meanwhile",
+                left="Nothing was changed under it" if len(up) == 1 else "Nothing was changed under them",
+                next="Run the same command again",
+            )
+
+    @property
+    def downtime(self) -> float | None:
+        """Seconds from the moment TheHive was told to stop until it answered again; None if it wasn't stopped."""
+        if self._stopped_at is None or self._answered_at is None:
+            return None
+        return round(self._answered_at - self._stopped_at, 3)
+
+    def stop(self, service: str) -> None:
+        """Stop a service and wait until it is gone."""
+        if service == "thehive" and self._stopped_at is None:
+            self._stopped_at = time.monotonic()
+        self._answering.discard(service)
+        with patiently(self._observer, f"{LABELS[service]} to stop"):
+            self._platform.stop(service)
+
+    def start(self, service: str) -> None:
+        """Launch a service without waiting for it. One that runs is left alone."""
+        if service == "thehive" and not self.is_running(service):
+            self._started_in_time = self._answering.issuperset(self._stores())
+        self._platform.start(service)
+
+    def wait_for(self, service: str, *, revive: bool = False, seconds: float | None = None) -> None:
+        """Wait until a service answers for real; raise PreflightError when it doesn't within its time.
+
+        That is `seconds`, or `timeouts.start` for one that was just started. `revive`: a TheHive that never will,
+        since it was started before its stores answered, is restarted once.
+        """
+        patience = self._config.timeouts.start if seconds is None else min(seconds, self._config.timeouts.start)
+        if service == "thehive" and self.takes_unhealthy:
+            patience = min(patience, UNHEALTHY_PATIENCE)
+        with patiently(self._observer, f"{LABELS[service]} at {address(self._config, service)}", patience):
+            if service == "thehive":
+                try:
+                    self._wait_for_thehive(revive, patience)
+                except PreflightError as error:
+                    if not self.takes_unhealthy:
+                        raise
+                    self._warn(f"TheHive is not healthy, which --force-unhealthy lets pass: {error.what}")
+                    return
+            else:
+                answers(self._config, service, patience, lambda: self.is_running(service), self.logins.get(service))
+                self._answering.add(service)
+        if service == "thehive" and self._stopped_at is not None:
+            self._answered_at = time.monotonic()
+
+    def _wait_for_thehive(self, revive: bool, patience: float) -> None:
+        config = self._config.thehive
+
+        def alive() -> bool:
+            return self.is_running("thehive")
+
+        try:
+            found = thehive.answers(config, patience, alive, self._never_listens if revive else None)
+        except thehive.NeverListens:
+            self._revived = True
+            self._observer.note(
+                "TheHive runs but does not listen: it was started before its database and its index answered. "
+                "They answer now, so it is restarted"
+            )
+            self._platform.stop("thehive")
+            self.start("thehive")
+            found = thehive.answers(config, patience, alive)
+        if found.login_refused:
+            self._observer.note(f"TheHive calls itself well, but the login in propolis.yaml fails ({found.detail})")
+
+    def _never_listens(self) -> bool:
+        """Whether it gave up on its stores, as far as that can be told: a slow start must not be cut short."""
+        if self._revived or self._started_in_time:
+            return False
+        stores = {store: self._platform.age(store) for store in self._stores()}
+        if not started_too_early(self._platform.age("thehive"), stores.values(), self._config.timeouts.listen):
+            return False
+        try:
+            for store in stores:
+                answers(self._config, store, 5.0)
+                self._answering.add(store)
+        except PreflightError:
+            return False
+        return True
+
+    def _stores(self) -> tuple[str, ...]:
+        """The services that TheHive needs at its start."""
+        return tuple(name for name in services(self._config) if name != "thehive")
+
+    def bring_back(self, services: tuple[str, ...]) -> None:
+        """Have these services running and answering, whatever state they are in now.
+
+        The services of one wave start side by side; a wave waits for the one before, without which it couldn't serve.
+        Raises ServicesDownError, and nothing else, having tried all of a wave.
+        """
+        failures: list[str] = []
+        for wave in START_WAVES:
+            wanted = [name for name in wave if name in services]
+            for action in (self.start, functools.partial(self.wait_for, revive=True)):
+                for name in wanted:
+                    try:
+                        action(name)
+                    except Exception as error:
+                        failures.append(error.what if isinstance(error, PropolisError) else describe(error))
+            if failures:
+                raise ServicesDownError(
+                    f"Not all services came back: {'; '.join(failures)}",
+                    next="See the service's own log, fix the cause, then run `propolis recover`",
+                )
+
+
+def started_too_early(age: float | None, stores: Iterable[float | None], patience: float) -> bool:
+    """Whether a TheHive that doesn't listen was started before its stores answered, as far as ages tell, and gave up.
+
+    All in seconds: its own age, those of the stores' processes (None: not known), and `patience`, within which a
+    store answers once it was started, and TheHive gives up. One that was started later than that after its stores is
+    taken for slow: it may be migrating its data.
+    """
+    if age is None or age < patience:
+        return False
+    return any(store is None or store < age + patience for store in stores)
