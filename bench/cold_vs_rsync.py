@@ -30,7 +30,9 @@ from bench.machine import filesystem, machine
 from propolis import __version__
 from propolis.clone import CloneReport, clone, drop, place, probe, settle
 from propolis.clone.base import Immutable
-from propolis.stack import database, files, index
+from propolis.stack.database import files as database
+from propolis.stack.files import store as files
+from propolis.stack.index import files as index
 from propolis.stack.model import nothing_immutable
 
 RESULTS = Path(__file__).parent / "results"

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench.data import MIB, Source, attachments, count
 from propolis.config.load import load
-from propolis.stack.model import trees
+from propolis.stack.stack import trees
 from propolis_lab.lab import Lab, Options
 from propolis_lab.proof.outside import Watcher
 

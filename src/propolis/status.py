@@ -19,7 +19,7 @@ from propolis.run import JournalState
 from propolis.run.journal import journal_folder
 from propolis.run.journals import Watch, open_runs, watches
 from propolis.run.lock import held
-from propolis.stack.model import services
+from propolis.stack.stack import services
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from fakes.stack import FakeStack
-from propolis.stack import retry
+from propolis.stack.asking import retry
 
 
 @pytest.fixture(scope="module")

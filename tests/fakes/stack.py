@@ -41,7 +41,7 @@ from propolis.restore import RestoreReport, RestoreRequest, restore
 from propolis.run import Observer, SilentObserver
 from propolis.run.journals import journals, open_runs
 from propolis.run.lock import held
-from propolis.stack.model import answers
+from propolis.stack.stack import answers
 from propolis_lab.servers.ports import claim_address, release_all
 from system.command import Propolis
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from propolis.stack.index_contents import folders, name_on_disk
+from propolis.stack.index.contents import folders, name_on_disk
 from propolis_lab.lab import Lab, Options
 from propolis_lab.proof import compare, snapshot
 from propolis_lab.proof.outside import Watcher

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from propolis.stack.index_contents import folders, name_on_disk
+from propolis.stack.index.contents import folders, name_on_disk
 from propolis_lab.proof import compare, snapshot
 from propolis_lab.servers import thehive
 from system.conftest import a_scene

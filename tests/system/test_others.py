@@ -10,7 +10,7 @@ import pytest
 from propolis.command.stores import open_repository
 from propolis.repository import Manifest
 from propolis.restore import others
-from propolis.stack.index_contents import indices
+from propolis.stack.index.contents import indices
 from propolis_lab import http
 from sections import cassandra, elasticsearch
 from system.conftest import Scene

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from propolis.stack.index_contents import IndexInfo, indices
+from propolis.stack.index.contents import IndexInfo, indices
 from propolis_lab import http
 from sections import elasticsearch
 from system.conftest import Scene

@@ -26,7 +26,7 @@ from propolis.command.services import KeepServices, start_steps, stop_steps
 from propolis.config.schema import Config
 from propolis.repository import Altered, BackupSummary, Stats
 from propolis.run import Observer, Plan, Step
-from propolis.stack.model import services, trees
+from propolis.stack.stack import services, trees
 
 DEFAULTS = BackupOptions()
 

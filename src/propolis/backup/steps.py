@@ -36,8 +36,10 @@ from propolis.repository import (
 )
 from propolis.run import Results, Step
 from propolis.run.step import tag_of
-from propolis.stack import index, index_contents
-from propolis.stack.model import Tree, trees
+from propolis.stack.index import contents as index_contents
+from propolis.stack.index import server as index
+from propolis.stack.model import Tree
+from propolis.stack.stack import trees
 
 CHECK_SECONDS = 30.0
 """How long a service that runs may take to answer before anything is stopped: it should be up already."""
@@ -139,19 +141,10 @@ class CheckStack(Step[Context, Checked], frozen=True, kw_only=True, tag="check-s
         facts: dict[str, Any] = {}
         if config.cassandra is not None:
             facts["cluster_name"] = config.cassandra.cluster_name
-        if "database" in self.running and config.cassandra is not None:
-            found = look.database.get()
-            services["database"] = f"cassandra {found.release_version}"
-            facts["cluster_name"] = found.cluster_name
-            facts["keyspaces"] = list(found.keyspaces)
-            if found.superuser:
-                facts["database_superuser"] = found.superuser
-        if "index" in self.running and config.elasticsearch is not None:
-            indexed = look.index.get()
-            services["index"] = f"{indexed.distribution} {indexed.version}"
-        if "thehive" in self.running:
-            thehive = look.thehive.known()
-            services["thehive"] = "" if thehive is None else thehive.version
+        for role in self.running:
+            found = look.facts(role)
+            services[role] = "" if found is None else found.release
+            facts |= {} if found is None else found.kept
         methods = {name: survey.get().method for name, survey in look.surveys.items()}
         for tree in trees(config):
             if tree.path is not None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from propolis.checks.look import Look
 from propolis.checks.model import Check
 from propolis.checks.services import clock, kept_in_folder, supported
-from propolis.stack.database import DatabaseFacts
+from propolis.stack.database.server import DatabaseFacts
 
 
 def answers(look: Look) -> Iterator[Check]:

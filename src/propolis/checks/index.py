@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from propolis.checks.look import Look
 from propolis.checks.model import Check
 from propolis.checks.services import kept_in_folder, supported
-from propolis.stack.index import IndexFacts
-from propolis.stack.index_contents import IndexInfo, folders, owner_of
-from propolis.stack.index_writes import FLOOD
+from propolis.stack.index.contents import IndexInfo, folders, owner_of
+from propolis.stack.index.server import IndexFacts
+from propolis.stack.index.writes import FLOOD
 
 _WRITES = "index writes"
 _GRAPH = re.compile(r"_global[0-9]*$")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from propolis import clone
 from propolis.checks.model import Command
@@ -14,10 +14,15 @@ from propolis.clone import Survey
 from propolis.command.trials import trial
 from propolis.config.schema import Config
 from propolis.errors import PreflightError, PropolisError
-from propolis.stack import database, index, index_contents, index_writes, thehive
-from propolis.stack.health import Health, health
-from propolis.stack.index_contents import IndexInfo
-from propolis.stack.model import Tree, answers, services, trees
+from propolis.stack.database import server as database
+from propolis.stack.index import contents as index_contents
+from propolis.stack.index import server as index
+from propolis.stack.index import writes as index_writes
+from propolis.stack.index.contents import IndexInfo
+from propolis.stack.model import Facts, Tree
+from propolis.stack.stack import answers, services, trees
+from propolis.stack.thehive import server as thehive
+from propolis.stack.thehive.health import Health, health
 
 PATIENCE = 5.0
 """Seconds a service may take to answer the doctor: it should be up already."""
@@ -107,10 +112,10 @@ class Look:
         self.force_unhealthy = force_unhealthy
         self.identity = identity
         self.file = file
-        self.database = Once(self._database)
-        self.index = Once(self._index)
         self.indices = Once(self._indices)
         self.index_blocks = Once(self._index_blocks)
+        self.database = Once(self._database)
+        self.index = Once(self._index)
         self.thehive = Once(partial(thehive.facts, config.thehive))
         surveyed = survey or partial(_survey, config)
         self.surveys = {tree.name: Once(partial(surveyed, tree)) for tree in folders(config)}
@@ -118,6 +123,11 @@ class Look:
     def asks(self, service: str) -> bool:
         """Whether rules of this service are asked: a command leaves out what doesn't run, and says so."""
         return service in self.running
+
+    def facts(self, service: str) -> Facts | None:
+        """What a service of this stack says of itself; None where it doesn't, which another rule says."""
+        once: Mapping[str, Once[Any]] = {"database": self.database, "index": self.index, "thehive": self.thehive}
+        return once[service].known()
 
     def health(self) -> Health:
         """Ask how TheHive is. Raises PreflightError if it doesn't answer, or isn't well within some seconds."""

@@ -12,8 +12,9 @@ from propolis.checks.model import Check
 from propolis.config.schema import Config
 from propolis.errors import PreflightError, PropolisError
 from propolis.platform.base import ServiceState
-from propolis.stack import embedded, thehive
-from propolis.stack.model import services
+from propolis.stack.stack import services
+from propolis.stack.thehive import embedded
+from propolis.stack.thehive import server as thehive
 
 CLOCK_TOLERANCE = 5.0
 """Seconds by which two clocks may differ; an answer's way is part of it."""

@@ -33,7 +33,7 @@ from propolis.repository.repair import repair
 from propolis.repository.salvage import Sources
 from propolis.repository.storage import Storage
 from propolis.run import Observer as RunObserver
-from propolis.stack.model import trees
+from propolis.stack.stack import trees
 
 
 def register(app: typer.Typer) -> None:

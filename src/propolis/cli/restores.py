@@ -39,7 +39,7 @@ from propolis.restore.logins import agreed
 from propolis.restore.logins import checks as login_checks
 from propolis.restore.review import review
 from propolis.run.journal import new_run_id
-from propolis.stack.model import STORES
+from propolis.stack.stack import STORES
 from propolis.verify import verify_backup
 
 DROPPED = "The former data stays aside until the restored stack has passed its checks; then it is dropped."

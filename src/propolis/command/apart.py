@@ -16,7 +16,7 @@ from pathlib import Path
 from propolis.clone.mounts import Mount, mounts
 from propolis.config.schema import Config, PlaceConfig, RepositoryConfig
 from propolis.errors import ConfigError
-from propolis.stack.model import trees
+from propolis.stack.stack import trees
 
 _UNTOUCHED = "Nothing was touched"
 Bucket = tuple[str, str, tuple[str, ...]]

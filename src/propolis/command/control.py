@@ -14,10 +14,8 @@ from propolis.errors import PreflightError, PropolisError, ServicesDownError
 from propolis.platform.base import ServiceState
 from propolis.run import Observer
 from propolis.run.journal import describe
-from propolis.stack import thehive
-from propolis.stack.model import START_WAVES, address, answers, services
-
-LABELS = {"thehive": "TheHive", "index": "the index", "database": "the database"}
+from propolis.stack.stack import LABELS, START_WAVES, address, answers, needed_by, services
+from propolis.stack.thehive import server as thehive
 
 UNHEALTHY_PATIENCE = 120.0
 """Seconds for which a TheHive that wasn't healthy before is waited for after its start."""
@@ -158,7 +156,7 @@ class ServiceControl:
 
     def _stores(self) -> tuple[str, ...]:
         """The services that TheHive needs at its start."""
-        return tuple(name for name in services(self._config) if name != "thehive")
+        return needed_by(self._config, "thehive")
 
     def bring_back(self, services: tuple[str, ...]) -> None:
         """Have these services running and answering, whatever state they are in now.

@@ -14,7 +14,7 @@ from propolis import clone
 from propolis.config.schema import Config
 from propolis.run.journal import journal_folder
 from propolis.run.journals import recorded_places
-from propolis.stack.model import trees
+from propolis.stack.stack import trees
 
 STRANGER = "looks like a leftover of Propolis, but no run of this stack made it: left alone"
 

@@ -17,12 +17,11 @@ import msgspec
 import pydantic
 
 from propolis import platform
-from propolis.command.control import LABELS
 from propolis.command.waiting import patiently
 from propolis.config.schema import Config, PlatformConfig
 from propolis.errors import PropolisError, ServicesDownError
 from propolis.run import Observer, UnreadableJournal
-from propolis.stack.model import START_WAVES, address
+from propolis.stack.stack import LABELS, START_WAVES, address
 
 _PAUSE = 0.5
 

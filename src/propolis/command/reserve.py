@@ -10,7 +10,7 @@ from propolis import clone
 from propolis.command.context import Context
 from propolis.errors import PreflightError
 from propolis.run import Results, Step
-from propolis.stack.model import trees
+from propolis.stack.stack import trees
 
 RESERVE_BYTES = 128 * 2**20
 """Cassandra preallocates two commit log segments of 32 MiB when it starts; the rest is for logs and the index."""

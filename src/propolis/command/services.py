@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from propolis.command.context import Context
-from propolis.command.control import LABELS
 from propolis.command.promise import promise
 from propolis.run import Results, Step
-from propolis.stack.model import START_WAVES, STOP_ORDER
+from propolis.stack.stack import LABELS, START_WAVES, STOP_ORDER, kind_of
 
 
 class KeepServices(Step[Context, None], frozen=True, kw_only=True, tag="keep-services"):
@@ -53,8 +52,8 @@ class StopService(Step[Context, None], frozen=True, kw_only=True, tag="stop-serv
     @property
     def title(self) -> str:
         """What it does."""
-        drained = " (it drains)" if self.service == "database" else ""
-        return f"stop {LABELS[self.service]}{drained}"
+        meanwhile = kind_of(self.service).stopping
+        return f"stop {LABELS[self.service]}" + (f" ({meanwhile})" if meanwhile else "")
 
     def do(self, context: Context, results: Results) -> None:
         """Stop it."""
@@ -93,8 +92,7 @@ class WaitForService(Step[Context, None], frozen=True, kw_only=True, tag="wait-f
     @property
     def title(self) -> str:
         """What it does."""
-        how = {"thehive": "/api/health", "index": "cluster health", "database": "a query"}[self.service]
-        return f"wait until {LABELS[self.service]} answers ({how})"
+        return f"wait until {LABELS[self.service]} answers ({kind_of(self.service).proof})"
 
     def do(self, context: Context, results: Results) -> None:
         """Wait."""
@@ -105,7 +103,7 @@ SERVICE_STEPS: tuple[type[Step[Context, Any]], ...] = (KeepServices, StopService
 
 
 def stop_steps(services: tuple[str, ...]) -> tuple[Step[Context, Any], ...]:
-    """Stop these services, TheHive first."""
+    """Stop these services, whoever needs others first."""
     return tuple(StopService(service=name) for name in STOP_ORDER if name in services)
 
 

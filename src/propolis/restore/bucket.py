@@ -19,7 +19,7 @@ from propolis.errors import PropolisError
 from propolis.repository import ObjectMeta, S3Bucket, restore_bucket
 from propolis.restore.context import RestoreContext
 from propolis.run.journal import sync_folder
-from propolis.stack.model import trees
+from propolis.stack.stack import trees
 
 
 class Note(msgspec.Struct, frozen=True):

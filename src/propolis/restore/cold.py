@@ -17,6 +17,7 @@ from propolis.command.runner import RecoverFirst, run
 from propolis.command.services import KeepServices, start_steps, stop_steps
 from propolis.command.stores import open_repository
 from propolis.config.hocon import Hocon
+from propolis.config.schema import Config
 from propolis.errors import ConfigError, PreflightError, PropolisError
 from propolis.filesystem.unkept import Unkept
 from propolis.repository import BackupId
@@ -39,7 +40,8 @@ from propolis.restore.steps import (
 )
 from propolis.restore.swap import Swap, plan_swap
 from propolis.run import Observer, Plan, Step
-from propolis.stack.model import START_WAVES, STOP_ORDER, STORES, Tree, trees_of
+from propolis.stack.model import Tree
+from propolis.stack.stack import START_WAVES, STOP_ORDER, STORES, trees_of, with_dependents
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def restore_plan(context: RestoreContext) -> Plan[RestoreContext]:
     folders = [tree for tree in in_place if tree.path is not None]
     buckets = tuple(tree.name for tree in in_place if tree.bucket is not None)
     swaps = _swaps(context, folders)
-    touched = {name for name in _touched(in_place) if context.services.has(name)}
+    touched = {name for name in _touched(context.config, in_place) if context.services.has(name)}
     reserve = reserve_files(context)
     _compare_logins(context, request, in_place)
     steps: list[Step[RestoreContext, Any]] = [
@@ -234,6 +236,6 @@ def _swaps(context: RestoreContext, folders: list[Tree]) -> tuple[Swap, ...]:
     return tuple(swaps)
 
 
-def _touched(in_place: list[Tree]) -> set[str]:
-    """Services that must be down while these trees are replaced: each tree's own, and TheHive with any of them."""
-    return {tree.service for tree in in_place} | {"thehive"}
+def _touched(config: Config, in_place: list[Tree]) -> set[str]:
+    """Services that must be down while these trees are replaced: each tree's own, those that need it, and TheHive."""
+    return with_dependents(config, {"thehive", *(tree.service for tree in in_place)})

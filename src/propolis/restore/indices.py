@@ -20,9 +20,9 @@ from propolis.config.schema import ElasticsearchConfig
 from propolis.errors import IntegrityError, PreflightError
 from propolis.repository import Manifest
 from propolis.restore.context import RestoreContext
-from propolis.stack.index import documents
-from propolis.stack.index_contents import IndexInfo, folders, indices, owner_of, uuid_of
-from propolis.stack.index_writes import FLOOD, cluster_blocks, lift, room
+from propolis.stack.index.contents import IndexInfo, folders, indices, owner_of, uuid_of
+from propolis.stack.index.server import documents
+from propolis.stack.index.writes import FLOOD, cluster_blocks, lift, room
 
 _UNLIKE = "The index does not hold what was backed up"
 _NEXT = "Run `propolis verify` on this backup, and restore another one"

@@ -19,7 +19,7 @@ from propolis.config.environment import of_service
 from propolis.config.schema import Config
 from propolis.config.secrets import Login
 from propolis.errors import ConfigError
-from propolis.stack import database
+from propolis.stack.database import server as database
 
 Service = Literal["database", "index"]
 

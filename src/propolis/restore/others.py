@@ -15,9 +15,10 @@ from propolis.checks import Check
 from propolis.config.schema import CassandraConfig, ElasticsearchConfig
 from propolis.errors import PreflightError
 from propolis.repository import Manifest
-from propolis.stack import database, keyspaces
-from propolis.stack import index_contents as contents
-from propolis.stack.index_contents import IndexInfo
+from propolis.stack.database import keyspaces
+from propolis.stack.database import server as database
+from propolis.stack.index import contents
+from propolis.stack.index.contents import IndexInfo
 
 Kind = Literal["index", "keyspace"]
 

@@ -16,7 +16,7 @@ from propolis.repository.locks import ReadingLease
 from propolis.restore import logins, others
 from propolis.restore.bucket_keys import try_keys
 from propolis.restore.context import RestoreContext
-from propolis.stack.model import services, trees
+from propolis.stack.stack import services, trees
 
 UNTOUCHED = "Nothing was touched"
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from propolis import clone
 from propolis.checks.look import Target
 from propolis.checks.targets import drop_trials
-from propolis.command.control import LABELS
 from propolis.command.promise import promise
 from propolis.command.reserve import ReleaseSpace, ReserveSpace
 from propolis.command.services import SERVICE_STEPS
@@ -26,7 +25,9 @@ from propolis.restore.preflight import check, check_drained, check_others_again
 from propolis.restore.swap import Swap, drop_aside, swap_back, swap_in
 from propolis.run import Results, Step
 from propolis.run.step import tag_of
-from propolis.stack import database, embedded, roles
+from propolis.stack.database import server as database
+from propolis.stack.stack import LABELS, kind_of, service_of
+from propolis.stack.thehive import embedded
 
 
 class CheckRestore(Step[RestoreContext, Mapping[str, Any]], frozen=True, kw_only=True, tag="check-restore"):
@@ -216,13 +217,13 @@ class GivePassword(Step[RestoreContext, None], frozen=True, kw_only=True, tag="g
     Undone with the data: it is put back as it was. Both passwords are in memory only.
     """
 
-    service: Literal["database", "index"]
+    service: str
     name: str
 
     @property
     def title(self) -> str:
         """What it does."""
-        kind = {"database": "role", "index": "user"}[self.service]
+        kind = kind_of(self.service).logins
         return f"give the {kind} {self.name} of {LABELS[self.service]} this host's password"
 
     def do(self, context: RestoreContext, results: Results) -> None:
@@ -230,12 +231,7 @@ class GivePassword(Step[RestoreContext, None], frozen=True, kw_only=True, tag="g
         (login,) = [login for login in context.logins if login.service == self.service]
         assert login.here is not None
         assert login.backed_up is not None
-        if self.service == "database":
-            assert context.config.cassandra is not None
-            roles.give_role(context.config.cassandra, login.backed_up, login.here)
-        else:
-            assert context.config.elasticsearch is not None
-            roles.give_user(context.config.elasticsearch, login.backed_up, login.here)
+        service_of(context.config, self.service).give_password(login.backed_up, login.here)
         context.services.logins[self.service] = login.here
 
 

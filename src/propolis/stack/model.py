@@ -1,17 +1,16 @@
-"""What a stack consists of: its trees, its services, and the order in which services stop and start.
-
-Every other module asks here; the order and the names of trees are written down nowhere else.
-"""
+"""What a stack consists of: trees, and services that write to them. Which ones there are: `propolis.stack.stack`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar, Self
 
-from propolis.config import secrets
-from propolis.config.schema import CassandraConfig, Config, ElasticsearchConfig, S3Files
-from propolis.errors import ConfigError
+from propolis.config.schema import Config, S3Files
+from propolis.config.secrets import Login
+from propolis.stack.asking.retry import Alive
 
 Immutable = Callable[[str], bool]
 """Says of a path in a tree ("a/b/c") whether the file never changes in place once its service stopped.
@@ -28,14 +27,9 @@ def none_kept_empty(path: str) -> str | None:
     return None
 
 
-STORES = ("database", "index", "files", "config")
-"""Every store, in the order in which reports name them."""
-
-STOP_ORDER = ("thehive", "index", "database")
-"""TheHive first, so that it writes to neither of the others any more; the database last. See `services`."""
-
-START_WAVES = (("database", "index"), ("thehive",))
-"""Services of one wave start side by side; the next wave starts once all of them answer."""
+def nothing_immutable(path: str) -> bool:
+    """Say of every file that it may change in place (an `Immutable` rule): its bytes are copied."""
+    return False
 
 
 @dataclass(frozen=True)
@@ -56,83 +50,68 @@ class Tree:
     kept_empty: KeptEmpty = none_kept_empty
 
 
-def services(config: Config) -> tuple[str, ...]:
-    """List the services of this stack in the order in which they stop.
+class Facts(ABC):
+    """What a service says of itself."""
 
-    One that keeps its database or index in a folder of TheHive's own has no service for it: a server of that kind on
-    this host is somebody else's.
+    @property
+    @abstractmethod
+    def release(self) -> str:
+        """Product and version as a manifest tells them, e.g. `cassandra 4.1.10`; empty where it tells none."""
+
+    @property
+    def kept(self) -> Mapping[str, Any]:
+        """What a manifest keeps besides, by the names of its facts: a restore compares it."""
+        return {}
+
+
+class Service(ABC):
+    """One service of a stack: all that is particular to it. Others know only this.
+
+    To add one: its module, its section in the schema, and its class in the list of `propolis.stack.stack`.
     """
-    absent = {
-        *(("database",) if config.cassandra is None else ()),
-        *(("index",) if config.elasticsearch is None else ()),
-    }
-    return tuple(name for name in STOP_ORDER if name not in absent)
 
+    role: ClassVar[str]
+    """Its name for the platform, in journals and manifests, e.g. `database`."""
+    label: ClassVar[str]
+    """Its name within a sentence, e.g. `the database`."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Roles of services that must answer before it starts, and may stop only after it; those that a stack has."""
+    proof: ClassVar[str]
+    """What proves that it answers, e.g. `a query`."""
+    stopping: ClassVar[str] = ""
+    """What it does while it stops, where that takes long, e.g. `it drains`."""
+    logins: ClassVar[str] = ""
+    """What its logins are called, where they lie in its own data and come with a restore, e.g. `role`."""
 
-def trees(config: Config) -> tuple[Tree, ...]:
-    """List every tree that a backup of this stack holds, in a fixed order."""
-    from propolis.stack import database, embedded, files, index, thehive
+    @classmethod
+    @abstractmethod
+    def of(cls, config: Config) -> Self | None:
+        """The stack's service of this kind; None where it has none."""
 
-    found: list[Tree] = []
-    if isinstance(config.database, CassandraConfig):
-        found += database.trees(config.database)
-    else:
-        found += embedded.trees(config.database)
-    if isinstance(config.index, ElasticsearchConfig):
-        found += index.trees(config.index)
-    else:
-        found += embedded.trees(config.index)
-    found += files.trees(config.files)
-    found += thehive.trees(config.thehive)
-    if config.cassandra is not None:
-        found.append(Tree("config", "config/database", "database", nothing_immutable, config.cassandra.config))
-    if config.elasticsearch is not None:
-        found.append(Tree("config", "config/index", "index", nothing_immutable, config.elasticsearch.config))
-    return tuple(found)
+    @property
+    @abstractmethod
+    def address(self) -> str:
+        """Where it answers, as a person writes it: a URL, or host and port."""
 
+    @abstractmethod
+    def trees(self) -> tuple[Tree, ...]:
+        """What it writes to and reads, in a fixed order."""
 
-def trees_of(config: Config, stores: Iterable[str]) -> tuple[Tree, ...]:
-    """List the trees of some stores. Raises ConfigError for a name that is no store."""
-    wanted = set(stores)
-    if unknown := wanted.difference(STORES):
-        raise ConfigError(f"There is no store {', '.join(sorted(unknown))}; stores are {', '.join(STORES)}")
-    return tuple(tree for tree in trees(config) if tree.store in wanted)
+    @abstractmethod
+    def answers(self, timeout: float, alive: Alive | None = None, login: Login | None = None) -> object:
+        """Wait until it answers for real, for at most `timeout` seconds and as long as it is `alive`.
 
+        `login` is used instead of the configured one, where it has users of its own. Raises PreflightError saying
+        what it last answered, ConfigError if its secret can't be had.
+        """
 
-def answers(
-    config: Config,
-    service: str,
-    timeout: float,
-    alive: Callable[[], bool] | None = None,
-    login: secrets.Login | None = None,
-) -> None:
-    """Wait until `service` answers for real, for at most `timeout` seconds and as long as it is `alive`.
+    @abstractmethod
+    def facts(self) -> Facts:
+        """Ask what it says of itself. Raises PreflightError if it doesn't answer."""
 
-    `login` is used instead of the configured one.
-    Raises PreflightError saying what it last answered, ConfigError if its secret can't be had.
-    """
-    from propolis.stack import database, index, thehive
+    def give_password(self, known: Login, wanted: Login) -> None:
+        """Give the role or user of `wanted` its password, logged in as `known`, for a service that has `logins`.
 
-    if service == "database" and config.cassandra is not None:
-        database.answers(config.cassandra, timeout, alive, login)
-    elif service == "index" and config.elasticsearch is not None:
-        index.answers(config.elasticsearch, timeout, alive, login)
-    elif service == "thehive":
-        thehive.answers(config.thehive, timeout, alive)
-    else:
-        raise ConfigError(f"There is no service {service}; services are {', '.join(services(config))}")
-
-
-def address(config: Config, service: str) -> str:
-    """Where a service of this stack answers, as a person writes it: a URL, or host and port."""
-    if service == "database" and config.cassandra is not None:
-        host = config.cassandra.host
-        return f"{f'[{host}]' if ':' in host else host}:{config.cassandra.port}"
-    if service == "index" and config.elasticsearch is not None:
-        return config.elasticsearch.url
-    return config.thehive.url
-
-
-def nothing_immutable(path: str) -> bool:
-    """Say of every file that it may change in place (an `Immutable` rule): its bytes are copied."""
-    return False
+        Returns once the login is accepted. Raises PreflightError if it isn't, or if the service refuses.
+        """
+        raise NotImplementedError

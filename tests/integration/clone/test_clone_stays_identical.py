@@ -19,7 +19,8 @@ import pytest
 from lab_fixtures import MakeLab
 from propolis.clone import Method, clone, drop, lookalikes, place
 from propolis.config.discovery import discover
-from propolis.stack.model import Tree, trees
+from propolis.stack.model import Tree
+from propolis.stack.stack import trees
 from propolis_lab import http
 from propolis_lab.lab import Lab, Options
 from propolis_lab.programs import java

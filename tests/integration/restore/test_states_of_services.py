@@ -15,7 +15,7 @@ from propolis.recovery import recover_held
 from propolis.restore import RestoreRequest, restore
 from propolis.restore.steps import ReplaceFolders
 from propolis.run import Results, SilentObserver, Step
-from propolis.stack import index_contents
+from propolis.stack.index import contents as index_contents
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from lab_fixtures import MakeLab
 from propolis.config.discovery import discover
 from propolis.config.schema import CassandraConfig, SecretRef, TlsConfig
 from propolis.errors import PreflightError
-from propolis.stack import database
+from propolis.stack.database import server as database
 from propolis_lab.lab import Lab, Options
 from propolis_lab.layout import own
 from sections import cassandra

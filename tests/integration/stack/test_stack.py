@@ -10,8 +10,12 @@ from propolis.config.discovery import discover
 from propolis.config.load import load
 from propolis.config.schema import CassandraConfig, Config, SecretRef
 from propolis.errors import IntegrityError, PreflightError
-from propolis.stack import database, index, retry, roles, thehive
-from propolis.stack.model import START_WAVES, STOP_ORDER, answers, trees
+from propolis.stack.asking import retry
+from propolis.stack.database import roles
+from propolis.stack.database import server as database
+from propolis.stack.index import server as index
+from propolis.stack.stack import START_WAVES, STOP_ORDER, answers, trees
+from propolis.stack.thehive import server as thehive
 from propolis_lab.lab import Lab
 from sections import cassandra, elasticsearch
 

@@ -15,10 +15,10 @@ from propolis.config.load import load
 from propolis.config.sample import sample
 from propolis.config.schema import Config
 from propolis.errors import PreflightError
-from propolis.stack.database import DatabaseFacts, NodeFacts
-from propolis.stack.index import IndexFacts
-from propolis.stack.index_contents import IndexInfo
-from propolis.stack.model import services
+from propolis.stack.database.server import DatabaseFacts, NodeFacts
+from propolis.stack.index.contents import IndexInfo
+from propolis.stack.index.server import IndexFacts
+from propolis.stack.stack import services
 
 SCHEMA = UUID(int=7)
 

@@ -10,7 +10,7 @@ import pytest
 from propolis.checks import RULES, Check, Look, Rule, ask, require
 from propolis.config.schema import Config
 from propolis.errors import PreflightError
-from propolis.stack.index_contents import IndexInfo
+from propolis.stack.index.contents import IndexInfo
 from unit.checks.stacks import config_in, database_of, failed, index_of, look_at, node, warned
 
 ASKED = [rule for rule in RULES if rule.name not in ("services", "thehive", "host key", "repository")]

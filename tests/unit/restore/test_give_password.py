@@ -15,7 +15,7 @@ from propolis.restore.context import RestoreContext
 from propolis.restore.logins import LoginAfter
 from propolis.restore.steps import GivePassword, ReplaceFolders
 from propolis.run import Results, SilentObserver
-from propolis.stack import roles
+from propolis.stack.database import roles
 
 HERE, THERE, OWN = ("thehive", "here-secret"), ("thehive", "there-secret"), ("propolis", "own-secret")
 

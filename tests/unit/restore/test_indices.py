@@ -8,7 +8,7 @@ import pytest
 
 from propolis.errors import IntegrityError
 from propolis.restore.indices import Expected, closed_files, compare, compare_closed, expected
-from propolis.stack.index_contents import IndexInfo
+from propolis.stack.index.contents import IndexInfo
 
 OTHER = IndexInfo("cortex_6", "u1", 1, 10, 25)
 OWN = IndexInfo("thehive_global", "u2", 1, 314, 900)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from propolis.config.schema import CassandraConfig, ElasticsearchConfig
 from propolis.repository import Facts, Identity, Location, Manifest, Repository
 from propolis.restore.others import Loss, checks, index_losses, keyspace_losses
-from propolis.stack.index_contents import name_on_disk, owner_of, uuid_of
+from propolis.stack.index.contents import name_on_disk, owner_of, uuid_of
 
 INDEX_FILES = (
     "0/index/_0.si",

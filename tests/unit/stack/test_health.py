@@ -14,8 +14,9 @@ from pydantic import ValidationError
 
 from propolis.config.schema import TheHiveConfig
 from propolis.errors import PreflightError
-from propolis.stack import retry, thehive
-from propolis.stack.health import health
+from propolis.stack.asking import retry
+from propolis.stack.thehive import server as thehive
+from propolis.stack.thehive.health import health
 
 KEY, PASSWORD = "key-of-a-test", "password-of-a-test"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from propolis.stack.index_writes import Room, bytes_of, free_at, is_set
+from propolis.stack.index.writes import Room, bytes_of, free_at, is_set
 
 GIB = 2**30
 

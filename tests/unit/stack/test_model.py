@@ -8,9 +8,20 @@ from propolis.config.load import load
 from propolis.config.sample import sample
 from propolis.config.schema import BerkeleyConfig, Config, LuceneConfig, S3Files, SecretRef
 from propolis.errors import ConfigError
-from propolis.stack.database import cluster_name_on_disk
-from propolis.stack.embedded import missing
-from propolis.stack.model import START_WAVES, STOP_ORDER, STORES, answers, services, trees, trees_of
+from propolis.stack.database.server import cluster_name_on_disk
+from propolis.stack.stack import (
+    SERVICES,
+    START_WAVES,
+    STOP_ORDER,
+    STORES,
+    answers,
+    needed_by,
+    services,
+    trees,
+    trees_of,
+    with_dependents,
+)
+from propolis.stack.thehive.embedded import missing
 from sections import cassandra
 
 
@@ -29,9 +40,9 @@ def test_every_store_has_its_trees_with_fixed_names(config: Config) -> None:
         "database/hints",
         "index/data",
         "files/folder",
-        "config/thehive",
         "config/database",
         "config/index",
+        "config/thehive",
     ]
     assert {tree.store for tree in found} == set(STORES)
     assert all(tree.name.startswith(f"{tree.store}/") for tree in found)
@@ -134,6 +145,16 @@ def test_the_clusters_name_is_read_from_its_file_without_a_server(config: Config
     assert cluster_name_on_disk(database) == "other"
     (tmp_path / "cassandra.yaml").write_text("num_tokens: 16\n")
     assert cluster_name_on_disk(database) == "Test Cluster"
+
+
+def test_whoever_needs_another_starts_after_it_and_stops_before_it(config: Config) -> None:
+    started = [name for wave in START_WAVES for name in wave]
+    for kind in SERVICES:
+        for needed in kind.needs:
+            assert started.index(needed) < started.index(kind.role)
+            assert STOP_ORDER.index(needed) > STOP_ORDER.index(kind.role)
+    assert needed_by(config, "thehive") == ("index", "database")
+    assert with_dependents(config, ["index"]) == {"thehive", "index"}
 
 
 def test_thehive_stops_first_and_starts_last() -> None:

@@ -14,9 +14,13 @@ from cassandra import AuthenticationFailed, Unauthorized
 
 from propolis.config.schema import CassandraConfig, ElasticsearchConfig, SecretRef, TheHiveConfig
 from propolis.errors import PreflightError
-from propolis.stack import cql, database, index, retry, thehive
-from propolis.stack.http import HttpClient, HttpFailure
-from propolis.stack.retry import NotYet, Refused, until
+from propolis.stack.asking import retry
+from propolis.stack.asking.http import HttpClient, HttpFailure
+from propolis.stack.asking.retry import NotYet, Refused, until
+from propolis.stack.database import server as database
+from propolis.stack.database import session as cql
+from propolis.stack.index import server as index
+from propolis.stack.thehive import server as thehive
 
 Answer = Callable[[BaseHTTPRequestHandler], tuple[int, str, bytes]]
 

@@ -15,7 +15,8 @@ import pytest
 
 from propolis.config.schema import ElasticsearchConfig
 from propolis.errors import PreflightError
-from propolis.stack import roles
+from propolis.stack.database import roles
+from propolis.stack.index import users
 
 Make = Literal["elasticsearch", "opensearch"]
 OLD, NEW = "the old, long one", "the new, long one"
@@ -84,7 +85,7 @@ def serving(fake: FakeIndex) -> Iterator[FakeIndex]:
 
 def give(fake: FakeIndex, known: str) -> None:
     config = ElasticsearchConfig(url=fake.url, config=Path("/etc/index"), data=Path("/var/lib/index"))
-    roles.give_user(config, ("hive user", known), ("hive user", NEW))
+    users.give_user(config, ("hive user", known), ("hive user", NEW))
 
 
 @pytest.mark.parametrize("make", ["elasticsearch", "opensearch"])

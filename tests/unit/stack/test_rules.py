@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from propolis.stack import database, files, index
+from propolis.stack.database import files as database
+from propolis.stack.files import store as files
+from propolis.stack.index import files as index
 from propolis.stack.model import nothing_immutable
 
 TABLE = "thehive/edgestore-0f3c1a20c7f611f0a1b2c3d4e5f60718"

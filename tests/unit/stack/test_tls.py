@@ -12,9 +12,9 @@ import pytest
 from certificates import Authority
 from propolis.config.schema import CassandraConfig, SecretRef, TlsConfig
 from propolis.errors import ConfigError, PreflightError
-from propolis.stack import database
-from propolis.stack.http import HttpClient, HttpFailure
-from propolis.stack.tls import context
+from propolis.stack.asking.http import HttpClient, HttpFailure
+from propolis.stack.asking.tls import context
+from propolis.stack.database import server as database
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from propolis.restore.context import RestoreContext
 from propolis.restore.review.measure import Measured
 from propolis.restore.steps import CheckRestore, LayBeside
 from propolis.run import Plan
-from propolis.stack import index_contents
-from propolis.stack.model import STORES, Tree, trees
+from propolis.stack.index import contents as index_contents
+from propolis.stack.model import Tree
+from propolis.stack.stack import STORES, trees
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from propolis.config.schema import BerkeleyConfig, Config, LuceneConfig
-from propolis.stack.index import immutable
+from propolis.stack.index.files import immutable
 from propolis.stack.model import Tree, nothing_immutable
 
 

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from propolis.config import secrets
 from propolis.config.schema import ElasticsearchConfig
-from propolis.stack.http import HttpClient, HttpFailure
-from propolis.stack.index_writes import INDEX_BLOCKS, is_set
+from propolis.stack.asking.http import HttpClient, HttpFailure
+from propolis.stack.index.writes import INDEX_BLOCKS, is_set
 
 Owner = Literal["thehive", "server", "other"]
 

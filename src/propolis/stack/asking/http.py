@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from propolis.config.schema import TlsConfig
 from propolis.errors import PreflightError
-from propolis.stack.tls import context
+from propolis.stack.asking.tls import context
 
 if TYPE_CHECKING:
     from elastic_transport import BaseNode, NodeConfig, TransportError

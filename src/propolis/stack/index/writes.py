@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from propolis.config import secrets
 from propolis.config.schema import ElasticsearchConfig
-from propolis.stack.http import HttpClient, HttpFailure
+from propolis.stack.asking.http import HttpClient, HttpFailure
 
 FLOOD = "read_only_allow_delete"
 """The block that the server sets by itself, when a disk passes its flood stage."""

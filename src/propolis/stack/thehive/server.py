@@ -1,4 +1,4 @@
-"""TheHive itself: does it answer, which version is it, what belongs to it on disk."""
+"""Asking TheHive: does it answer, which version is it."""
 
 from __future__ import annotations
 
@@ -10,20 +10,25 @@ from urllib.parse import urlsplit
 
 from propolis.config.schema import TheHiveConfig
 from propolis.errors import PreflightError
-from propolis.stack.health import Health, ask, status
-from propolis.stack.http import HttpClient, HttpFailure
-from propolis.stack.model import Tree, nothing_immutable
-from propolis.stack.retry import Alive, NotYet, Refused, until
+from propolis.stack.asking.http import HttpClient, HttpFailure
+from propolis.stack.asking.retry import Alive, NotYet, Refused, until
+from propolis.stack.model import Facts
+from propolis.stack.thehive.health import Health, ask, status
 
 REFUSED_LOGIN_PATIENCE = 10.0
 """Seconds for which a refused login is tried again while TheHive calls itself well: it is, so no longer."""
 
 
 @dataclass(frozen=True)
-class TheHiveFacts:
+class TheHiveFacts(Facts):
     """What TheHive says of itself; the version is empty where it tells none without login."""
 
     version: str
+
+    @property
+    def release(self) -> str:
+        """The version."""
+        return self.version
 
 
 class NeverListens(Exception):
@@ -33,7 +38,7 @@ class NeverListens(Exception):
 def answers(
     config: TheHiveConfig, timeout: float, alive: Alive | None = None, hopeless: Callable[[], bool] | None = None
 ) -> Health:
-    """Wait until TheHive answers and works (`propolis.stack.health`); give what it said, `ok` or `warning`.
+    """Wait until TheHive answers and works (`propolis.stack.thehive.health`); give what it said, `ok` or `warning`.
 
     Raises PreflightError when `timeout` seconds have passed, when it isn't `alive` any more, or when it refuses the
     configured login for some seconds and doesn't call itself well; NeverListens as soon as it is `hopeless`, which is
@@ -110,8 +115,3 @@ def facts(config: TheHiveConfig) -> TheHiveFacts:
                 return TheHiveFacts(versions[key])
     version = answer.get("version") if isinstance(answer, dict) else None
     return TheHiveFacts(version if isinstance(version, str) else "")
-
-
-def trees(config: TheHiveConfig) -> tuple[Tree, ...]:
-    """The one tree `config/thehive`; its files are few and edited in place, so they are copied."""
-    return (Tree("config", "config/thehive", "thehive", nothing_immutable, config.config),)

@@ -1,9 +1,8 @@
-"""Cassandra: does it answer, what does it hold, how do its files behave."""
+"""Asking Cassandra: does it answer, what does it hold."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,9 @@ from propolis.config import secrets
 from propolis.config.load import read_yaml
 from propolis.config.schema import CassandraConfig
 from propolis.errors import IntegrityError
-from propolis.stack.cql import failed, label, opened
-from propolis.stack.model import Tree, none_kept_empty, nothing_immutable
-from propolis.stack.retry import Alive, NotYet, until
+from propolis.stack.asking.retry import Alive, NotYet, until
+from propolis.stack.database.session import failed, label, opened
+from propolis.stack.model import Facts
 
 if TYPE_CHECKING:
     from cassandra.cluster import Session
@@ -37,7 +36,7 @@ class NodeFacts:
 
 
 @dataclass(frozen=True)
-class DatabaseFacts:
+class DatabaseFacts(Facts):
     """What Cassandra says of itself. `nodes` begins with the node that was asked."""
 
     release_version: str
@@ -50,6 +49,17 @@ class DatabaseFacts:
     """The server's clock (UTC) when it was asked."""
     superuser: str = ""
     """The role that asked, if it is a superuser; empty otherwise, or where roles aren't used."""
+
+    @property
+    def release(self) -> str:
+        """Product and version."""
+        return f"cassandra {self.release_version}"
+
+    @property
+    def kept(self) -> Mapping[str, Any]:
+        """What a manifest keeps: the cluster's name, its keyspaces, and a superuser if one asked."""
+        found = {"cluster_name": self.cluster_name, "keyspaces": list(self.keyspaces)}
+        return {**found, "database_superuser": self.superuser} if self.superuser else found
 
     @property
     def schema_agrees(self) -> bool:
@@ -183,66 +193,6 @@ def require_graph(config: CassandraConfig, login: secrets.Login | None = None) -
 
 _GRAPH_TABLES = ("edgestore", "graphindex", "janusgraph_ids", "system_properties")
 """Tables that hold rows in every graph that JanusGraph ever opened and wrote to."""
-
-
-def trees(config: CassandraConfig) -> tuple[Tree, ...]:
-    """Every folder that Cassandra needs to start again with all its data.
-
-    `saved_caches` is not among them: it only spares reads after a start, Cassandra rebuilds it, and one that
-    belongs to other data would be wrong.
-    """
-    data = [
-        Tree(
-            "database",
-            f"database/data-{number}",
-            "database",
-            immutable,
-            folder,
-            kept_empty=none_kept_empty if config.keep_snapshots else without_snapshots,
-        )
-        for number, folder in enumerate(config.data)
-    ]
-    others = [("commitlog", config.commitlog), ("hints", config.hints), ("cdc_raw", config.cdc_raw)]
-    return (
-        *data,
-        *(
-            Tree("database", f"database/{name}", "database", nothing_immutable, folder)
-            for name, folder in others
-            if folder is not None
-        ),
-    )
-
-
-def without_snapshots(path: str) -> str | None:
-    """Leave out what Cassandra set aside of a table (a `KeptEmpty` rule): old data, often more than what is live."""
-    parts = path.split("/")  # keyspace, table, …
-    return _SET_ASIDE.get(parts[2]) if len(parts) == 3 else None
-
-
-_SET_ASIDE = {
-    "snapshots": "folders of Cassandra's snapshots (database.keep_snapshots keeps them)",
-    "backups": "folders of Cassandra's incremental backups (database.keep_snapshots keeps them)",
-}
-
-
-def immutable(path: str) -> bool:
-    """Say of a file in a stopped node's data folder whether it never changes in place (an `Immutable` rule).
-
-    True for the components of an SSTable, in tables, secondary indexes and snapshots alike: Cassandra writes them
-    once, and where it replaces one (Statistics.db, Summary.db) it makes a new file. Not among them are `TOC.txt`,
-    which is appended to when an index is added, and `Filter.db`, which Cassandra 4 truncates and writes anew at a
-    start after `bloom_filter_fp_chance` was changed (saveBloomFilter in its SSTableReader).
-    """
-    return _WRITTEN_ONCE.fullmatch(path.rsplit("/", 1)[-1]) is not None
-
-
-_WRITTEN_ONCE = re.compile(
-    r"""
-    [a-z]{2} - [0-9a-z_]+ - (big|bti) -          # version - generation or time-based id - format
-    ( (Data|Index|Partitions|Rows|CompressionInfo|Summary|Statistics) \.db | Digest\.crc32 | CRC\.db )
-    """,
-    re.VERBOSE,
-)
 
 
 def _rows(session: Session, query: str) -> list[Any]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from propolis.config import secrets
 from propolis.config.schema import CassandraConfig
 from propolis.errors import PreflightError
-from propolis.stack import tls
-from propolis.stack.retry import REFUSED_NEXT, NotYet, Refused
+from propolis.stack.asking import tls
+from propolis.stack.asking.retry import REFUSED_NEXT, NotYet, Refused
 
 if TYPE_CHECKING:
     from cassandra.cluster import Session

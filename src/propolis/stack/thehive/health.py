@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from propolis.config import secrets
 from propolis.config.schema import TheHiveConfig
-from propolis.stack.http import HttpClient, HttpFailure
+from propolis.stack.asking.http import HttpClient, HttpFailure
 
 State = Literal["ok", "warning", "error"]
 

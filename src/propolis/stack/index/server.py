@@ -1,8 +1,7 @@
-"""Elasticsearch and OpenSearch: do they answer, what do they hold, how do their files behave."""
+"""Asking Elasticsearch or OpenSearch: does it answer, what does it hold."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +9,13 @@ from urllib.parse import quote
 
 from propolis.config import secrets
 from propolis.config.schema import ElasticsearchConfig
-from propolis.stack.http import HttpClient, HttpFailure
-from propolis.stack.model import Tree
-from propolis.stack.retry import Alive, NotYet, Refused, until
+from propolis.stack.asking.http import HttpClient, HttpFailure
+from propolis.stack.asking.retry import Alive, NotYet, Refused, until
+from propolis.stack.model import Facts
 
 
 @dataclass(frozen=True)
-class IndexFacts:
+class IndexFacts(Facts):
     """What the index says of itself. `indices` maps each index of TheHive's prefix to its count of documents."""
 
     distribution: str
@@ -27,6 +26,11 @@ class IndexFacts:
     """`green`, `yellow` or `red`."""
     nodes: int
     indices: Mapping[str, int]
+
+    @property
+    def release(self) -> str:
+        """Product and version."""
+        return f"{self.distribution} {self.version}"
 
 
 def answers(
@@ -88,34 +92,6 @@ def documents(config: ElasticsearchConfig, login: secrets.Login | None = None) -
             return {name: _count(client, name) for name in _counts(client, config.prefix)}
         except HttpFailure as failure:
             raise failure.as_preflight(_name(config)) from None
-
-
-def trees(config: ElasticsearchConfig) -> tuple[Tree, ...]:
-    """The one tree `index/data`: the node's whole data folder."""
-    return (Tree("index", "index/data", "index", immutable, config.data),)
-
-
-def immutable(path: str) -> bool:
-    """Say of a file in a stopped node's data folder whether it never changes in place (an `Immutable` rule).
-
-    Lucene writes each file once; Elasticsearch and OpenSearch replace their state files by new ones and give each
-    translog generation a new file. Changed in place, already by a bare restart, is only `translog.ckp`; a linked
-    `node.lock` or `write.lock` keeps a second node from starting. Measured on Elasticsearch 7.17, 8.19, 9.5 and
-    OpenSearch 2.19, 3.6 over restart, writes, deletes, merges and settings changes.
-    """
-    name = path.rsplit("/", 1)[-1]
-    return _WRITTEN_ONCE.fullmatch(name) is not None
-
-
-_WRITTEN_ONCE = re.compile(
-    r"""
-    _[0-9a-z]+ (_[0-9A-Za-z_]+)? \.[a-z0-9]+   # Lucene: _4f.cfs, _4f_1.liv, _4f_Lucene90_0.dvd
-    | segments_[0-9a-z]+                       # Lucene's commit points
-    | translog-[0-9]+\.(tlog|ckp)              # closed generations; not translog.ckp
-    | [a-z]+(-[a-z]+)*-[0-9]+\.st              # state-3.st, retention-leases-7.st, node-1.st, manifest-2.st
-    """,
-    re.VERBOSE,
-)
 
 
 def _name(config: ElasticsearchConfig) -> str:

@@ -1,0 +1,1 @@
+"""Asking a service over the network: plain JSON over HTTP, TLS, and patience."""

@@ -1,0 +1,69 @@
+"""What lies in Cassandra's folders, and how its files behave."""
+
+from __future__ import annotations
+
+import re
+
+from propolis.config.schema import CassandraConfig
+from propolis.stack.model import Tree, none_kept_empty, nothing_immutable
+
+
+def trees(config: CassandraConfig) -> tuple[Tree, ...]:
+    """Every folder that Cassandra needs to start again with all its data.
+
+    `saved_caches` is not among them: it only spares reads after a start, Cassandra rebuilds it, and one that
+    belongs to other data would be wrong.
+    """
+    data = [
+        Tree(
+            "database",
+            f"database/data-{number}",
+            "database",
+            immutable,
+            folder,
+            kept_empty=none_kept_empty if config.keep_snapshots else without_snapshots,
+        )
+        for number, folder in enumerate(config.data)
+    ]
+    others = [("commitlog", config.commitlog), ("hints", config.hints), ("cdc_raw", config.cdc_raw)]
+    return (
+        *data,
+        *(
+            Tree("database", f"database/{name}", "database", nothing_immutable, folder)
+            for name, folder in others
+            if folder is not None
+        ),
+        Tree("config", "config/database", "database", nothing_immutable, config.config),
+    )
+
+
+def without_snapshots(path: str) -> str | None:
+    """Leave out what Cassandra set aside of a table (a `KeptEmpty` rule): old data, often more than what is live."""
+    parts = path.split("/")  # keyspace, table, …
+    return _SET_ASIDE.get(parts[2]) if len(parts) == 3 else None
+
+
+_SET_ASIDE = {
+    "snapshots": "folders of Cassandra's snapshots (database.keep_snapshots keeps them)",
+    "backups": "folders of Cassandra's incremental backups (database.keep_snapshots keeps them)",
+}
+
+
+def immutable(path: str) -> bool:
+    """Say of a file in a stopped node's data folder whether it never changes in place (an `Immutable` rule).
+
+    True for the components of an SSTable, in tables, secondary indexes and snapshots alike: Cassandra writes them
+    once, and where it replaces one (Statistics.db, Summary.db) it makes a new file. Not among them are `TOC.txt`,
+    which is appended to when an index is added, and `Filter.db`, which Cassandra 4 truncates and writes anew at a
+    start after `bloom_filter_fp_chance` was changed (saveBloomFilter in its SSTableReader).
+    """
+    return _WRITTEN_ONCE.fullmatch(path.rsplit("/", 1)[-1]) is not None
+
+
+_WRITTEN_ONCE = re.compile(
+    r"""
+    [a-z]{2} - [0-9a-z_]+ - (big|bti) -          # version - generation or time-based id - format
+    ( (Data|Index|Partitions|Rows|CompressionInfo|Summary|Statistics) \.db | Digest\.crc32 | CRC\.db )
+    """,
+    re.VERBOSE,
+)

@@ -1,0 +1,1 @@
+"""Attachments: in a folder or in a bucket."""
