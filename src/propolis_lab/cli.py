@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -16,19 +16,30 @@ from propolis.errors import PropolisError
 from propolis_lab import interrupts
 from propolis_lab.demo import Demo, Story
 from propolis_lab.lab import Lab, Options
+from propolis_lab.lab.options import CortexKind, FilesKind, MinioKind
+from propolis_lab.layout import IndexKind
 from propolis_lab.prepare import prepare
 from propolis_lab.programs import install
 from propolis_lab.servers import cassandra
 
 app = typer.Typer(
     name="propolis_lab",
-    help="Start real Cassandra, Elasticsearch or OpenSearch, MinIO and a stand-in for TheHive on this machine.",
+    help="Start real Cassandra, Elasticsearch or OpenSearch, MinIO, and stand-ins for TheHive and Cortex.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 out = Console(highlight=False)
 
+Files = Annotated[FilesKind, typer.Option(help="Where attachments are stored; s3 starts a MinIO")]
+IndexServer = Annotated[IndexKind, typer.Option("--index", help="Kind of index server")]
+CortexServer = Annotated[
+    CortexKind, typer.Option("--cortex", help="Add Cortex, on an index server of its own or on TheHive's")
+]
+OwnMinio = Annotated[
+    MinioKind,
+    typer.Option("--minio", help="Store attachments in a MinIO that is part of the stack; it may encrypt them"),
+]
 Root = Annotated[Path, typer.Option("--root", help="The lab's own folder")]
 _ROOT = Path("/tmp/propolis-lab")
 
@@ -39,12 +50,10 @@ def up(
     cases: Annotated[int, typer.Option(min=0, help="Number of cases to create")] = 20,
     attachments: Annotated[int, typer.Option(min=0, help="Number of attachments to create")] = 100,
     seed: Annotated[int, typer.Option(help="The same seed creates the same cases and attachments")] = 1,
-    files: Annotated[
-        Literal["folder", "s3"], typer.Option(help="Where attachments are stored; s3 starts a MinIO")
-    ] = "folder",
-    index_kind: Annotated[
-        Literal["elasticsearch", "opensearch"], typer.Option("--index", help="Kind of index server")
-    ] = "elasticsearch",
+    files: Files = "folder",
+    minio: OwnMinio = "none",
+    cortex: CortexServer = "none",
+    index_kind: IndexServer = "elasticsearch",
     index_version: Annotated[
         str | None,
         typer.Option(
@@ -56,7 +65,9 @@ def up(
     ] = "4.1",
     cluster_name: Annotated[str, typer.Option(help="Name of both clusters")] = "thp",
     load: Annotated[float, typer.Option(min=0, help="Keep writing at this rate (writes per second)")] = 0,
-    empty: Annotated[bool, typer.Option("--empty", help="Start without data: a host to restore to")] = False,
+    empty: Annotated[
+        bool, typer.Option("--empty", help="Configure everything, start nothing: a host to restore to")
+    ] = False,
     like: Annotated[Path | None, typer.Option(help="Use the passwords of the lab in this folder")] = None,
     install_missing: Annotated[
         bool, typer.Option("--install", help="Install missing Debian packages first (as root)")
@@ -66,7 +77,9 @@ def up(
     if install_missing:
         install.install()
     options = Options(
-        files=files,
+        files=files if minio == "none" else "s3",
+        minio=minio,
+        cortex=cortex,
         index=index_kind,
         index_version=index_version,
         cassandra=cassandra_version,
@@ -114,18 +127,23 @@ def stop(root: Root = _ROOT) -> None:
 
 @app.command()
 def demo(
-    files: Annotated[
-        Literal["folder", "s3"], typer.Option(help="Where attachments are stored; s3 starts a MinIO")
-    ] = "folder",
-    index_kind: Annotated[
-        Literal["elasticsearch", "opensearch"], typer.Option("--index", help="Kind of index server")
-    ] = "elasticsearch",
+    files: Files = "folder",
+    minio: OwnMinio = "none",
+    cortex: CortexServer = "none",
+    index_kind: IndexServer = "elasticsearch",
     cases: Annotated[int, typer.Option(min=1, help="Number of cases to create")] = 200,
     attachments: Annotated[int, typer.Option(min=1, help="Number of attachments to create")] = 2000,
 ) -> None:
     """Show the whole story: a stack, two backups, a disaster, a restore, the proof. Exits with 0 if all is equal."""
-    story = Story(Options(files=files, index=index_kind, cases=cases, attachments=attachments))
-    if not Demo(story).run():
+    options = Options(
+        files=files if minio == "none" else "s3",
+        minio=minio,
+        cortex=cortex,
+        index=index_kind,
+        cases=cases,
+        attachments=attachments,
+    )
+    if not Demo(Story(options)).run():
         raise typer.Exit(1)
 
 
@@ -155,6 +173,8 @@ def _show(lab: Lab) -> None:
     out.print(table)
     if "thehive" in lab.services:
         out.print(f"TheHive {lab.thehive_url}  login {lab.account.login}")
+    if "cortex" in lab.services:
+        out.print(f"Cortex {lab.cortex_url}  index {lab.cortex_index_url}  job folders {lab.layout.jobs}")
     out.print(f"Passwords and API key: {lab.layout.record}")
     out.print(f"Index {lab.index_url}  Cassandra {lab.address}  configuration {lab.layout.etc('')}")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from rich.table import Table
 
 from propolis_lab.errors import LabError
 from propolis_lab.lab import Lab, Options
+from propolis_lab.lab.disaster import lose_everything
 from propolis_lab.proof import Proof, compare, snapshot
 from propolis_lab.proof.outside import Watcher
 
@@ -29,6 +29,7 @@ class Story:
     options: Options
     more_cases: int = 25
     more_attachments: int = 150
+    more_jobs: int = 10
 
 
 class Demo:
@@ -53,6 +54,7 @@ class Demo:
         counts = lab.api("GET", "/api/v1/counts")
         self._chapter(1, "A working TheHive")
         self._out.print(", ".join(f"{count} {label}" for label, count in sorted(counts.items())))
+        self._tell_more(lab)
         config = lab.root / "etc/propolis/propolis.yaml"
         key = folder / "recovery.key"
 
@@ -68,12 +70,15 @@ class Demo:
         story = self._story
         lab.seed(story.more_cases, story.more_attachments, seed=story.options.seed + 1)
         self._out.print(f"Added {story.more_cases} cases and {story.more_attachments} attachments")
+        if "cortex" in lab.services:
+            lab.seed_jobs(story.more_jobs, seed=story.options.seed + 1)
+            self._out.print(f"Added {story.more_jobs} jobs of Cortex")
         self._backup(lab, config)
         self._propolis("verify", "latest", "--config", config, "--identity", key)
         before = snapshot(lab)
 
         self._chapter(5, "The disaster")
-        self._disaster(lab)
+        lose_everything(lab, lambda text: self._out.print(text))
 
         self._chapter(6, "The restore")
         self._propolis("restore", "latest", "--yes", "--config", config, "--identity", key)
@@ -82,28 +87,19 @@ class Demo:
         self._chapter(7, "The proof")
         return self._prove(before, snapshot(lab))
 
+    def _tell_more(self, lab: Lab) -> None:
+        options = lab.options
+        if "cortex" in lab.services:
+            where = "an index server of its own" if options.cortex == "own" else "TheHive's index server"
+            self._out.print(f"Beside it Cortex, on {where}, with {options.jobs} jobs")
+        if options.minio != "none":
+            how = ", which encrypts every object" if options.minio == "encrypted" else ""
+            self._out.print(f"Attachments lie in a MinIO that belongs to the stack{how}")
+
     def _backup(self, lab: Lab, config: Path) -> None:
         with Watcher(lab.thehive_url) as watcher:
             self._propolis("backup", "--cold", "--config", config)
         self._out.print(f"  [bold]downtime as seen from outside: {watcher.downtime:.1f} s[/]")
-
-    def _disaster(self, lab: Lab) -> None:
-        for service in ("thehive", "index", "database"):
-            for pid in lab.platform.pids(service):
-                os.kill(pid, signal.SIGKILL)
-        folders = [
-            *lab.layout.cassandra_folders.values(),
-            lab.layout.lib(lab.options.index),
-        ]
-        if lab.options.files == "s3":
-            lost = lab.s3.empty_bucket()
-            self._out.print(f"Deleted the {lost} objects in the bucket")
-        else:
-            folders.append(lab.layout.attachments)
-        for path in folders:
-            for child in path.iterdir():
-                shutil.rmtree(child) if child.is_dir() else child.unlink()
-            self._out.print(f"Killed the service and emptied {path}")
 
     def _prove(self, before: Proof, after: Proof) -> bool:
         differences = compare(before, after)

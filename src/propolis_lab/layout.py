@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 IndexKind = Literal["elasticsearch", "opensearch"]
 
-UIDS = {"database": 61101, "index": 61102, "thehive": 61103, "minio": 61104}
+UIDS = {
+    "database": 61101,
+    "index": 61102,
+    "thehive": 61103,
+    "minio": 61104,
+    "cortex": 61105,
+    "cortex-index": 61106,
+}
 """Each service has a number of its own; no such user need exist."""
 
 
@@ -30,8 +38,13 @@ class Layout:
         """What the lab knows of itself (0600: it holds passwords)."""
         return self.root / "etc/lab.json"
 
+    def program(self, service: str) -> str:
+        """The name of a service's folders, e.g. `cassandra` of `database`, `cortex-opensearch` of `cortex-index`."""
+        names = {"database": "cassandra", "index": self.index, "cortex-index": f"cortex-{self.index}"}
+        return names.get(service, service)
+
     def etc(self, name: str) -> Path:
-        """Configuration of `cassandra`, `elasticsearch` or `opensearch`, `thehive`, `minio`."""
+        """Configuration of a program."""
         return self.root / "etc" / name
 
     def lib(self, name: str) -> Path:
@@ -57,6 +70,16 @@ class Layout:
         return self.root / "var/log/thehive/acknowledged.jsonl"
 
     @property
+    def jobs(self) -> Path:
+        """`job.directory` of Cortex."""
+        return self.root / "opt/cortex/jobs"
+
+    @property
+    def minio_environment(self) -> Path:
+        """The variables with which a stack's own MinIO is started."""
+        return self.root / "etc/default/minio"
+
+    @property
     def snapshots(self) -> Path:
         """`path.repo` of the index."""
         return self.root / "var/backups" / self.index
@@ -67,24 +90,22 @@ class Layout:
         base = self.lib("cassandra")
         return {name: base / name for name in ("data", "commitlog", "hints", "saved_caches", "cdc_raw")}
 
-    def make(self, with_bucket: bool) -> None:
+    def make(self, services: Iterable[str]) -> None:
         """Make all folders, each owned by its service."""
-        for folder in (self.services, self.root / "run", self.root / "tmp"):
+        for folder in (self.services, self.root / "run", self.root / "tmp", self.minio_environment.parent):
             folder.mkdir(parents=True, exist_ok=True)
         (self.root / "tmp").chmod(0o1777)
         self.services.chmod(0o700)
-        owned: dict[str, list[Path]] = {
-            "database": [
-                *(self.etc("cassandra"), self.lib("cassandra"), self.log("cassandra")),
-                *self.cassandra_folders.values(),
-            ],
-            "index": [self.etc(self.index), self.lib(self.index), self.log(self.index), self.snapshots],
-            "thehive": [self.etc("thehive"), self.attachments, self.log("thehive")],
+        more: dict[str, list[Path]] = {
+            "database": list(self.cassandra_folders.values()),
+            "index": [self.snapshots],
+            "thehive": [self.attachments],
+            "cortex": [self.jobs],
         }
-        if with_bucket:
-            owned["minio"] = [self.etc("minio"), self.lib("minio"), self.log("minio")]
-        for service, folders in owned.items():
-            for folder in folders:
+        for service in services:
+            name = self.program(service)
+            data = [] if service in ("thehive", "cortex") else [self.lib(name)]
+            for folder in (self.etc(name), self.log(name), *data, *more.get(service, ())):
                 folder.mkdir(parents=True, exist_ok=True)
                 own(folder, service)
                 folder.chmod(0o750)

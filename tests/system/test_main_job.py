@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -15,37 +12,13 @@ import pytest
 
 from propolis.stack.index.contents import folders, name_on_disk
 from propolis_lab.lab import Lab, Options
+from propolis_lab.lab.disaster import empty, lose_everything
 from propolis_lab.proof import compare, snapshot
 from propolis_lab.proof.outside import Watcher
 from system.command import Propolis
 from system.conftest import Scene, a_scene
 
 OTHER_PASSWORD = "it's another host's"
-
-
-def crash(lab: Lab, *services: str) -> None:
-    """Kill services without a word."""
-    for service in services:
-        for pid in lab.platform.pids(service):
-            os.kill(pid, signal.SIGKILL)
-
-
-def empty(folder: Path) -> None:
-    for child in folder.iterdir():
-        if child.is_dir():
-            shutil.rmtree(child)
-        else:
-            child.unlink()
-
-
-def lose_everything(lab: Lab) -> None:
-    crash(lab, "thehive", "index", "database")
-    for folder in (*lab.layout.cassandra_folders.values(), lab.layout.lib(lab.options.index)):
-        empty(folder)
-    if lab.options.files == "s3":
-        lab.s3.empty_bucket()
-    else:
-        empty(lab.layout.attachments)
 
 
 def assert_nowhere(secret: str, *folders: Path) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from propolis.stack.index.contents import folders, name_on_disk
+from propolis_lab.lab.disaster import crash, empty
 from propolis_lab.proof import compare, snapshot
 from propolis_lab.servers import thehive
 from system.conftest import a_scene
-from system.test_main_job import crash, empty
 
 
 @pytest.mark.parametrize("version", ["8.19.21", "9.5.3"])

@@ -10,9 +10,9 @@ import pytest
 
 from propolis.stack.index.contents import IndexInfo, indices
 from propolis_lab import http
+from propolis_lab.lab.disaster import crash, empty
 from sections import elasticsearch
 from system.conftest import Scene
-from system.test_main_job import crash, empty
 
 FLOOD = "index.blocks.read_only_allow_delete"
 

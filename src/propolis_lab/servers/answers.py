@@ -51,3 +51,16 @@ def thehive(url: str) -> bool:
     """Whether TheHive says that its graph and its index answer: only the body tells."""
     answer = http.request("GET", f"{url}/api/health", timeout=30)
     return answer.status == 200 and answer.text == "Ok"
+
+
+def cortex(url: str, api_key: str) -> bool:
+    """Whether Cortex lets a user in: that needs its index, its status doesn't."""
+    answer = http.request(
+        "GET", f"{url}/api/user/current", headers={"Authorization": f"Bearer {api_key}"}, timeout=30
+    )
+    return answer.status == 200
+
+
+def listens(url: str) -> bool:
+    """Whether a server says 200."""
+    return http.request("GET", url, timeout=5).status == 200

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
+from dataclasses import dataclass
 
 from propolis_lab.layout import IndexKind, Layout, own, write
 from propolis_lab.programs import artefacts, java
@@ -12,7 +12,8 @@ from propolis_lab.programs.distributions import Distribution
 from propolis_lab.programs.java import Java
 
 PORT = 9200
-PORTS = (PORT, 9300)
+CORTEX_PORT = 9201
+PORTS = (PORT, 9300, CORTEX_PORT, 9301)
 VERSIONS: dict[IndexKind, tuple[str, ...]] = {
     "elasticsearch": ("7.17.29", "8.19.21", "9.5.3"),
     "opensearch": ("2.19.6", "3.6.0"),
@@ -23,6 +24,22 @@ _UNWANTED = (
     *("Xlog:gc", "Xloggc", "HeapDumpPath", "ErrorFile"),  # paths relative to the distribution, which is read-only
     *("UseG1GC", "UseConcMarkSweepGC", "G1", "CMS"),  # the collector is set below
 )
+
+
+@dataclass(frozen=True)
+class Node:
+    """One of a lab's index servers."""
+
+    service: str
+    cluster_name: str
+    heap: int
+    """In MiB."""
+    port: int = PORT
+
+    @property
+    def transport_port(self) -> int:
+        """Where other nodes would reach it."""
+        return self.port + 100
 
 
 def fetch(kind: IndexKind, version: str | None = None) -> Distribution:
@@ -40,22 +57,23 @@ def command(distribution: Distribution) -> list[str]:
     return [str(distribution.folder / "bin" / distribution.kind)]
 
 
-def environment(layout: Layout, distribution: Distribution) -> dict[str, str]:
+def environment(layout: Layout, distribution: Distribution, service: str) -> dict[str, str]:
     """What its start script wants to know."""
     prefix = "ES" if distribution.kind == "elasticsearch" else "OPENSEARCH"
     home = str(java_for(distribution).home)
+    name = layout.program(service)
     return {
-        "HOME": str(layout.lib(distribution.kind)),
-        f"{prefix}_PATH_CONF": str(layout.etc(distribution.kind)),
+        "HOME": str(layout.lib(name)),
+        f"{prefix}_PATH_CONF": str(layout.etc(name)),
         f"{prefix}_JAVA_HOME": home,
         f"{prefix}_TMPDIR": str(layout.root / "tmp"),
     }
 
 
-def configure(layout: Layout, distribution: Distribution, address: str, cluster_name: str, heap: int) -> None:
-    """Write its configuration folder: the distribution's own, changed where needed. `heap` in MiB."""
+def configure(layout: Layout, distribution: Distribution, address: str, node: Node) -> None:
+    """Write its configuration folder: the distribution's own, changed where needed."""
     kind = distribution.kind
-    folder = layout.etc(kind)
+    folder = layout.etc(layout.program(node.service))
     shutil.copytree(distribution.folder / "config", folder, dirs_exist_ok=True)
     options = folder / "jvm.options"
     kept = [
@@ -65,32 +83,34 @@ def configure(layout: Layout, distribution: Distribution, address: str, cluster_
     ]
     options.write_text("\n".join(kept) + "\n")
     (folder / "jvm.options.d").mkdir(exist_ok=True)
-    lab = [f"-Xms{heap}m", f"-Xmx{heap}m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData"]
+    lab = [
+        f"-Xms{node.heap}m",
+        f"-Xmx{node.heap}m",
+        "-XX:TieredStopAtLevel=1",
+        "-XX:+UseSerialGC",
+        "-XX:-UsePerfData",
+    ]
     (folder / "jvm.options.d" / "lab.options").write_text("\n".join(lab) + "\n")
     for path in (folder, *folder.rglob("*")):
-        own(path, "index")
+        own(path, node.service)
         path.chmod(0o750 if path.is_dir() else 0o640)
-    write(folder / f"{kind}.yml", _yaml(layout, kind, address, cluster_name), "index")
+    write(folder / f"{kind}.yml", _yaml(layout, kind, address, node), node.service)
 
 
-def _yaml(layout: Layout, kind: IndexKind, address: str, cluster_name: str) -> str:
+def _yaml(layout: Layout, kind: IndexKind, address: str, node: Node) -> str:
+    name = layout.program(node.service)
+    snapshots = f'path.repo: ["{layout.snapshots}"]\n' if node.service == "index" else ""
     security = "xpack.security.enabled: false\n" if kind == "elasticsearch" else ""
     return f"""\
 # {kind.capitalize()} configuration
-cluster.name: {cluster_name}
-node.name: {cluster_name}-1
-path.data: {layout.lib(kind)}
-path.logs: {layout.log(kind)}
-path.repo: ["{layout.snapshots}"]
-network.host: {address}
-http.port: {PORT}
-transport.port: 9300
+cluster.name: {node.cluster_name}
+node.name: {node.cluster_name}-1
+path.data: {layout.lib(name)}
+path.logs: {layout.log(name)}
+{snapshots}network.host: {address}
+http.port: {node.port}
+transport.port: {node.transport_port}
 discovery.type: single-node
 # The lab's data is small, whatever else fills the disk.
 cluster.routing.allocation.disk.threshold_enabled: false
 {security}"""
-
-
-def data_folder(layout: Layout) -> Path:
-    """`path.data`."""
-    return layout.lib(layout.index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from obstore.store import S3Store
 
 from propolis_lab import http
 from propolis_lab.errors import LabError
+from propolis_lab.layout import Layout, write
 from propolis_lab.programs import go
 from propolis_lab.servers import answers, ports, services
 
@@ -114,6 +116,25 @@ def environment(kind: Kind, keys: Keys, folder: Path) -> dict[str, str]:
     if kind == "seaweedfs":
         return {"HOME": str(folder), "AWS_ACCESS_KEY_ID": keys.access, "AWS_SECRET_ACCESS_KEY": keys.secret}
     return {"HOME": str(folder), "ROOT_ACCESS_KEY": keys.access, "ROOT_SECRET_KEY": keys.secret}
+
+
+def new_kms_key() -> str:
+    """A random key with which MinIO seals the keys of its objects, in Base64."""
+    return base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def configure(layout: Layout, variables: dict[str, str], kms_key: str | None) -> dict[str, str]:
+    """Write the variables of a stack's own MinIO to its file of variables; returns what then starts it.
+
+    With a `kms_key` in Base64 MinIO encrypts every object; the key lies in a file beside its configuration.
+    """
+    if kms_key is not None:
+        path = layout.etc("minio") / "kms.key"
+        write(path, f"lab-key:{kms_key}\n", "minio", 0o400)
+        variables = {**variables, "MINIO_KMS_SECRET_KEY_FILE": str(path), "MINIO_KMS_AUTO_ENCRYPTION": "on"}
+    lines = [f'{name}="{value}"' for name, value in variables.items()]
+    write(layout.minio_environment, "\n".join(lines) + "\n", "minio", 0o600)
+    return {"HOME": variables["HOME"], "MINIO_CONFIG_ENV_FILE": str(layout.minio_environment)}
 
 
 def wait(kind: Kind, endpoint: str, timeout: float = 300) -> None:

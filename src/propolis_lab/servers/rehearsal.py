@@ -34,7 +34,7 @@ def rehearse(version: str = "4.1") -> None:
 
 def _play(root: Path, version: str, jars: Path, home: Java, archive: Path) -> None:
     layout = Layout(root, "elasticsearch")
-    layout.make(with_bucket=False)
+    layout.make(["database"])
     address = ports.claim_address(root, cassandra.PORTS)
     cassandra.configure(layout, version, address, "rehearsal")
     options = cassandra.options(layout, jars, home, ports.claim_port(root), heap=256)

@@ -1,4 +1,4 @@
-"""A stand-in for TheHive: real JanusGraph data behind TheHive-like settings and HTTP paths.
+"""Stand-ins for TheHive and Cortex: real JanusGraph data and real indices behind like settings and HTTP paths.
 
 `build` compiles it once; `command` is how to start it. The README beside this file describes settings and paths.
 """
@@ -27,6 +27,7 @@ _FLAGS: Final = (
     "-Xlog:cds=off,cds+dynamic=off",
     "-Djava.net.preferIPv4Stack=true",
 )
+_SMALL: Final = ("-Xms32m", "-Xmx96m", *_FLAGS[2:])
 _ARCHIVE: Final = "classes.jsa"
 
 
@@ -73,19 +74,19 @@ def build(cache: Path, java_home: Path) -> list[Path]:
     return classpath
 
 
-def command(java: Path, classpath: Sequence[Path], application_conf: Path) -> list[str]:
-    """Return the command line that starts the stand-in with a small heap and as fast as may be.
+def command(java: Path, classpath: Sequence[Path], application_conf: Path, *, cortex: bool = False) -> list[str]:
+    """Return the command line that starts the stand-in for TheHive, or Cortex, with a small heap and quickly.
 
     `java` should be that of the JDK given to `build`: an archive of classes made by another is ignored.
     """
     archive = _rehearsed(classpath[0].parent, java.resolve().parent.parent) / _ARCHIVE
     return [
         str(java),
-        *_FLAGS,
+        *(_SMALL if cortex else _FLAGS),
         *([f"-XX:SharedArchiveFile={archive}"] if archive.exists() else []),
         "-cp",
         ":".join(map(str, classpath)),
-        "org.propolis.standin.Main",
+        "org.propolis.standin.cortex.Main" if cortex else "org.propolis.standin.Main",
         str(application_conf),
     ]
 

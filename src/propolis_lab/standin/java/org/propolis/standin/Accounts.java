@@ -10,11 +10,13 @@ import java.util.Optional;
 import java.util.function.Function;
 import org.janusgraph.core.JanusGraphTransaction;
 import org.janusgraph.core.JanusGraphVertex;
+import org.propolis.standin.web.Authenticator;
+import org.propolis.standin.web.NotFound;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /** Organisations, users and how they prove who they are. Nothing is cached: a login asks the index and the database. */
-final class Accounts {
+final class Accounts implements Authenticator {
     static final String ADMINISTRATOR = "admin@thehive.local";
     private static final Logger LOG = LoggerFactory.getLogger(Accounts.class);
     private static final Duration SESSION = Duration.ofHours(8);
@@ -75,7 +77,8 @@ final class Accounts {
     }
 
     /** Who an {@code Authorization} header or a session cookie stands for. */
-    Optional<String> authenticate(String authorization, String session) {
+    @Override
+    public Optional<String> authenticate(String authorization, String session) {
         if (authorization != null && authorization.startsWith("Bearer ")) {
             return byKey(authorization.substring("Bearer ".length()).strip());
         }

@@ -12,6 +12,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
+import org.propolis.standin.web.Json;
 
 /** One JSON line for every write that was committed and answered; in the file before the answer is sent. */
 final class Acknowledgements implements AutoCloseable {

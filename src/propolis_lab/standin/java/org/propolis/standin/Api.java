@@ -9,6 +9,11 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import org.janusgraph.core.JanusGraph;
+import org.propolis.standin.web.Json;
+import org.propolis.standin.web.NotFound;
+import org.propolis.standin.web.Request;
+import org.propolis.standin.web.Response;
+import org.propolis.standin.web.Server;
 
 /** What can be asked over HTTP, path by path. */
 final class Api {

@@ -14,6 +14,7 @@ import java.util.function.Function;
 import org.janusgraph.core.JanusGraph;
 import org.janusgraph.core.JanusGraphFactory;
 import org.janusgraph.core.JanusGraphTransaction;
+import org.propolis.standin.web.Json;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 

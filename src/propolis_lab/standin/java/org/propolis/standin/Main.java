@@ -3,6 +3,7 @@ package org.propolis.standin;
 import com.typesafe.config.ConfigException;
 import java.io.IOException;
 import java.nio.file.Path;
+import org.propolis.standin.web.Server;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -52,7 +53,7 @@ public final class Main {
         Acknowledgements acknowledgements =
                 closing.add(new Acknowledgements(settings.text("standin.acknowledgements").map(Path::of)));
         Load load = closing.add(new Load(records, acknowledgements));
-        Server server = closing.add(new Server(settings.address(), settings.port(), accounts));
+        Server server = closing.add(new Server(settings.address(), settings.port(), Api.COOKIE, accounts));
         new Api(database, records, accounts, acknowledgements, load).routes(server);
         server.listen();
         settings.text("standin.load").ifPresent(rate -> load.rate(Double.parseDouble(rate)));

@@ -13,6 +13,7 @@ import java.util.UUID;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.janusgraph.core.JanusGraphTransaction;
 import org.janusgraph.core.JanusGraphVertex;
+import org.propolis.standin.web.NotFound;
 
 /** Writing cases, alerts, tasks, logs, observables and attachments. Every write leaves an audit. */
 final class Records {

@@ -10,7 +10,7 @@ import java.util.Map;
 import java.util.Optional;
 
 /** What {@code application.conf} says, with TheHive's keys; the stand-in's own lie under {@code standin}. */
-final class Settings {
+public final class Settings {
     private static final String REBUILD = "db.janusgraph.dropAndRebuildIndexOnFailure";
     private final Config config;
 
@@ -19,12 +19,12 @@ final class Settings {
     }
 
     /** Reads a HOCON file with its includes; throws com.typesafe.config.ConfigException with file and line. */
-    static Settings read(Path file) {
+    public static Settings read(Path file) {
         return new Settings(ConfigFactory.parseFile(file.toFile()).resolve());
     }
 
     /** The text at the first of the given paths that is set. */
-    Optional<String> text(String... paths) {
+    public Optional<String> text(String... paths) {
         for (String path : paths) {
             if (config.hasPath(path)) {
                 return Optional.of(config.getString(path));
@@ -33,23 +33,23 @@ final class Settings {
         return Optional.empty();
     }
 
-    String required(String... paths) {
+    public String required(String... paths) {
         return text(paths).orElseThrow(() -> new IllegalArgumentException("missing setting: " + paths[0]));
     }
 
-    int number(String path, int otherwise) {
+    public int number(String path, int otherwise) {
         return config.hasPath(path) ? config.getInt(path) : otherwise;
     }
 
-    String address() {
+    public String address() {
         return text("http.address", "play.server.http.address").orElse("127.0.0.1");
     }
 
-    int port() {
+    public int port() {
         return number("http.port", number("play.server.http.port", 9000));
     }
 
-    String secretKey() {
+    public String secretKey() {
         return required("play.http.secret.key");
     }
 

@@ -14,6 +14,7 @@ import org.apache.tinkerpop.gremlin.structure.Vertex;
 import org.janusgraph.core.JanusGraphTransaction;
 import org.janusgraph.core.JanusGraphVertex;
 import org.janusgraph.core.JanusGraphVertexProperty;
+import org.propolis.standin.web.NotFound;
 
 /** Making, finding and describing vertices. Ids are shown as {@code ~123}. */
 final class Vertices {

@@ -3,7 +3,7 @@ package org.propolis.standin;
 import java.util.Random;
 
 /** Titles, texts and files that depend on nothing but the random generator handed in. */
-final class Words {
+public final class Words {
     private static final String[] NOUNS = {
         "phishing", "ransomware", "beacon", "credential", "malware", "exfiltration", "botnet", "intrusion", "backdoor",
         "trojan", "webshell", "keylogger", "dropper", "spam", "scan", "tunnel", "escalation", "persistence", "macro",
@@ -20,11 +20,11 @@ final class Words {
 
     private Words() {}
 
-    static String title(Random random) {
+    public static String title(Random random) {
         return capital(pick(random, ADJECTIVES)) + " " + pick(random, NOUNS) + " in " + pick(random, PLACES);
     }
 
-    static String text(Random random, int sentences) {
+    public static String text(Random random, int sentences) {
         StringBuilder text = new StringBuilder();
         for (int i = 0; i < sentences; i++) {
             text.append(i == 0 ? "" : " ").append(capital(pick(random, ADJECTIVES))).append(' ').append(pick(random, NOUNS))
@@ -35,7 +35,7 @@ final class Words {
     }
 
     /** An address, domain or hash such as an observable holds, after its type: {@code {type, value}}. */
-    static String[] observable(Random random) {
+    public static String[] observable(Random random) {
         return switch (random.nextInt(3)) {
             case 0 -> new String[] {"ip", "203.0.113." + random.nextInt(256)};
             case 1 -> new String[] {"domain", pick(random, NOUNS) + random.nextInt(10000) + ".example.org"};
@@ -44,7 +44,7 @@ final class Words {
     }
 
     /** A file's content: half of it text, which compresses, half of it noise, which doesn't. */
-    static byte[] content(Random random, int size) {
+    public static byte[] content(Random random, int size) {
         byte[] content = new byte[size];
         random.nextBytes(content);
         byte[] text = text(random, 8).getBytes();

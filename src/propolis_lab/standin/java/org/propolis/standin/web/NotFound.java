@@ -1,10 +1,10 @@
-package org.propolis.standin;
+package org.propolis.standin.web;
 
 /** There is no such thing: HTTP 404. */
-final class NotFound extends RuntimeException {
+public final class NotFound extends RuntimeException {
     private static final long serialVersionUID = 1;
 
-    NotFound(String what) {
+    public NotFound(String what) {
         super("not found: " + what);
     }
 }

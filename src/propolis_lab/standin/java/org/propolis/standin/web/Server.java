@@ -1,4 +1,4 @@
-package org.propolis.standin;
+package org.propolis.standin.web;
 
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
@@ -15,9 +15,9 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /** Listens once it is told to: all that it needs is there by then. */
-final class Server implements AutoCloseable {
-    /** Answers one kind of request; may throw NotFound or IllegalArgumentException. */
-    interface Handler {
+public final class Server implements AutoCloseable {
+    /** Answers one kind of request; may throw NotFound, Refused or IllegalArgumentException. */
+    public interface Handler {
         Response answer(Request request) throws Exception;
     }
 
@@ -28,9 +28,11 @@ final class Server implements AutoCloseable {
     private final List<Route> routes = new ArrayList<>();
     private final HttpServer server;
     private final ExecutorService pool = Executors.newFixedThreadPool(THREADS);
-    private final Accounts accounts;
+    private final String cookieName;
+    private final Authenticator accounts;
 
-    Server(String address, int port, Accounts accounts) throws IOException {
+    public Server(String address, int port, String cookieName, Authenticator accounts) throws IOException {
+        this.cookieName = cookieName;
         this.accounts = accounts;
         server = HttpServer.create(new InetSocketAddress(address, port), 0);
         server.setExecutor(pool);
@@ -38,17 +40,17 @@ final class Server implements AutoCloseable {
     }
 
     /** A path with {@code {}} for each part that varies; open routes need no login. */
-    void route(String method, String path, boolean open, Handler handler) {
+    public void route(String method, String path, boolean open, Handler handler) {
         Pattern pattern = Pattern.compile(path.replace("{}", "([^/]+)"));
         routes.add(new Route(method, pattern, open, handler));
     }
 
-    void route(String method, String path, Handler handler) {
+    public void route(String method, String path, Handler handler) {
         route(method, path, false, handler);
     }
 
     /** From now on requests are answered; all routes must have been added. */
-    void listen() {
+    public void listen() {
         server.start();
     }
 
@@ -59,6 +61,8 @@ final class Server implements AutoCloseable {
                 response = answer(exchange);
             } catch (NotFound missing) {
                 response = Response.error(404, "NotFoundError", missing.getMessage());
+            } catch (Refused refused) {
+                response = Response.error(refused.status(), refused.type(), refused.getMessage());
             } catch (IllegalArgumentException wrong) {
                 response = Response.error(400, "BadRequest", wrong.getMessage());
             } catch (Exception failure) {
@@ -95,12 +99,12 @@ final class Server implements AutoCloseable {
                 : Response.error(404, "NotFoundError", "no such path");
     }
 
-    private Optional<String> authenticate(HttpExchange exchange) {
+    private Optional<String> authenticate(HttpExchange exchange) throws Exception {
         String session = null;
         for (String cookies : exchange.getRequestHeaders().getOrDefault("Cookie", List.of())) {
             for (String cookie : cookies.split(";")) {
-                if (cookie.strip().startsWith(Api.COOKIE + "=")) {
-                    session = cookie.strip().substring(Api.COOKIE.length() + 1);
+                if (cookie.strip().startsWith(cookieName + "=")) {
+                    session = cookie.strip().substring(cookieName.length() + 1);
                 }
             }
         }

@@ -1,4 +1,4 @@
-package org.propolis.standin;
+package org.propolis.standin.web;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
@@ -6,13 +6,13 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
 
 /** JSON text from and to objects. Dates are milliseconds since 1970. */
-final class Json {
+public final class Json {
     private static final ObjectMapper MAPPER =
             new ObjectMapper().enable(SerializationFeature.ORDER_MAP_ENTRIES_BY_KEYS);
 
     private Json() {}
 
-    static JsonNode read(String text) {
+    public static JsonNode read(String text) {
         try {
             return MAPPER.readTree(text.isBlank() ? "{}" : text);
         } catch (JsonProcessingException malformed) {
@@ -20,7 +20,7 @@ final class Json {
         }
     }
 
-    static String write(Object value) {
+    public static String write(Object value) {
         try {
             return MAPPER.writeValueAsString(value);
         } catch (JsonProcessingException impossible) {

@@ -1,4 +1,4 @@
-package org.propolis.standin;
+package org.propolis.standin.web;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.sun.net.httpserver.HttpExchange;
@@ -11,7 +11,7 @@ import java.util.Map;
 import java.util.Optional;
 
 /** One HTTP request: the parts of its path that vary, its query, headers and body, and who sent it. */
-final class Request {
+public final class Request {
     /** Bodies are held in memory. */
     private static final int BODY_LIMIT = 64 << 20;
     private final HttpExchange exchange;
@@ -24,15 +24,15 @@ final class Request {
         this.login = login;
     }
 
-    String login() {
+    public String login() {
         return login;
     }
 
-    String part(int index) {
+    public String part(int index) {
         return parts.get(index);
     }
 
-    int number(int index) {
+    public int number(int index) {
         try {
             return Integer.parseInt(parts.get(index));
         } catch (NumberFormatException malformed) {
@@ -40,11 +40,11 @@ final class Request {
         }
     }
 
-    Optional<String> header(String name) {
+    public Optional<String> header(String name) {
         return Optional.ofNullable(exchange.getRequestHeaders().getFirst(name));
     }
 
-    Map<String, String> query() {
+    public Map<String, String> query() {
         Map<String, String> query = new LinkedHashMap<>();
         String raw = exchange.getRequestURI().getRawQuery();
         if (raw != null) {
@@ -57,7 +57,7 @@ final class Request {
     }
 
     /** A number of the query that may not be negative. */
-    int query(String name, int otherwise) {
+    public int query(String name, int otherwise) {
         String value = query().get(name);
         if (value == null) {
             return otherwise;
@@ -69,7 +69,7 @@ final class Request {
         }
     }
 
-    byte[] body() {
+    public byte[] body() {
         try {
             byte[] body = exchange.getRequestBody().readNBytes(BODY_LIMIT + 1);
             if (body.length > BODY_LIMIT) {
@@ -81,11 +81,11 @@ final class Request {
         }
     }
 
-    JsonNode json() {
+    public JsonNode json() {
         return Json.read(new String(body(), StandardCharsets.UTF_8));
     }
 
-    static String decode(String text) {
+    public static String decode(String text) {
         return URLDecoder.decode(text, StandardCharsets.UTF_8);
     }
 }
