@@ -27,7 +27,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -100,15 +100,21 @@ class FakeStack:
 
     @classmethod
     @contextmanager
-    def up(cls, folder: Path) -> Iterator[FakeStack]:
-        """A running stack with content and an empty repository; its processes are gone at the end."""
+    def up(cls, folder: Path, bring: Callable[[FakeStack], None] | None = None) -> Iterator[FakeStack]:
+        """A running stack with content and an empty repository; its processes are gone at the end.
+
+        `bring` puts another repository in place, and its keys.
+        """
         root = folder / "host"
         root.mkdir()
         stack = cls(root, folder / "repository", folder / "recovery.key")
         address = claim_address(root, PORTS.values())
         try:
             stack._lay_out(address)
-            stack.propolis.ok("repository", "init", "--recovery-key", stack.key)
+            if bring is None:
+                stack.propolis.ok("repository", "init", "--recovery-key", stack.key)
+            else:
+                bring(stack)
             stack.start()
             yield stack
         finally:
@@ -161,9 +167,9 @@ class FakeStack:
         """Let it behave again."""
         (self.root / "control" / f"{role}.{what}").unlink(missing_ok=True)
 
-    def start(self) -> None:
-        """Start what doesn't run, in the right order."""
-        for role in STARTS:
+    def start(self, *roles: str) -> None:
+        """Start what doesn't run, all or only these, in the right order."""
+        for role in (role for role in STARTS if role in (roles or ROLES)):
             self.platform.start(role)
             answers(self.config, role, 20)
 
