@@ -14,7 +14,6 @@ from propolis.command.promise import keep_promise
 from propolis.config.schema import Config
 from propolis.errors import PropolisError, ServicesDownError
 from propolis.restore import RESTORE_STEPS
-from propolis.restore.context import RestoreContext
 from propolis.run import JournalState, Observer, StackLock, Telling, UnreadableJournal
 from propolis.run.interrupts import Interrupts
 from propolis.run.journal import describe, journal_folder
@@ -76,13 +75,9 @@ def _recover_one(state: JournalState, observer: Observer) -> str:
         wrong = "; ".join(".".join(map(str, found["loc"])) or found["msg"] for found in error.errors())
         why = f"its configuration is not one of this version: {wrong}"
         raise _keep_promise(_not_understood(state, why), observer) from error
-    restores = state.command.startswith("restore")
     try:
-        if restores:
-            with RestoreContext(None, config, observer, state.run_id) as restoring:
-                return recover(state, RESTORE_STEPS, restoring, observer)
-        with Context(config, observer, state.run_id) as backing_up:
-            return recover(state, BACKUP_STEPS, backing_up, observer)
+        with Context(config, observer, state.run_id) as context:
+            return recover(state, BACKUP_STEPS | RESTORE_STEPS, context, observer)
     except UnknownStep as error:
         raise _keep_promise(_not_understood(state, error.what), observer) from error
     except PropolisError:

@@ -90,7 +90,7 @@ def back_up(
 
     Raises a PropolisError; then every service that ran before runs again, or it says so.
     """
-    context, outcome = run(config, Context, partial(cold_plan, options), observer, recover_first)
+    context, outcome = run(config, partial(cold_plan, options), observer, recover_first)
     writer, clones = outcome.results[OpenRepository].writer, outcome.results[CloneTrees].reports.values()
     return BackupReport(
         summary=outcome.results[WriteManifest],

@@ -20,7 +20,7 @@ from propolis.command.context import Context, utc_now
 from propolis.command.known import remember
 from propolis.command.reserve import ReleaseSpace, ReserveSpace
 from propolis.command.services import SERVICE_STEPS
-from propolis.command.stores import open_bucket, open_repository
+from propolis.command.stores import bucket_of, open_repository
 from propolis.config.schema import S3Files
 from propolis.errors import PreflightError, PropolisError
 from propolis.repository import (
@@ -114,12 +114,12 @@ class CheckStack(Step[Context, Checked], frozen=True, kw_only=True, tag="check-s
     trials: dict[str, str] = msgspec.field(default_factory=dict)
     """Where, by tree, it is tried how a folder can be cloned."""
 
+    needs = (BackupOptions,)
+
     @property
     def title(self) -> str:
         """What it does."""
         return "check that services answer, versions, folders and free space"
-
-    needs = (BackupOptions,)
 
     def do(self, context: Context, results: Results) -> Checked:
         """Raise PreflightError naming all that speaks against it; what only warns goes into the manifest."""
@@ -170,12 +170,12 @@ class OpenRepository(Step[Context, Opened], frozen=True, kw_only=True, tag="open
 
     url: str
 
+    needs = (BackupOptions,)
+
     @property
     def title(self) -> str:
         """What it does."""
         return f"open the repository {self.url} and take its lock"
-
-    needs = (BackupOptions,)
 
     def do(self, context: Context, results: Results) -> Opened:
         """Raise RepositoryError or BusyError if it can't be written."""
@@ -212,18 +212,18 @@ class StoreAhead(Step[Context, int], frozen=True, kw_only=True, tag="store-ahead
 
     tree: str
 
+    needs = (OpenRepository,)
+
     @property
     def title(self) -> str:
         """What it does."""
         return f"store the bucket of {self.tree} ahead, while TheHive serves"
 
-    needs = (OpenRepository,)
-
     def do(self, context: Context, results: Results) -> int:
         """Store it; give how many bytes were read."""
         writer = results[OpenRepository].writer
         with idle_disk():
-            writer.store_ahead(self.tree, bucket_of(context, self.tree))
+            writer.store_ahead(self.tree, bucket_of(context.config, self.tree))
         return writer.stats.read
 
     def summary(self, result: int) -> Mapping[str, Any]:
@@ -241,10 +241,10 @@ class CountDocuments(Step[Context, Counted], frozen=True, kw_only=True, tag="cou
 
     def do(self, context: Context, results: Results) -> Counted:
         """Count them."""
-        assert context.config.elasticsearch is not None
-        documents = index.documents(context.config.elasticsearch)
+        config = context.config.require_elasticsearch()
+        documents = index.documents(config)
         try:
-            indices = index_contents.indices(context.config.elasticsearch, refresh=True)
+            indices = index_contents.indices(config, refresh=True)
         except PreflightError as error:
             context.warn(f"Only TheHive's own indices could be counted: {error.what}")
             return Counted(documents, None)
@@ -262,12 +262,12 @@ class CloneTrees(Step[Context, Cloned], frozen=True, kw_only=True, tag="clone-tr
     down: tuple[str, ...] = ()
     """Services that must not run meanwhile."""
 
+    needs = (CheckStack,)
+
     @property
     def title(self) -> str:
         """What it does."""
         return f"clone {len(self.places)} folders: {', '.join(self.places)}"
-
-    needs = (CheckStack,)
 
     def do(self, context: Context, results: Results) -> Cloned:
         """Clone them side by side. Raises PreflightError if a service was started meanwhile."""
@@ -311,7 +311,7 @@ class ListBucket(Step[Context, Listed], frozen=True, kw_only=True, tag="list-buc
 
     def do(self, context: Context, results: Results) -> Listed:
         """Keep the list."""
-        return Listed(self.tree, FrozenListing(bucket_of(context, self.tree)))
+        return Listed(self.tree, FrozenListing(bucket_of(context.config, self.tree)))
 
     def summary(self, result: Listed) -> Mapping[str, Any]:
         """How many objects there are."""
@@ -323,13 +323,13 @@ class StoreTrees(Step[Context, Stats], frozen=True, kw_only=True, tag="store-tre
 
     trees: tuple[str, ...]
 
+    needs = (OpenRepository, CloneTrees)
+    uses = (ListBucket,)
+
     @property
     def title(self) -> str:
         """What it does."""
         return f"store what is new of {', '.join(self.trees)}"
-
-    needs = (OpenRepository, CloneTrees)
-    uses = (ListBucket,)
 
     def do(self, context: Context, results: Results) -> Stats:
         """Store them; give what it took."""
@@ -354,13 +354,13 @@ class WriteManifest(Step[Context, BackupSummary], frozen=True, kw_only=True, tag
 
     commits = True
 
+    needs = (CheckStack, OpenRepository, CloneTrees)
+    uses = (CountDocuments, StoreTrees)
+
     @property
     def title(self) -> str:
         """What it does."""
         return "write the manifest (from here on the backup exists)"
-
-    needs = (CheckStack, OpenRepository, CloneTrees)
-    uses = (CountDocuments, StoreTrees)
 
     def do(self, context: Context, results: Results) -> BackupSummary:
         """Commit."""
@@ -451,13 +451,6 @@ def _store_clone(writer: Writer, tree: Tree, report: CloneReport) -> None:
         linked=report.linked,
         unkept=report.unkept,
     )
-
-
-def bucket_of(context: Context, tree: str) -> ObjectSource:
-    """Open the bucket of a tree."""
-    (bucket,) = [found.bucket for found in trees(context.config) if found.name == tree]
-    assert bucket is not None
-    return open_bucket(bucket)
 
 
 def bucket_name(bucket: S3Files) -> str:

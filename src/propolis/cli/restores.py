@@ -25,6 +25,7 @@ from propolis.cli.options import (
     observer,
 )
 from propolis.cli.targets import file_of, target_of
+from propolis.command.context import Context
 from propolis.errors import IntegrityError, UsageError
 from propolis.recovery import recover_held
 from propolis.report import console
@@ -34,9 +35,7 @@ from propolis.repository import VerifyLevel
 from propolis.restore import RestoreRequest
 from propolis.restore import restore as run_restore
 from propolis.restore.cold import restore_plan
-from propolis.restore.context import RestoreContext
-from propolis.restore.logins import agreed
-from propolis.restore.logins import checks as login_checks
+from propolis.restore.prepare import prepare
 from propolis.restore.review import review
 from propolis.run.journal import new_run_id
 from propolis.stack.stack import STORES
@@ -118,9 +117,10 @@ def restore(
         replace_keyspaces=tuple(replace_keyspace or ()),
     )
     if plan:
-        with RestoreContext(request, target, observer(quiet=quiet, as_json=as_json), new_run_id()) as context:
-            console.show_plan(restore_plan(context))
-            for found in login_checks(context.logins, set_password=context.set_password):
+        with Context(target, observer(quiet=quiet, as_json=as_json), new_run_id()) as context:
+            restoration = prepare(request, context)
+            console.show_plan(restore_plan(restoration, context))
+            for found in restoration.logins.checks():
                 if found.result != "ok":
                     console.console().print(f"{found.message}. {found.hint}.", markup=False)
         return
@@ -149,13 +149,14 @@ def _agreed(request: RestoreRequest) -> RestoreRequest:
 
     Raises Interrupted unless the answer is yes.
     """
-    with RestoreContext(request, request.target, observer(quiet=False, as_json=False), new_run_id()) as context:
-        planned = restore_plan(context)
-        assert context.manifest is not None
-        show_review(review(context, planned), DROPPED)
+    with Context(request.target, observer(quiet=False, as_json=False), new_run_id()) as context:
+        restoration = prepare(request, context)
+        restore_plan(restoration, context)  # what keeps a restore from being planned is said before somebody is asked
+        show_review(review(context, restoration), DROPPED)
         confirm("Replace it?")
-        set_password = request.set_password or agreed(context.logins, functools.partial(typer.confirm, err=True))
-        return replace(request, backup=context.manifest.id, set_password=set_password)
+        ask = functools.partial(typer.confirm, err=True)
+        set_password = request.set_password or restoration.logins.agreed(ask)
+        return replace(request, backup=restoration.manifest.id, set_password=set_password)
 
 
 def verify(

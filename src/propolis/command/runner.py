@@ -6,7 +6,6 @@ import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from propolis.command.context import Context
 from propolis.config.schema import Config
@@ -17,19 +16,15 @@ from propolis.run.journal import journal_file, journal_folder, new_run_id
 from propolis.run.journals import forget_old
 from propolis.run.watchdog import Watchdog
 
-C = TypeVar("C", bound=Context)
-
-MakeContext = Callable[[Config, Observer, str], C]
 RecoverFirst = Callable[[Path, Observer], object]
 
 
 def run(
     config: Config,
-    make_context: MakeContext[C],
-    make_plan: Callable[[C], Plan[C]],
+    make_plan: Callable[[Context], Plan[Context]],
     observer: Observer,
     recover_first: RecoverFirst,
-) -> tuple[C, Outcome]:
+) -> tuple[Context, Outcome]:
     """Run the plan that `make_plan` gives, as the only run on this stack.
 
     `recover_first` undoes or finishes what an earlier run left (it is called with the lock held). Raises what the
@@ -41,7 +36,7 @@ def run(
         with interrupts.shield():
             recover_first(config.state, told)
         run_id = new_run_id()
-        with make_context(config, told, run_id) as context:
+        with Context(config, told, run_id) as context:
             plan = make_plan(context)
             with interrupts.shield():
                 watchdog = _watched(config, run_id)
@@ -77,7 +72,7 @@ def _watched(config: Config, run_id: str) -> Watchdog:
         ) from error
 
 
-def _begun(config: Config, run_id: str, plan: Plan[C], watchdog: Watchdog) -> Journal:
+def _begun(config: Config, run_id: str, plan: Plan[Context], watchdog: Watchdog) -> Journal:
     try:
         return Journal.create(
             journal_folder(config.state),

@@ -8,9 +8,11 @@ from pathlib import Path
 from propolis.command.known import check_known
 from propolis.config import secrets
 from propolis.config.schema import Config, S3Files
+from propolis.errors import ConfigError
 from propolis.repository import Location, Repository, S3Bucket, read_identities
 from propolis.repository.keys import is_there
 from propolis.repository.recipients import AnyKey, read_keys
+from propolis.stack.stack import trees
 
 
 def open_repository(config: Config, identity_file: Path | None = None, at: datetime | None = None) -> Repository:
@@ -35,6 +37,14 @@ def keys_of(config: Config, identity_file: Path | None = None) -> list[AnyKey]:
     if identity_file is not None:
         identities += read_keys(identity_file)
     return identities
+
+
+def bucket_of(config: Config, tree: str) -> S3Bucket:
+    """Open the bucket of a tree. Raises RepositoryError, and ConfigError where that tree is in no bucket."""
+    bucket = next((found.bucket for found in trees(config) if found.name == tree), None)
+    if bucket is None:
+        raise ConfigError(f"The configuration names no bucket for {tree}")
+    return open_bucket(bucket)
 
 
 def open_bucket(bucket: S3Files, keys: secrets.Login | None = None) -> S3Bucket:

@@ -12,6 +12,7 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from propolis.config.durations import parse_duration
+from propolis.errors import ConfigError
 
 
 def _absolute(path: Path) -> Path:
@@ -424,3 +425,15 @@ class Config(Model):
     def elasticsearch(self) -> ElasticsearchConfig | None:
         """The section `index` where that is a server of either make; None where TheHive keeps the index itself."""
         return self.index if isinstance(self.index, ElasticsearchConfig) else None
+
+    def require_cassandra(self) -> CassandraConfig:
+        """The section `database`. Raises ConfigError where that is no server."""
+        if self.cassandra is None:
+            raise ConfigError("TheHive keeps this stack's database itself: there is no server of its own")
+        return self.cassandra
+
+    def require_elasticsearch(self) -> ElasticsearchConfig:
+        """The section `index`. Raises ConfigError where that is no server."""
+        if self.elasticsearch is None:
+            raise ConfigError("TheHive keeps this stack's index itself: there is no server of its own")
+        return self.elasticsearch

@@ -8,18 +8,17 @@ that nothing refers to is harmless.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from propolis.command.stores import open_bucket
+from propolis.command.context import Context
+from propolis.command.stores import bucket_of
 from propolis.errors import PropolisError
-from propolis.repository import ObjectMeta, S3Bucket, restore_bucket
-from propolis.restore.context import RestoreContext
+from propolis.repository import ObjectMeta, RestoreResult, restore_bucket
+from propolis.restore.prepare import Restoration
 from propolis.run.journal import sync_folder
-from propolis.stack.stack import trees
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -30,14 +29,22 @@ class Note(msgspec.Struct, frozen=True):
     replaced: list[str]
 
 
-def add_missing(context: RestoreContext, tree: str) -> Mapping[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class Filled:
+    """What was put into a bucket, in numbers of objects."""
+
+    added: int
+    replaced: int
+    already_there: int
+    written: RestoreResult
+
+
+def add_missing(context: Context, restoration: Restoration, tree: str) -> Filled:
     """Put what the bucket lacks or holds differently. Raises what the bucket raises."""
-    assert context.repository is not None
-    assert context.manifest is not None
-    bucket = bucket_of(context, tree)
+    bucket = bucket_of(context.config, tree)
     present = {meta.key: meta for meta in bucket.list()}
     added, replaced = [], []
-    for entry in context.manifest.entries(tree):
+    for entry in restoration.manifest.entries(tree):
         key = entry.path.decode()
         meta = msgspec.json.decode(entry.extra, type=ObjectMeta)
         if key not in present:
@@ -49,21 +56,26 @@ def add_missing(context: RestoreContext, tree: str) -> Mapping[str, Any]:
     for key in replaced:
         bucket.copy(key, note.aside + key)
     chosen = {key.encode() for key in (*added, *replaced)}
-    result = restore_bucket(
-        context.repository, context.manifest, tree, bucket, paths=chosen.__contains__, observer=context.told
+    written = restore_bucket(
+        restoration.repository,
+        restoration.manifest,
+        tree,
+        bucket,
+        paths=chosen.__contains__,
+        observer=restoration.progress(context.observer),
     )
-    context.restored_files += result.files
-    context.restored_bytes += result.bytes
-    return {"added": len(added), "replaced": len(replaced), "already there": len(present) - len(replaced)}
+    return Filled(
+        added=len(added), replaced=len(replaced), already_there=len(present) - len(replaced), written=written
+    )
 
 
-def take_back(context: RestoreContext, tree: str) -> None:
+def take_back(context: Context, tree: str) -> None:
     """Undo `add_missing`, as far as it got; idempotent."""
     path = note_file(context, tree)
     note = _read(path)
     if note is None:
         return
-    bucket = bucket_of(context, tree)
+    bucket = bucket_of(context.config, tree)
     kept = {meta.key for meta in bucket.list()}
     for key in note.replaced:
         if note.aside + key in kept:
@@ -75,29 +87,22 @@ def take_back(context: RestoreContext, tree: str) -> None:
     path.unlink()
 
 
-def forget_added(context: RestoreContext, tree: str) -> None:
+def forget_added(context: Context, tree: str) -> None:
     """Make `add_missing` final: drop what was copied aside, and the note; idempotent."""
     path = note_file(context, tree)
     note = _read(path)
     if note is None:
         return
     if note.replaced:
-        bucket = bucket_of(context, tree)
+        bucket = bucket_of(context.config, tree)
         for key in note.replaced:
             bucket.delete(note.aside + key)
     path.unlink()
 
 
-def note_file(context: RestoreContext, tree: str) -> Path:
+def note_file(context: Context, tree: str) -> Path:
     """Where the keys that this run touches are noted."""
     return context.config.state / f"bucket-{context.run_id}-{tree.replace('/', '-')}.json"
-
-
-def bucket_of(context: RestoreContext, tree: str) -> S3Bucket:
-    """Open the target's bucket of a tree."""
-    (bucket,) = [found.bucket for found in trees(context.config) if found.name == tree]
-    assert bucket is not None
-    return open_bucket(bucket)
 
 
 def _write(path: Path, note: Note) -> None:

@@ -16,10 +16,10 @@ from typing import Any
 
 import msgspec
 
+from propolis.command.context import Context
 from propolis.config.schema import ElasticsearchConfig
 from propolis.errors import IntegrityError, PreflightError
 from propolis.repository import Manifest
-from propolis.restore.context import RestoreContext
 from propolis.stack.index.contents import IndexInfo, folders, indices, owner_of, uuid_of
 from propolis.stack.index.server import documents
 from propolis.stack.index.writes import FLOOD, cluster_blocks, lift, room
@@ -32,13 +32,12 @@ Files = Mapping[str, int]
 """Segment files of one index, `SHARD/index/NAME`, and their sizes in bytes."""
 
 
-def check_indices(context: RestoreContext, config: ElasticsearchConfig) -> dict[str, int]:
+def check_indices(context: Context, manifest: Manifest, config: ElasticsearchConfig) -> dict[str, int]:
     """Check that the restored index holds what the backup does; give the documents of TheHive's own.
 
     Raises IntegrityError naming what differs. What can't be told, and what is missed by right, is a warning.
     """
-    assert context.manifest is not None
-    facts, login = context.header.facts, context.services.logins.get("index")
+    facts, login = manifest.header.facts, context.services.logins.get("index")
     wrong: list[str] = []
     counted: dict[str, int] = {}
     if "documents" in facts:
@@ -59,7 +58,7 @@ def check_indices(context: RestoreContext, config: ElasticsearchConfig) -> dict[
         else:
             others, warnings = compare(wanted, here, config.prefix)
             closed = [one.uuid for one in wanted if one.open is False]
-            wrong += others + compare_closed(wanted, closed_files(context.manifest, closed), config.data)
+            wrong += others + compare_closed(wanted, closed_files(manifest, closed), config.data)
             for warning in warnings:
                 context.warn(warning)
     if wrong:
@@ -70,7 +69,7 @@ def check_indices(context: RestoreContext, config: ElasticsearchConfig) -> dict[
     return counted
 
 
-def let_write(context: RestoreContext, config: ElasticsearchConfig) -> list[str]:
+def let_write(context: Context, config: ElasticsearchConfig) -> list[str]:
     """Lift the block of a full disk from every index that has it, if the disk has room now; give their names.
 
     What stays blocked is a warning, whoever blocked it; so is what can't be told.

@@ -68,6 +68,14 @@ class LoginAfter:
         return self.here[0] if self.here else ""
 
 
+@dataclass(frozen=True)
+class Change:
+    """A login as the backup has it, and as it is to be."""
+
+    known: Login = field(repr=False)
+    wanted: Login = field(repr=False)
+
+
 def logins_after(
     config: Config,
     stores: frozenset[str],
@@ -196,15 +204,46 @@ def _next(login: LoginAfter) -> str:
     return f"{change[0].upper()}{change[1:]}"
 
 
-def settable(logins: tuple[LoginAfter, ...]) -> list[LoginAfter]:
-    """Those that don't hold after the restore unless Propolis gives them this host's password, which it can."""
-    return [login for login in logins if login.state == "differs" and login.can_set]
+@dataclass(frozen=True)
+class Logins:
+    """What becomes of all logins by a restore, and whether this host's passwords are to be given where that helps."""
 
+    after: tuple[LoginAfter, ...] = ()
+    set_password: bool = False
 
-def agreed(logins: tuple[LoginAfter, ...], ask: Callable[[str], bool]) -> bool:
-    """Ask a person whether those that can be set shall be; True if so for all of them, and if there are any."""
-    wanted = settable(logins)
-    return bool(wanted) and all(ask(_question(login)) for login in wanted)
+    @property
+    def settable(self) -> list[LoginAfter]:
+        """Those that don't hold after the restore unless Propolis gives them this host's password, which it can."""
+        return [login for login in self.after if login.state == "differs" and login.can_set]
+
+    @property
+    def to_set(self) -> list[LoginAfter]:
+        """Those that get this host's password."""
+        return self.settable if self.set_password else []
+
+    @property
+    def backed_up(self) -> dict[str, Login]:
+        """Propolis' login to each service that holds only the backup's data, where that isn't its own."""
+        return {
+            login.service: login.backed_up
+            for login in self.after
+            if login.backed_up is not None and login.backed_up != login.own
+        }
+
+    def change_of(self, service: str) -> Change:
+        """The login that is to be changed, and to what. Raises LookupError if none is."""
+        for login in self.settable:
+            if login.service == service and login.backed_up is not None and login.here is not None:
+                return Change(login.backed_up, login.here)
+        raise LookupError(f"no login of the {service} is to be changed")
+
+    def checks(self) -> Iterator[Check]:
+        """Say of each whether it holds after the restore: `fail` where TheHive couldn't log in."""
+        return checks(self.after, set_password=self.set_password)
+
+    def agreed(self, ask: Callable[[str], bool]) -> bool:
+        """Ask a person whether those that can be set shall be; True if so for all of them, and if there are any."""
+        return bool(self.settable) and all(ask(_question(login)) for login in self.settable)
 
 
 def _question(login: LoginAfter) -> str:

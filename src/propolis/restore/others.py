@@ -6,7 +6,7 @@ Indices and keyspaces of others that were made since the backup, or written to s
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -35,7 +35,7 @@ class Loss:
     """It is TheHive's or the server's own, which a restore is to replace."""
 
 
-def checks(losses: Collection[Loss], replace: dict[Kind, Collection[str]]) -> Iterator[Check]:
+def checks(losses: Collection[Loss], replace: Mapping[Kind, Collection[str]]) -> Iterator[Check]:
     """Say of each loss whether it is meant: TheHive's own, and what is named in `replace`. Anything else fails."""
     for loss in losses:
         name = f"{loss.kind} {loss.names[0]}"

@@ -10,62 +10,72 @@ from propolis.checks import RULES, Check, Look, Rule, require, told
 from propolis.checks.asking import refuse
 from propolis.checks.look import Target, Wanted
 from propolis.checks.space import ENTRY_BYTES
+from propolis.command.context import Context
 from propolis.errors import IntegrityError
 from propolis.repository import verify
 from propolis.repository.locks import ReadingLease
-from propolis.restore import logins, others
+from propolis.restore import others
 from propolis.restore.bucket_keys import try_keys
-from propolis.restore.context import RestoreContext
+from propolis.restore.prepare import Restoration
 from propolis.stack.stack import services, trees
 
 UNTOUCHED = "Nothing was touched"
 
 
 def check(
-    context: RestoreContext, wanted: tuple[str, ...], running: tuple[str, ...], targets: Sequence[Target]
+    context: Context,
+    restoration: Restoration,
+    wanted: tuple[str, ...],
+    running: tuple[str, ...],
+    targets: Sequence[Target],
 ) -> Mapping[str, Any]:
     """Check the backup and the key, then all rules of the target that concern a restore of the trees `wanted`.
 
     Raises IntegrityError or RepositoryError for the backup, PreflightError naming every rule that is broken.
     """
-    assert context.repository is not None
-    assert context.manifest is not None
-    lease = context.resources.enter_context(ReadingLease(context.repository.storage))
+    lease = context.resources.enter_context(ReadingLease(restoration.repository.storage))
     if lease.warning:
         context.warn(lease.warning)
-    context.repository.require_pack_key()
-    checked = verify(context.repository, context.manifest.id, "manifest")
+    restoration.repository.require_pack_key()
+    checked = verify(restoration.repository, restoration.manifest.id, "manifest")
     if not checked.ok:
+        first = checked.findings[0]
         raise IntegrityError(
-            f"Backup {context.manifest.id} is not whole: {checked.findings[0].what} ({checked.findings[0].object})",
+            f"Backup {restoration.manifest.id} is not whole: {first.what} ({first.object})",
             left=UNTOUCHED,
             next="Restore another backup; `propolis verify` tells all that is wrong with this one",
         )
-    for warning in require((*RULES, *rules(context, wanted)), _look(context, wanted, running, targets)):
+    for warning in require(
+        (*RULES, *rules(context, restoration, wanted)), _look(context, restoration, wanted, running, targets)
+    ):
         context.warn(". ".join(part for part in (told(warning), warning.hint) if part))
-    return {"backup": context.manifest.id, "packs": checked.packs}
+    return {"backup": restoration.manifest.id, "packs": checked.packs}
 
 
-def rules(context: RestoreContext, wanted: tuple[str, ...]) -> tuple[Rule, ...]:
+def rules(context: Context, restoration: Restoration, wanted: tuple[str, ...]) -> tuple[Rule, ...]:
     """Rules that no other command asks: whether this backup fits this stack."""
     return (
         Rule("other stores", partial(_other_stores, context, wanted), stops=("restore",)),
-        Rule("cluster name", partial(_same_cluster, context, wanted), stops=("restore",)),
-        Rule("others' data", partial(_others, context, wanted), stops=("restore",)),
-        Rule("versions", partial(_fitting_versions, context, wanted), stops=("restore",)),
-        Rule("logins", partial(_logins, context), stops=("restore",)),
-        Rule("keys of the bucket", partial(_bucket_keys, context, wanted), stops=("restore",)),
+        Rule("cluster name", partial(_same_cluster, restoration, wanted), stops=("restore",)),
+        Rule("others' data", partial(_others, restoration, wanted), stops=("restore",)),
+        Rule("versions", partial(_fitting_versions, restoration, wanted), stops=("restore",)),
+        Rule("logins", partial(_logins, restoration), stops=("restore",)),
+        Rule("keys of the bucket", partial(_bucket_keys, restoration, wanted), stops=("restore",)),
     )
 
 
 def _look(
-    context: RestoreContext, wanted: tuple[str, ...], running: tuple[str, ...], targets: Sequence[Target]
+    context: Context,
+    restoration: Restoration,
+    wanted: tuple[str, ...],
+    running: tuple[str, ...],
+    targets: Sequence[Target],
 ) -> Look:
     """The target as rules ask it. What doesn't answer is what the restore is for: nothing is waited for."""
     incoming = []
-    everything = context.request is None or not context.request.stores
+    everything = not restoration.request.stores
     for tree in trees(context.config):
-        header = context.header.tree(tree.name)
+        header = restoration.header.tree(tree.name)
         if header is None or tree.path is None:
             continue
         # Another host's configuration is laid into the state folder, unless only some stores were asked for.
@@ -84,7 +94,7 @@ def _look(
     )
 
 
-def _other_stores(context: RestoreContext, wanted: tuple[str, ...], look: Look) -> Iterator[Check]:
+def _other_stores(context: Context, wanted: tuple[str, ...], look: Look) -> Iterator[Check]:
     """Refuse where TheHive, which starts at the end, could not: a store that isn't restored has to answer."""
     if not context.services.has("thehive"):
         return
@@ -100,11 +110,11 @@ def _other_stores(context: RestoreContext, wanted: tuple[str, ...], look: Look) 
             yield Check(f"service {name}", "fail", message, "Look into its log, or restore it, too")
 
 
-def _same_cluster(context: RestoreContext, wanted: tuple[str, ...], look: Look) -> Iterator[Check]:
+def _same_cluster(restoration: Restoration, wanted: tuple[str, ...], look: Look) -> Iterator[Check]:
     cassandra = look.config.cassandra
     if cassandra is None or not any(tree.store == "database" for tree in trees(look.config) if tree.name in wanted):
         return
-    backed_up = context.header.facts.get("cluster_name")
+    backed_up = restoration.header.facts.get("cluster_name")
     if backed_up != cassandra.cluster_name:
         yield Check(
             "cluster name",
@@ -115,37 +125,38 @@ def _same_cluster(context: RestoreContext, wanted: tuple[str, ...], look: Look) 
         )
 
 
-def check_others_again(context: RestoreContext, wanted: tuple[str, ...], running: tuple[str, ...]) -> None:
+def check_others_again(
+    context: Context, restoration: Restoration, wanted: tuple[str, ...], running: tuple[str, ...]
+) -> None:
     """Ask once more after all was fetched, which may have taken hours. Raises PreflightError."""
-    refuse(_others(context, wanted, Look(context.config, "restore", running=running)), "restore")
+    refuse(_others(restoration, wanted, Look(context.config, "restore", running=running)), "restore")
 
 
-def check_drained(context: RestoreContext) -> None:
+def check_drained(context: Context, restoration: Restoration) -> None:
     """Ask the same of the database that was just stopped: writes that were in memory only are in its files now."""
-    assert context.manifest is not None
-    assert context.config.cassandra is not None
-    found, _ = others.keyspace_losses(context.config.cassandra, context.manifest, running=False, drained=True)
-    refuse(others.checks(found, context.replace), "restore", left="The data was left as it is")
+    found, _ = others.keyspace_losses(
+        context.config.require_cassandra(), restoration.manifest, running=False, drained=True
+    )
+    refuse(others.checks(found, restoration.replaceable), "restore", left="The data was left as it is")
 
 
-def _others(context: RestoreContext, wanted: tuple[str, ...], look: Look) -> Iterator[Check]:
+def _others(restoration: Restoration, wanted: tuple[str, ...], look: Look) -> Iterator[Check]:
     """Refuse to take away what isn't TheHive's unless it is named; what else is replaced is a warning."""
-    assert context.manifest is not None
     stores = {tree.store for tree in trees(look.config) if tree.name in wanted}
     elasticsearch, cassandra = look.config.elasticsearch, look.config.cassandra
     if elasticsearch is not None and "index" in stores:
-        found, unasked = others.index_losses(elasticsearch, context.manifest, running=look.asks("index"))
-        yield from others.checks(found, context.replace)
+        found, unasked = others.index_losses(elasticsearch, restoration.manifest, running=look.asks("index"))
+        yield from others.checks(found, restoration.replaceable)
         if unasked:
             yield Check("indices", "warn", f"they are told by their folders, the index can't be asked: {unasked}")
     if cassandra is not None and "database" in stores:
-        found, unasked = others.keyspace_losses(cassandra, context.manifest, running=look.asks("database"))
-        yield from others.checks(found, context.replace)
+        found, unasked = others.keyspace_losses(cassandra, restoration.manifest, running=look.asks("database"))
+        yield from others.checks(found, restoration.replaceable)
         if unasked:
             yield Check("keyspaces", "warn", f"they are told by their folders, Cassandra can't be asked: {unasked}")
 
 
-def _fitting_versions(context: RestoreContext, wanted: tuple[str, ...], look: Look) -> Iterator[Check]:
+def _fitting_versions(restoration: Restoration, wanted: tuple[str, ...], look: Look) -> Iterator[Check]:
     """Data can't go back to an older version, nor over a major one; what isn't running is told by its start."""
     here: dict[str, str] = {}
     stores = {tree.store for tree in trees(look.config) if tree.name in wanted}
@@ -154,7 +165,7 @@ def _fitting_versions(context: RestoreContext, wanted: tuple[str, ...], look: Lo
     if "index" in stores and look.asks("index") and (indexed := look.index.known()) is not None:
         here["index"] = f"{indexed.distribution} {indexed.version}"
     for service, version in here.items():
-        backed_up = context.header.services.get(service)
+        backed_up = restoration.header.services.get(service)
         if backed_up is None:
             message = "the backup does not tell it, since it did not run then"
             yield Check(
@@ -172,15 +183,15 @@ def _fitting_versions(context: RestoreContext, wanted: tuple[str, ...], look: Lo
             )
 
 
-def _logins(context: RestoreContext, look: Look) -> Iterator[Check]:
+def _logins(restoration: Restoration, look: Look) -> Iterator[Check]:
     """Refuse what would end with a TheHive that can't log in to its stores; what can't be told is a warning."""
-    return logins.checks(context.logins, set_password=context.set_password)
+    return restoration.logins.checks()
 
 
-def _bucket_keys(context: RestoreContext, wanted: tuple[str, ...], look: Look) -> Iterator[Check]:
+def _bucket_keys(restoration: Restoration, wanted: tuple[str, ...], look: Look) -> Iterator[Check]:
     for tree in trees(look.config):
         if tree.name in wanted and tree.bucket is not None:
-            try_keys(tree.bucket, context.settings)
+            try_keys(tree.bucket, restoration.settings)
             yield Check("keys of the bucket", "ok", f"they open {tree.bucket.bucket}")
 
 

@@ -12,16 +12,18 @@ import msgspec
 from propolis import clone
 from propolis.checks.look import Target
 from propolis.checks.targets import drop_trials
+from propolis.command.context import Context
 from propolis.command.promise import promise
 from propolis.command.reserve import ReleaseSpace, ReserveSpace
 from propolis.command.services import SERVICE_STEPS
 from propolis.errors import IntegrityError
-from propolis.repository import restore_folder
-from propolis.restore.bucket import add_missing, forget_added, take_back
-from propolis.restore.context import RestoreContext
+from propolis.repository import RestoreResult, restore_folder
+from propolis.restore.bucket import Filled, add_missing, forget_added, take_back
 from propolis.restore.indices import check_indices, let_write
+from propolis.restore.logins import Logins
 from propolis.restore.owners import owner_map
 from propolis.restore.preflight import check, check_drained, check_others_again
+from propolis.restore.prepare import Restoration
 from propolis.restore.swap import Swap, drop_aside, swap_back, swap_in
 from propolis.run import Results, Step
 from propolis.run.step import tag_of
@@ -30,7 +32,7 @@ from propolis.stack.stack import LABELS, kind_of, service_of
 from propolis.stack.thehive import embedded
 
 
-class CheckRestore(Step[RestoreContext, Mapping[str, Any]], frozen=True, kw_only=True, tag="check-restore"):
+class CheckRestore(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True, tag="check-restore"):
     """Checks, before anything is touched, all that could make the restore fail."""
 
     backup: str
@@ -39,20 +41,22 @@ class CheckRestore(Step[RestoreContext, Mapping[str, Any]], frozen=True, kw_only
     trials: dict[str, tuple[str, str]] = msgspec.field(default_factory=dict)
     """Where, by folder, it is tried whether it can be replaced: beside it, and in it."""
 
+    needs = (Restoration,)
+
     @property
     def title(self) -> str:
         """What it does."""
         return f"check backup {self.backup}, key, versions, cluster name, folders and free space"
 
-    def do(self, context: RestoreContext, results: Results) -> Mapping[str, Any]:
+    def do(self, context: Context, results: Results) -> Mapping[str, Any]:
         """Raise PreflightError, RepositoryError or IntegrityError if anything speaks against it."""
-        return check(context, self.trees, self.running, self._targets())
+        return check(context, results.given(Restoration), self.trees, self.running, self._targets())
 
     def summary(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
         """All of it."""
         return result
 
-    def undo(self, context: RestoreContext) -> None:
+    def undo(self, context: Context) -> None:
         """Drop what was tried."""
         for target in self._targets():
             drop_trials(target)
@@ -61,157 +65,164 @@ class CheckRestore(Step[RestoreContext, Mapping[str, Any]], frozen=True, kw_only
         return [Target(Path(folder), Path(beside), Path(inside)) for folder, (beside, inside) in self.trials.items()]
 
 
-class StageFolder(Step[RestoreContext, Mapping[str, Any]], frozen=True, kw_only=True, tag="stage-folder"):
+class StageFolder(Step[Context, RestoreResult], frozen=True, kw_only=True, tag="stage-folder"):
     """Writes one tree beside its target, every byte checked, while the present services still run."""
 
     tree: str
     target: str
     staged: str
 
+    needs = (Restoration,)
+
     @property
     def title(self) -> str:
         """What it does."""
         return f"fetch {self.tree} beside {self.target}"
 
-    def do(self, context: RestoreContext, results: Results) -> Mapping[str, Any]:
+    def do(self, context: Context, results: Results) -> RestoreResult:
         """Write it."""
-        assert context.repository is not None
-        assert context.manifest is not None
-        result = restore_folder(
-            context.repository,
-            context.manifest,
+        restoration = results.given(Restoration)
+        return restore_folder(
+            restoration.repository,
+            restoration.manifest,
             self.tree,
             Path(self.staged),
-            owner=owner_map(context.manifest, self.tree, Path(self.target)),
-            observer=context.told,
+            owner=owner_map(restoration.manifest, self.tree, Path(self.target)),
+            observer=restoration.progress(context.observer),
         )
-        context.restored_bytes += result.bytes
-        context.restored_files += result.files
-        for kind in result.unkept:
-            context.unkept.join(kind)
+
+    def summary(self, result: RestoreResult) -> Mapping[str, Any]:
+        """How much was written, and what could not be."""
         return {"files": result.files, "bytes": result.bytes, "unkept": [str(kind) for kind in result.unkept]}
 
-    def summary(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
-        """All of it."""
-        return result
-
-    def undo(self, context: RestoreContext) -> None:
+    def undo(self, context: Context) -> None:
         """Remove it."""
         clone.drop(Path(self.staged))
 
 
-class LayBeside(Step[RestoreContext, None], frozen=True, kw_only=True, tag="lay-beside"):
+class LayBeside(Step[Context, RestoreResult], frozen=True, kw_only=True, tag="lay-beside"):
     """Writes a configuration tree of another host into a folder of its own, for comparison; nothing reads it."""
 
     tree: str
     folder: str
+
+    needs = (Restoration,)
 
     @property
     def title(self) -> str:
         """What it does."""
         return f"lay {self.tree} into {self.folder}, beside this host's own"
 
-    def do(self, context: RestoreContext, results: Results) -> None:
+    def do(self, context: Context, results: Results) -> RestoreResult:
         """Write it, replacing what an earlier restore of the same backup laid there."""
-        assert context.repository is not None
-        assert context.manifest is not None
+        restoration = results.given(Restoration)
         folder = Path(self.folder)
         shutil.rmtree(folder, ignore_errors=True)
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        result = restore_folder(context.repository, context.manifest, self.tree, folder, observer=context.told)
-        for kind in result.unkept:
-            context.unkept.join(kind)
+        return restore_folder(
+            restoration.repository,
+            restoration.manifest,
+            self.tree,
+            folder,
+            observer=restoration.progress(context.observer),
+        )
 
-    def undo(self, context: RestoreContext) -> None:
+    def undo(self, context: Context) -> None:
         """Remove it."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-class FillBucket(Step[RestoreContext, Mapping[str, Any]], frozen=True, kw_only=True, tag="fill-bucket"):
+class FillBucket(Step[Context, Filled], frozen=True, kw_only=True, tag="fill-bucket"):
     """Puts the objects that the bucket lacks; those it has are compared, never overwritten unless they differ."""
 
     tree: str
+
+    needs = (Restoration,)
 
     @property
     def title(self) -> str:
         """What it does."""
         return f"put the objects that the bucket of {self.tree} lacks"
 
-    def do(self, context: RestoreContext, results: Results) -> Mapping[str, Any]:
+    def do(self, context: Context, results: Results) -> Filled:
         """Put them, having noted durably which ones are new."""
-        return add_missing(context, self.tree)
+        return add_missing(context, results.given(Restoration), self.tree)
 
-    def summary(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
-        """All of it."""
-        return result
+    def summary(self, result: Filled) -> Mapping[str, Any]:
+        """How many objects were put, and how many were there."""
+        return {"added": result.added, "replaced": result.replaced, "already there": result.already_there}
 
-    def undo(self, context: RestoreContext) -> None:
+    def undo(self, context: Context) -> None:
         """Delete those that were put."""
         take_back(context, self.tree)
 
 
-class CheckOthers(Step[RestoreContext, None], frozen=True, kw_only=True, tag="check-others"):
+class CheckOthers(Step[Context, None], frozen=True, kw_only=True, tag="check-others"):
     """Checks once more, right before services stop, that nothing of others is taken away that wasn't named."""
 
     trees: tuple[str, ...]
     running: tuple[str, ...]
+
+    needs = (Restoration,)
 
     @property
     def title(self) -> str:
         """What it does."""
         return "check again that nothing of others is replaced"
 
-    def do(self, context: RestoreContext, results: Results) -> None:
+    def do(self, context: Context, results: Results) -> None:
         """Raise PreflightError if something is."""
-        check_others_again(context, self.trees, self.running)
+        check_others_again(context, results.given(Restoration), self.trees, self.running)
 
 
-class CheckDrained(Step[RestoreContext, None], frozen=True, kw_only=True, tag="check-drained"):
+class CheckDrained(Step[Context, None], frozen=True, kw_only=True, tag="check-drained"):
     """Checks the same of the stopped database: what others wrote and was in memory only is in its files now."""
+
+    needs = (Restoration,)
 
     @property
     def title(self) -> str:
         """What it does."""
         return "check that the drained database holds nothing more of others"
 
-    def do(self, context: RestoreContext, results: Results) -> None:
+    def do(self, context: Context, results: Results) -> None:
         """Raise PreflightError if it does; undoing starts the services again."""
-        check_drained(context)
+        check_drained(context, results.given(Restoration))
 
 
-class ReplaceFolders(Step[RestoreContext, None], frozen=True, kw_only=True, tag="replace-folders"):
+class ReplaceFolders(Step[Context, None], frozen=True, kw_only=True, tag="replace-folders"):
     """Moves the present data aside and the staged data in."""
 
     swaps: tuple[Swap, ...]
     down: tuple[str, ...] = ()
     """Services that must not run meanwhile."""
 
+    needs = (Logins,)
+
     @property
     def title(self) -> str:
         """What it does."""
         return f"move {len(self.swaps)} present folders' content aside and the restored content in"
 
-    def promise(self, context: RestoreContext) -> Mapping[str, Any]:
+    def promise(self, context: Context) -> Mapping[str, Any]:
         """Nobody may start services on folders that are half replaced without undoing that first."""
         return promise(context.config, (), because="its restore was replacing the services' folders")
 
-    def do(self, context: RestoreContext, results: Results) -> None:
+    def do(self, context: Context, results: Results) -> None:
         """Swap them one by one. Raises PreflightError if a service was started meanwhile."""
         context.services.require_down(self.down)
         for swap in self.swaps:
             swap_in(swap)
-        for login in context.logins:
-            if login.backed_up is not None and login.backed_up != login.own:
-                context.services.logins[login.service] = login.backed_up
+        context.services.logins |= results.given(Logins).backed_up
 
-    def undo(self, context: RestoreContext) -> None:
+    def undo(self, context: Context) -> None:
         """Bring the former content back."""
         context.services.logins.clear()
         for swap in reversed(self.swaps):
             swap_back(swap)
 
 
-class GivePassword(Step[RestoreContext, None], frozen=True, kw_only=True, tag="give-password"):
+class GivePassword(Step[Context, None], frozen=True, kw_only=True, tag="give-password"):
     """Gives the role or user that this host's TheHive logs in as, which came with the data, this host's password.
 
     Undone with the data: it is put back as it was. Both passwords are in memory only.
@@ -220,32 +231,34 @@ class GivePassword(Step[RestoreContext, None], frozen=True, kw_only=True, tag="g
     service: str
     name: str
 
+    needs = (Logins,)
+
     @property
     def title(self) -> str:
         """What it does."""
         kind = kind_of(self.service).logins
         return f"give the {kind} {self.name} of {LABELS[self.service]} this host's password"
 
-    def do(self, context: RestoreContext, results: Results) -> None:
+    def do(self, context: Context, results: Results) -> None:
         """Give it, and log in with it. Raises PreflightError if that is refused."""
-        (login,) = [login for login in context.logins if login.service == self.service]
-        assert login.here is not None
-        assert login.backed_up is not None
-        service_of(context.config, self.service).give_password(login.backed_up, login.here)
-        context.services.logins[self.service] = login.here
+        change = results.given(Logins).change_of(self.service)
+        service_of(context.config, self.service).give_password(change.known, change.wanted)
+        context.services.logins[self.service] = change.wanted
 
 
-class CheckStores(Step[RestoreContext, Mapping[str, Any]], frozen=True, kw_only=True, tag="check-stores"):
+class CheckStores(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True, tag="check-stores"):
     """Checks, before TheHive starts, that the stores hold what was backed up. An empty system is no success."""
 
     stores: tuple[str, ...]
+
+    needs = (Restoration,)
 
     @property
     def title(self) -> str:
         """What it does."""
         return f"check that {' and '.join(self.stores)} hold what was backed up"
 
-    def do(self, context: RestoreContext, results: Results) -> Mapping[str, Any]:
+    def do(self, context: Context, results: Results) -> Mapping[str, Any]:
         """Raise IntegrityError if they don't."""
         found: dict[str, Any] = {}
         for store in self.stores:
@@ -258,7 +271,9 @@ class CheckStores(Step[RestoreContext, Mapping[str, Any]], frozen=True, kw_only=
         if "database" in self.stores and context.config.cassandra is not None:
             found["rows"] = database.require_graph(context.config.cassandra, context.services.logins.get("database"))
         if "index" in self.stores and context.config.elasticsearch is not None:
-            found["documents"] = check_indices(context, context.config.elasticsearch)
+            found["documents"] = check_indices(
+                context, results.given(Restoration).manifest, context.config.elasticsearch
+            )
         return found
 
     def summary(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -266,7 +281,7 @@ class CheckStores(Step[RestoreContext, Mapping[str, Any]], frozen=True, kw_only=
         return result
 
 
-class LiftWriteBlocks(Step[RestoreContext, Mapping[str, Any]], frozen=True, kw_only=True, tag="lift-write-blocks"):
+class LiftWriteBlocks(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True, tag="lift-write-blocks"):
     """Lets TheHive write again to an index that came blocked: its server's disk was nearly full, once."""
 
     @property
@@ -274,17 +289,16 @@ class LiftWriteBlocks(Step[RestoreContext, Mapping[str, Any]], frozen=True, kw_o
         """What it does."""
         return "let the index take writes, if its disk has room"
 
-    def do(self, context: RestoreContext, results: Results) -> Mapping[str, Any]:
+    def do(self, context: Context, results: Results) -> Mapping[str, Any]:
         """Lift what the server set by itself; say what else blocks writes. The data isn't touched."""
-        assert context.config.elasticsearch is not None
-        return {"lifted": let_write(context, context.config.elasticsearch)}
+        return {"lifted": let_write(context, context.config.require_elasticsearch())}
 
     def summary(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
         """All of it."""
         return result
 
 
-class AcceptRestore(Step[RestoreContext, None], frozen=True, kw_only=True, tag="accept-restore"):
+class AcceptRestore(Step[Context, None], frozen=True, kw_only=True, tag="accept-restore"):
     """All checks have passed and every service answers: from here on the restored data is the stack's."""
 
     services: tuple[str, ...]
@@ -296,15 +310,15 @@ class AcceptRestore(Step[RestoreContext, None], frozen=True, kw_only=True, tag="
         """What it does."""
         return "accept the restored data (from here on it is kept)"
 
-    def promise(self, context: RestoreContext) -> Mapping[str, Any]:
+    def promise(self, context: Context) -> Mapping[str, Any]:
         """The services run on whole data again, and are to."""
         return promise(context.config, self.services)
 
-    def do(self, context: RestoreContext, results: Results) -> None:
+    def do(self, context: Context, results: Results) -> None:
         """Nothing: the journal now holds it."""
 
 
-class DropAside(Step[RestoreContext, None], frozen=True, kw_only=True, tag="drop-aside"):
+class DropAside(Step[Context, None], frozen=True, kw_only=True, tag="drop-aside"):
     """Removes what was moved aside: the restore has passed its checks."""
 
     swaps: tuple[Swap, ...]
@@ -315,7 +329,7 @@ class DropAside(Step[RestoreContext, None], frozen=True, kw_only=True, tag="drop
         """What it does."""
         return "drop what was moved aside"
 
-    def do(self, context: RestoreContext, results: Results) -> None:
+    def do(self, context: Context, results: Results) -> None:
         """Drop it."""
         for swap in self.swaps:
             drop_aside(swap)
@@ -323,7 +337,7 @@ class DropAside(Step[RestoreContext, None], frozen=True, kw_only=True, tag="drop
             forget_added(context, tree)
 
 
-_STEPS: tuple[type[Step[RestoreContext, Any]], ...] = (
+_STEPS: tuple[type[Step[Context, Any]], ...] = (
     CheckRestore,
     StageFolder,
     LayBeside,

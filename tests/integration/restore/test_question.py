@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from fakes.stack import FakeStack
+from propolis.command.context import Context
 from propolis.report.review import printable, show_review
 from propolis.restore import RestoreRequest
-from propolis.restore.cold import restore_plan
-from propolis.restore.context import RestoreContext
+from propolis.restore.prepare import prepare
 from propolis.restore.review import Review, measure, review
 from propolis.run import SilentObserver
 from propolis.run.journals import journals
@@ -79,8 +79,8 @@ def stack(fake_stack: FakeStack) -> FakeStack:
 def reviewed(stack: FakeStack, **changes: Any) -> Review:
     config = stack.config
     request = replace(RestoreRequest(config, config, "latest", identity=stack.key), **changes)
-    with RestoreContext(request, config, SilentObserver(), "run1") as context:
-        return review(context, restore_plan(context))
+    with Context(config, SilentObserver(), "run1") as context:
+        return review(context, prepare(request, context))
 
 
 def test_yes_restores_what_was_shown(stack: FakeStack) -> None:

@@ -41,7 +41,17 @@ def test_a_backup_and_its_summary_name_what_is_not_in_it(capsys: pytest.CaptureF
 def test_a_restore_names_what_did_not_come_back_and_what_never_could(capsys: pytest.CaptureFixture[str]) -> None:
     left = Unkept("attributes that are not restored: security.capability", 1, ["files/folder/x"])
     show_restore(
-        RestoreReport(SUMMARY.id, ("files",), 1, 5, None, (), "", unkept=(left,), never_kept=tuple(HEADER.unkept))
+        RestoreReport(
+            backup=SUMMARY.id,
+            stores=("files",),
+            files=1,
+            bytes=5,
+            downtime=None,
+            laid_beside=(),
+            closed="",
+            unkept=(left,),
+            never_kept=tuple(HEADER.unkept),
+        )
     )
     told = capsys.readouterr().out
     assert (

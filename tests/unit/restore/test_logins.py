@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from propolis.checks import Look, require
+from propolis.checks import Look, Rule, require
+from propolis.command.context import Context
 from propolis.config import hocon
 from propolis.config.load import load
 from propolis.config.sample import sample
 from propolis.config.schema import Config, SecretRef
 from propolis.errors import ConfigError, PreflightError
-from propolis.restore.context import RestoreContext
-from propolis.restore.logins import LoginAfter, agreed, checks, logins_after
+from propolis.restore.logins import LoginAfter, Logins, checks, logins_after
 from propolis.restore.preflight import rules
+from propolis.restore.prepare import Restoration
+from propolis.restore.request import RestoreRequest
 from propolis.run import SilentObserver
 
 BOTH = frozenset({"database", "index"})
@@ -96,17 +100,17 @@ def test_a_person_is_asked_about_each_login_and_one_no_is_no(config: Config) -> 
         asked.append(text)
         return yes
 
-    assert agreed(found, functools.partial(answer, yes=True))
+    assert Logins(found).agreed(functools.partial(answer, yes=True))
     assert ["role thehive" in asked[0], "user hive-index" in asked[1]] == [True, True]
-    assert not agreed(found, functools.partial(answer, yes=False))
+    assert not Logins(found).agreed(functools.partial(answer, yes=False))
 
 
 def test_nobody_is_asked_where_nothing_is_to_be_set(config: Config) -> None:
     def never(text: str) -> bool:
         raise AssertionError(text)
 
-    assert not agreed(tuple(after(config, settings("thehive", HERE, index=HERE)).values()), never)
-    assert not agreed(tuple(after(config, settings("hive", THERE, index=HERE)).values()), never)
+    assert not Logins(tuple(after(config, settings("thehive", HERE, index=HERE)).values())).agreed(never)
+    assert not Logins(tuple(after(config, settings("hive", THERE, index=HERE)).values())).agreed(never)
 
 
 def test_no_password_is_ever_told(config: Config) -> None:
@@ -119,7 +123,7 @@ def test_no_password_is_ever_told(config: Config) -> None:
     for text in (settings("thehive", THERE, index=THERE), settings("other", THERE), "a = 1"):
         found = tuple(after(config, text).values())
         told += [repr(found), *(f"{one}" for flag in (True, False) for one in checks(found, set_password=flag))]
-        agreed(found, hear)
+        Logins(found).agreed(hear)
     assert HERE not in "".join(told)
     assert THERE not in "".join(told)
 
@@ -229,11 +233,23 @@ def test_what_can_not_be_compared_is_said_and_does_not_refuse(config: Config) ->
 
 
 def test_the_preflight_refuses_before_anything_is_touched(config: Config) -> None:
-    with RestoreContext(None, config, SilentObserver(), "run") as context:
-        context.logins = tuple(after(config, settings("thehive", THERE, index=HERE)).values())
-        asked = [rule for rule in rules(context, ()) if rule.name == "logins"]
-        look = Look(config, "restore", running=())
-        with pytest.raises(PreflightError, match="Nothing was touched"):
-            require(asked, look)
-        context.set_password = True
-        require(asked, look)
+    logins = Logins(tuple(after(config, settings("thehive", THERE, index=HERE)).values()))
+    look = Look(config, "restore", running=())
+    with pytest.raises(PreflightError, match="Nothing was touched"):
+        require(rules_of(config, logins), look)
+    require(rules_of(config, replace(logins, set_password=True)), look)
+
+
+def rules_of(config: Config, logins: Logins) -> list[Rule]:
+    """The rules of logins: they look at neither the repository nor the manifest."""
+    restoration = Restoration(
+        request=RestoreRequest(config, config, "latest"),
+        repository=cast(Any, None),
+        manifest=cast(Any, None),
+        in_place=(),
+        beside=(),
+        logins=logins,
+        settings=None,
+    )
+    with Context(config, SilentObserver(), "run") as context:
+        return [rule for rule in rules(context, restoration, ()) if rule.name == "logins"]

@@ -7,17 +7,16 @@ import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from propolis.command.context import Context
 from propolis.command.stores import open_bucket
 from propolis.errors import PropolisError
 from propolis.repository import Header, Manifest
 from propolis.restore import others
-from propolis.restore.context import RestoreContext
+from propolis.restore.prepare import Restoration
 from propolis.restore.review.measure import Measured
-from propolis.restore.steps import CheckRestore, LayBeside
-from propolis.run import Plan
 from propolis.stack.index import contents as index_contents
 from propolis.stack.model import Tree
-from propolis.stack.stack import STORES, trees
+from propolis.stack.stack import STORES
 
 
 @dataclass(frozen=True)
@@ -52,15 +51,10 @@ class Review:
     notes: tuple[str, ...]
 
 
-def review(context: RestoreContext, plan: Plan[RestoreContext]) -> Review:
-    """Look at what `plan` would replace. Reads no file's content, changes nothing; what can't be seen is a note."""
-    manifest = context.manifest
-    assert manifest is not None
-    header = manifest.header
-    wanted = {name for step in plan.steps if isinstance(step, CheckRestore) for name in step.trees}
-    compared = {step.tree for step in plan.steps if isinstance(step, LayBeside)}
-    replaced = [tree for tree in trees(context.config) if tree.name in wanted]
-    laid = [tree for tree in trees(context.config) if tree.name in compared]
+def review(context: Context, restoration: Restoration) -> Review:
+    """Look at what it would replace. Reads no file's content, changes nothing; what can't be seen is a note."""
+    manifest, header = restoration.manifest, restoration.header
+    replaced, laid = restoration.in_place, restoration.beside
     since = _moment(header)
     since_ns = None if since is None else int(since.timestamp()) * 1_000_000_000
     notes: list[str] = []
@@ -107,7 +101,7 @@ def _moment(header: Header) -> datetime.datetime | None:
     return None
 
 
-def _measure(context: RestoreContext, of_store: list[Tree], here: Measured, since_ns: int | None) -> Iterator[str]:
+def _measure(context: Context, of_store: list[Tree], here: Measured, since_ns: int | None) -> Iterator[str]:
     for tree in of_store:
         if tree.path is not None:
             here.add_folder(tree.path, since_ns, context.own_names(tree.path))
@@ -121,7 +115,7 @@ def _measure(context: RestoreContext, of_store: list[Tree], here: Measured, sinc
         yield f"Not all of the {of_store[0].store} could be looked at: {here.unread}."
 
 
-def _newer(context: RestoreContext, manifest: Manifest, stores: set[str]) -> Iterator[str]:
+def _newer(context: Context, manifest: Manifest, stores: set[str]) -> Iterator[str]:
     """Documents, indices and keyspaces that are here and not in the backup; what could not be asked."""
     elasticsearch, cassandra = context.config.elasticsearch, context.config.cassandra
     if "index" in stores and elasticsearch is not None:
@@ -152,10 +146,9 @@ def _told(losses: Iterable[others.Loss]) -> Iterator[str]:
         yield f"The {loss.kind} {loss.names[0]} {loss.why}."
 
 
-def _documents(context: RestoreContext, manifest: Manifest) -> Iterator[str]:
+def _documents(context: Context, manifest: Manifest) -> Iterator[str]:
     """Compare TheHive's documents here with those in the backup."""
-    elasticsearch = context.config.elasticsearch
-    assert elasticsearch is not None
+    elasticsearch = context.config.require_elasticsearch()
     counted = manifest.header.facts.get("documents")
     if not isinstance(counted, dict):
         yield "The backup does not tell how many documents it holds, so those here were not compared."

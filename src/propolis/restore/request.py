@@ -1,0 +1,32 @@
+"""What a restore is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from propolis.config.schema import Config
+
+
+@dataclass(frozen=True)
+class RestoreRequest:
+    """What is to be restored, and where.
+
+    `source` names the repository; `target` is the stack that receives the data, the same as `source` unless the
+    restore goes elsewhere. `stores` empty: all that fit. `identity` is the file with the recovery key. `at`: from the
+    repository as it was then.
+    """
+
+    source: Config
+    target: Config
+    backup: str
+    identity: Path | None = None
+    stores: tuple[str, ...] = ()
+    at: datetime | None = None
+    set_password: bool = False
+    """Give roles and users that come with the data this host's passwords, where theirs differ."""
+    replace_indices: tuple[str, ...] = ()
+    """Indices of others that may be replaced although they aren't in the backup, or are newer; names or UUIDs."""
+    replace_keyspaces: tuple[str, ...] = ()
+    """The same for keyspaces."""
