@@ -29,8 +29,9 @@ from propolis.repository import (
     verify,
     write_identity,
 )
-from propolis.repository.marks import record_verification
-from propolis.repository.prune import prune
+from propolis.repository.maintenance.prune import prune
+from propolis.repository.records.marks import record_verification
+from propolis.repository.write.begin import begin
 
 _COMMANDS = {name: name for name in ("backup", "verify", "restore")}
 """What is loaded on the command line for what is done here; `repository` for all else."""
@@ -61,7 +62,7 @@ def _init(location: Location, keys: Path) -> None:
 
 
 def _backup(location: Location, keys: Path, folder: Path) -> None:
-    with _open(location, keys, "host").writer(_STACK) as writer:
+    with begin(_open(location, keys, "host"), _STACK) as writer:
         writer.add_folder("files", _TREE, folder, folder)
         writer.commit(Facts())
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 import obstore
 
-from propolis.platform.process import ProcessPlatform
+from propolis.platform.process.platform import ProcessPlatform
 from propolis_lab.servers import minio, services
 from propolis_lab.servers.minio import S3Server
 

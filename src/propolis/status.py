@@ -13,8 +13,8 @@ from propolis.command.stores import open_repository
 from propolis.config.schema import Config
 from propolis.errors import PropolisError
 from propolis.repository import BackupSummary
-from propolis.repository.model import Finding
-from propolis.repository.overview import Overview, overview
+from propolis.repository.format.damage import Finding
+from propolis.repository.records.overview import Overview, overview
 from propolis.run import JournalState
 from propolis.run.journal import journal_folder
 from propolis.run.journals import Watch, open_runs, watches

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from propolis.repository import ObjectMeta
+from propolis.s3.objects import ObjectMeta
 
 
 class Bucket:

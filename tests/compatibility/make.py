@@ -26,7 +26,7 @@ from fakes.stack import ROLES, FakeStack
 from propolis import __version__
 from propolis.config import sample
 from propolis.config.load import load
-from propolis.repository import Facts, Location, Repository, read_identities, restore_bucket, restore_folder
+from propolis.repository import Facts, Location, Repository, begin, read_identities, restore_bucket, restore_folder
 from propolis.run import read_journal
 
 ACCESS_LIST = struct.pack("<I", 2) + b"".join(
@@ -131,7 +131,7 @@ def make_repository(stack: FakeStack, folder: Path) -> None:
 def back_up_bucket(stack: FakeStack, bucket: Bucket) -> None:
     """Back a bucket up as another stack's only store."""
     repository = Repository.open(Location(str(stack.repository)), read_identities(stack.root / "state/host.key"))
-    with repository.writer("bucket") as writer:
+    with begin(repository, "bucket") as writer:
         writer.add_bucket("files", "files/bucket", bucket, "s3://attachments/of/hive")
         writer.commit(Facts(facts={"documents": {"thehive": 1}}))
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from propolis.platform.process import ProcessPlatform
+from propolis.platform.process.platform import ProcessPlatform
 from propolis_lab import standin
 from propolis_lab.http import request
 from propolis_lab.programs import artefacts, java

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from integration.repository.lock_lab import LockedVault as Vault
 from integration.repository.lock_lab import assert_protected, host_credential, new_location
 from propolis.repository import Location, read_identities
+from propolis.repository.storage.opening import open_storage
 from propolis_lab.proof import compare, snapshot
 from propolis_lab.servers import minio as s3_stores
 from propolis_lab.servers.minio import Keys, S3Server
@@ -77,7 +78,7 @@ def test_a_vandal_with_every_credential_cannot_prevent_the_restore(
     time.sleep(1.1)
 
     # The vandal has the owner's.
-    bare = replace(location, object_lock=None).storage()
+    bare = open_storage(replace(location, object_lock=None))
     for number, stored in enumerate(list(bare.list(""))):
         if number % 2:
             bare.put(stored.name, b"destroyed")

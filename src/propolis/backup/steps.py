@@ -23,19 +23,11 @@ from propolis.command.services import SERVICE_STEPS
 from propolis.command.stores import bucket_of, open_repository
 from propolis.config.schema import S3Files
 from propolis.errors import PreflightError, PropolisError
-from propolis.repository import (
-    BackupSummary,
-    Facts,
-    ObjectMeta,
-    ObjectSource,
-    Repository,
-    Stats,
-    Writer,
-    idle_disk,
-    reserve,
-)
+from propolis.repository import BackupSummary, Facts, ObjectSource, Repository, Stats, Writer, begin, idle_disk
+from propolis.repository.storage import reserve
 from propolis.run import Results, Step
 from propolis.run.step import tag_of
+from propolis.s3.objects import ObjectMeta
 from propolis.stack.index import contents as index_contents
 from propolis.stack.index import server as index
 from propolis.stack.model import Tree
@@ -183,7 +175,8 @@ class OpenRepository(Step[Context, Opened], frozen=True, kw_only=True, tag="open
         repository = open_repository(context.config)
         remember(context.config, repository)
         writer = context.resources.enter_context(
-            repository.writer(
+            begin(
+                repository,
                 context.config.name,
                 observer=lambda stats: context.observer.progress(stats.bytes, None, "bytes"),
                 limits=options.limits,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from propolis.checks.asking import ask, refuse, require, told
 from propolis.checks.look import Look
-from propolis.checks.model import Check, Command, Result, Rule
+from propolis.checks.model import Check, Command, Result
+from propolis.checks.rule import Rule
 from propolis.checks.rules import RULES, checks
 from propolis.checks.services import THEHIVE
 

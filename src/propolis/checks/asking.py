@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from propolis.checks.look import Look
-from propolis.checks.model import Check, Command, Rule
+from propolis.checks.model import Check, Command
+from propolis.checks.rule import Rule
 from propolis.errors import PreflightError, PropolisError
 
 _REFUSED = {

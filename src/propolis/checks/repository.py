@@ -16,11 +16,11 @@ from propolis.command.leftovers import STRANGER
 from propolis.command.stores import open_bucket, open_repository
 from propolis.config.schema import Config, S3Files
 from propolis.errors import BusyError, RepositoryError
-from propolis.repository import Repository, read_identities, reserve
-from propolis.repository.conditional import IGNORED, STILL_HOLDS, creates_once
-from propolis.repository.immutability import LockedStorage
-from propolis.repository.keys import CLOSED
-from propolis.repository.overview import overview
+from propolis.repository import Repository, read_identities
+from propolis.repository.access.conditional import IGNORED, STILL_HOLDS, creates_once
+from propolis.repository.crypto.identities import CLOSED
+from propolis.repository.records.overview import overview
+from propolis.repository.storage import reserve
 from propolis.run.journal import journal_file, journal_folder
 from propolis.run.journals import OURS
 
@@ -73,7 +73,7 @@ def host_key(look: Look) -> Iterator[Check]:
 def usable(look: Look) -> Iterator[Check]:
     """Whether the repository can be opened, written and listed, and what its clock says."""
     repository = open_repository(look.config, look.identity)
-    _ = repository.key  # says so when none was given
+    repository.require_key()  # says so when none was given
     place = look.config.repository.url
     which = "the host's key" if look.identity is None else "the keys given"
     yield Check("repository", "ok", f"{place} can be opened with {which}")
@@ -127,16 +127,16 @@ def _conditional(repository: Repository) -> Check:
 
 def _locks(repository: Repository) -> Iterator[Check]:
     """Whether the bucket locks objects, where it is to, and until when the last backup is held."""
-    storage = repository.storage
-    if not isinstance(storage, LockedStorage):
+    lock = repository.storage.lock
+    if lock is None:
         return
-    storage.require_lock()
+    lock.require_lock()
     newest = next(reversed(repository.names()), None)
     if newest is None:
         yield Check("object lock", "ok", "the bucket locks objects")
         return
     id, name = newest
-    held = storage.retention(name)
+    held = lock.retention(name)
     if held is None:
         hint = "The next backup locks all that it needs; this one was made without object_lock"
         yield Check("object lock", "warn", f"the last backup, {id}, is not locked", hint)

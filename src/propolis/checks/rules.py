@@ -10,7 +10,8 @@ from pathlib import Path
 from propolis.checks import database, folders, index, repository, services, settings, space, targets
 from propolis.checks.asking import ask
 from propolis.checks.look import Look
-from propolis.checks.model import Check, Rule
+from propolis.checks.model import Check
+from propolis.checks.rule import Rule
 from propolis.config.schema import Config
 
 RULES: tuple[Rule, ...] = (

@@ -35,8 +35,8 @@ FAMILIES = {
     "backups": ("list", "show"),
     "restores": ("restore", "verify"),
     "runs": ("recover", "status"),
-    "retention": ("hold",),
-    "repositories": ("repository",),
+    "repository.retention": ("hold",),
+    "repository.repositories": ("repository",),
 }
 """The modules of the command line and their commands, as the help shows them."""
 

@@ -20,8 +20,8 @@ from propolis.errors import IntegrityError
 from propolis.report import console
 from propolis.report.json import plain, print_json
 from propolis.report.overview import backups_as_json, show_findings, show_overview
-from propolis.repository.marks import read_marks
-from propolis.repository.overview import overview
+from propolis.repository.records.marks import read_marks
+from propolis.repository.records.overview import overview
 
 
 def register(app: typer.Typer) -> None:

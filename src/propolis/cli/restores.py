@@ -30,6 +30,7 @@ from propolis.errors import IntegrityError, UsageError
 from propolis.recovery import recover_held
 from propolis.report import console
 from propolis.report.json import print_json
+from propolis.report.restores import show_restore
 from propolis.report.review import confirm, show_review
 from propolis.repository import VerifyLevel
 from propolis.restore import RestoreRequest
@@ -130,7 +131,7 @@ def restore(
     if as_json:
         print_json(report)
     elif not quiet:
-        console.show_restore(report, named(config if to is None else file_of(to, target)))
+        show_restore(report, named(config if to is None else file_of(to, target)))
 
 
 def require_somebody_to_ask(*, quiet: bool, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from propolis.config.load import load
 from propolis.recovery import recover_stack
 from propolis.report import console
 from propolis.report.json import print_json
+from propolis.report.status import show_status
 from propolis.status import status as stack_status
 
 
@@ -45,4 +46,4 @@ def status(identity: IdentityFile = None, config: ConfigFile = DEFAULT_CONFIG, a
     if as_json:
         print_json(found)
     else:
-        console.show_status(found, named(config))
+        show_status(found, named(config))

@@ -11,7 +11,7 @@ from propolis.checks import checks
 from propolis.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, IdentityFile, config_of, named
 from propolis.command.apart import require_apart
 from propolis.config import sample
-from propolis.config.discovery import SERVICES, discover
+from propolis.config.discovery.stack import SERVICES, discover
 from propolis.errors import ConfigError, PreflightError, UsageError
 from propolis.report import console
 from propolis.report.json import print_json

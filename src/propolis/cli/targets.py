@@ -6,7 +6,7 @@ from pathlib import Path
 
 from propolis.command.apart import require_apart, require_target_apart
 from propolis.config import sample
-from propolis.config.discovery import discover
+from propolis.config.discovery.stack import discover
 from propolis.config.load import CLOSED, load
 from propolis.config.schema import Config
 from propolis.errors import ConfigError, UsageError

@@ -11,7 +11,8 @@ from pathlib import Path
 from propolis.config.schema import Config
 from propolis.errors import PropolisError
 from propolis.repository import Location, Repository, read_identities
-from propolis.repository.keys import is_there
+from propolis.repository.crypto.identities import is_there
+from propolis.repository.storage.opening import open_storage
 
 
 def add_host_key(file: Path | None) -> str:
@@ -30,7 +31,7 @@ def why_closed(config: Config) -> str:
     """
     path = config.repository.host_key
     try:
-        ring = Repository(Location.from_config(config.repository).storage(), []).ring
+        ring = Repository(open_storage(Location.from_config(config.repository)), []).ring
         given = {str(identity.recipient) for identity in read_identities(path)} if is_there(path) else set()
     except PropolisError:
         return ""

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import msgspec
 
+from propolis.clock import utc_now, utc_text
 from propolis.config.schema import Config
 from propolis.errors import IntegrityError, PropolisError
 from propolis.repository import BackupId, Repository
-from propolis.repository.layout import utc_now, utc_text
 
 _FILE = "known-repositories.json"
 _LIMIT = 1 << 20

@@ -9,9 +9,11 @@ from propolis.command.known import check_known
 from propolis.config import secrets
 from propolis.config.schema import Config, S3Files
 from propolis.errors import ConfigError
-from propolis.repository import Location, Repository, S3Bucket, read_identities
-from propolis.repository.keys import is_there
-from propolis.repository.recipients import AnyKey, read_keys
+from propolis.repository import Location, Repository, read_identities
+from propolis.repository.crypto.identities import is_there
+from propolis.repository.crypto.recipients import AnyKey, read_keys
+from propolis.s3.endpoint import Endpoint
+from propolis.stack.files.bucket import S3Bucket
 from propolis.stack.stack import trees
 
 
@@ -53,9 +55,5 @@ def open_bucket(bucket: S3Files, keys: secrets.Login | None = None) -> S3Bucket:
     return S3Bucket.open(
         bucket.bucket,
         bucket.prefix,
-        endpoint=bucket.endpoint,
-        region=bucket.region,
-        access_key=access,
-        secret_key=secret,
-        ca=bucket.ca,
+        Endpoint(bucket.endpoint, bucket.region, access, secret, bucket.ca),
     )

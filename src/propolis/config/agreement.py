@@ -9,11 +9,11 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from propolis.config.discovery.finding import Findings, source
+from propolis.config.discovery.this_host import is_this_host
 from propolis.config.environment import described
-from propolis.config.finding import Findings, source
 from propolis.config.hocon import Hocon, read
 from propolis.config.schema import BerkeleyConfig, Config, FolderFiles, LuceneConfig, S3Files
-from propolis.config.this_host import is_this_host
 
 _STORAGE = "db.janusgraph.storage"
 _SEARCH = "db.janusgraph.index.search"

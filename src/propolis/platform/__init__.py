@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from propolis.config.schema import PlatformConfig
 from propolis.platform.base import Platform, ServiceState
-from propolis.platform.process import ProcessPlatform
+from propolis.platform.process.platform import ProcessPlatform
 
 __all__ = ["Platform", "ProcessPlatform", "ServiceState", "open"]
 

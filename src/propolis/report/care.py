@@ -9,8 +9,8 @@ from rich.markup import escape
 
 from propolis.report.console import console
 from propolis.report.units import human_bytes
-from propolis.repository.check import CheckResult, Hit
-from propolis.repository.repair import RepairResult
+from propolis.repository.maintenance.check import CheckResult, Hit
+from propolis.repository.maintenance.repair import RepairResult
 
 
 def show_check(result: CheckResult) -> None:

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from propolis.errors import PropolisError
 from propolis.report.units import human_bytes, human_seconds
-from propolis.report.unkept import NOT_BACKED_UP, NOT_RESTORED, show_unkept
+from propolis.report.unkept import NOT_BACKED_UP, show_unkept
 
 if TYPE_CHECKING:  # a command loads what its own results take, when it tells them
-    from pathlib import Path
-
     from rich.console import Console
     from rich.table import Table
 
@@ -20,9 +18,7 @@ if TYPE_CHECKING:  # a command loads what its own results take, when it tells th
     from propolis.checks import Check
     from propolis.recovery import Recovered
     from propolis.repository import BackupSummary, VerifyResult
-    from propolis.restore import RestoreReport
     from propolis.run import Plan
-    from propolis.status import RunStatus, StackStatus
 
 MARKS = {"ok": "[green]ok[/]  ", "warn": "[yellow]warn[/]", "fail": "[red]FAIL[/]"}
 
@@ -72,7 +68,7 @@ def show_backup(report: BackupReport) -> None:
         ("read", human_bytes(stats.read)),
         ("new in the repository", f"{human_bytes(stats.new)}, stored as {human_bytes(stats.stored)}"),
     ]
-    _pairs(out, rows)
+    show_pairs(out, rows)
     show_unkept(out, NOT_BACKED_UP, report.summary.header.unkept)
     if report.altered.count:
         named = ", ".join(report.altered.named)
@@ -84,33 +80,13 @@ def show_backup(report: BackupReport) -> None:
             "Something wrote to them and set their times back, or a disk lost what they held. "
             f"Backup {report.summary.header.parent} has them as they were."
         )
-    _warnings(out, report.warnings)
-
-
-def show_restore(report: RestoreReport, file: Path | None = None) -> None:
-    """What a restore did."""
-    out = console()
-    out.print(f"[green]Backup {report.backup}[/] is restored: {', '.join(report.stores)}.")
-    rows = [
-        ("written", f"{report.files} files, {human_bytes(report.bytes)}"),
-        ("downtime of TheHive", "was not running" if report.downtime is None else f"{report.downtime:.1f} s"),
-    ]
-    if report.passwords_set:
-        rows.append(("given this host's password", ", ".join(report.passwords_set)))
-    if report.laid_beside:
-        rows.append(("other host's configuration", ", ".join(report.laid_beside)))
-    _pairs(out, rows)
-    show_unkept(out, NOT_RESTORED, report.unkept)
-    show_unkept(out, NOT_BACKED_UP, report.never_kept)
-    _warnings(out, report.warnings)
-    if report.closed:
-        _show_closed(out, report.closed, file)
+    show_warnings(out, report.warnings)
 
 
 def show_verify(result: VerifyResult) -> None:
     """What was checked, and what was not."""
     out = console()
-    _pairs(
+    show_pairs(
         out,
         [
             ("backup", f"{result.id}: {result.files} files, {human_bytes(result.bytes)}"),
@@ -168,7 +144,7 @@ def _verified(backup: BackupSummary) -> str:
 def show_summary(backup: BackupSummary) -> None:
     """All that the manifest's header tells."""
     out, header = console(), backup.header
-    _pairs(
+    show_pairs(
         out,
         [
             ("backup", backup.id),
@@ -202,52 +178,6 @@ def show_recovered(recovered: Sequence[Recovered]) -> None:
         out.print(escape(f"{run.command} of {run.started}: {run.outcome}"))
 
 
-def show_status(status: StackStatus, file: Path | None = None) -> None:
-    """What runs, what was left half done, what is backed up."""
-    from propolis.command.leftovers import STRANGER
-
-    out = console()
-    for service, state in status.services.items():
-        out.print(f"{service:<10} {state}")
-    if status.running is not None:
-        run = status.running
-        out.print(escape(f"running now: {run.command} since {run.started}, at step {run.step} of {run.steps}"))
-    for run in status.half_done:
-        told = escape(f"{run.command} of {run.started}, at step {run.step} of {run.steps}")
-        out.print(f"[red]left half done:[/] {told}; {_watched(run)}")
-    for unreadable in status.unreadable:
-        out.print(f"[red]left half done:[/] {escape(unreadable)}")
-    for leftover in status.leftovers:
-        out.print(f"[yellow]left over:[/] {escape(leftover)}")
-    for stranger in status.strangers:
-        out.print(f"[yellow]left alone:[/] {escape(stranger)} {STRANGER}")
-    if status.backups_error is not None:
-        out.print(f"[red]backups can't be listed:[/] {escape(status.backups_error)}")
-    else:
-        from propolis.report.overview import show_findings
-
-        show_backups(status.backups)
-        show_findings(status.damaged, status.remarks)
-    if status.closed:
-        _show_closed(out, status.closed, file)
-
-
-def _show_closed(out: Console, closed: str, file: Path | None) -> None:
-    """Why this host can't back up yet, and the command that lets it."""
-    from propolis.command.host_key import add_host_key
-
-    out.print(f"[yellow]no backups from here yet:[/] {escape(closed)}")
-    out.print(f"To go on backing up from this host: {escape(add_host_key(file))}")
-
-
-def _watched(run: RunStatus) -> str:
-    if run.watch is None:
-        return "run `propolis recover`"
-    tries = f"{run.watch.tries} {'try' if run.watch.tries == 1 else 'tries'} so far"
-    tried = f"{tries}, the last with exit code {run.watch.last_exit}; " if run.watch.tries else ""
-    return f"its watchdog is recovering it: {tried}next try at {run.watch.next_at}"
-
-
 def show_checks(checks: Iterable[Check]) -> None:
     """The doctor's findings."""
     out = console()
@@ -271,12 +201,14 @@ def _short(value: Any) -> str:
     return str(value)
 
 
-def _warnings(out: Console, warnings: Iterable[str]) -> None:
+def show_warnings(out: Console, warnings: Iterable[str]) -> None:
+    """One line a warning."""
     for warning in warnings:
         out.print(f"[yellow]warning:[/] {escape(warning)}")
 
 
-def _pairs(out: Console, rows: Sequence[tuple[str, str]]) -> None:
+def show_pairs(out: Console, rows: Sequence[tuple[str, str]]) -> None:
+    """Names and values, one pair a line."""
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         out.print(f"  {escape(name):<{width}}  {escape(value)}")

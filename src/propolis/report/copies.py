@@ -6,7 +6,7 @@ from rich.markup import escape
 
 from propolis.report.console import console
 from propolis.report.units import human_bytes
-from propolis.repository.copy import CopyResult
+from propolis.repository.maintenance.copy import CopyResult
 
 
 def show_copy(result: CopyResult) -> None:

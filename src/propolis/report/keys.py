@@ -11,7 +11,7 @@ from rich.table import Table
 
 from propolis.report.console import console
 from propolis.repository import Identity
-from propolis.repository.rekey import KeyChange, KeyInfo
+from propolis.repository.maintenance.rekey import KeyChange, KeyInfo
 
 _OPENS = {"recovery": "everything", "host": "manifests and indexes"}
 

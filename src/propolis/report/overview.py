@@ -9,8 +9,8 @@ from typing import Any
 from propolis.report.console import console, escape, show_backups
 from propolis.report.json import plain
 from propolis.repository import BackupSummary
-from propolis.repository.model import Finding
-from propolis.repository.overview import Overview
+from propolis.repository.format.damage import Finding
+from propolis.repository.records.overview import Overview
 
 
 def show_overview(found: Overview) -> None:

@@ -8,8 +8,8 @@ from rich.markup import escape
 
 from propolis.report.console import console
 from propolis.report.units import human_bytes
-from propolis.repository.locks import LeaseInfo
-from propolis.repository.prune import PruneResult
+from propolis.repository.access.leases import LeaseInfo
+from propolis.repository.maintenance.prune import PruneResult
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@
     repository.summary(id) -> BackupSummary
     repository.manifest(id) -> Manifest                             .header, .entries(tree=None) -> Iterator[Entry]
 
-    with repository.writer(stack, parent="latest" | id | None, observer=None) as writer:
+    with begin(repository, stack, parent="latest" | id | None, observer=None) as writer:
         writer.add_folder(store, tree, folder, original, inode_of=None, exclude=None) -> TreeHeader
         writer.add_bucket(store, tree, source, original) -> TreeHeader
         summary = writer.commit(Facts(kind=…, services=…, facts=…))     manifest written last; raises IncompleteError
@@ -20,45 +20,42 @@
         restore_bucket(repository, manifest, tree, sink, paths=None, observer=None) -> RestoreResult
         verify(repository, id, level, sample=10, observer=None) -> VerifyResult          look at .ok
 
-Retention has modules of its own: `prune.prune(repository, rules, stack, plan=False) -> PruneResult`,
-`marks.read_marks`, `add_hold`, `release_holds`, `record_verification`, and `locks.leases`, `unlock`.
+Retention has modules of its own: `maintenance.prune.prune(repository, rules, stack, plan=False) -> PruneResult`,
+`records.marks.read_marks`, `add_hold`, `release_holds`, `record_verification`, and `access.leases.leases`, `unlock`.
 
 Keys are age identities: `Identity.generate()`, `read_identities(path)`, `write_identity(path, identity)`; or of other
-kinds: `recipients.read_keys(path)`. `rekey.add_key`, `remove_key` change who may read; `copy.copy_repository` copies.
-`S3Bucket.open(bucket, prefix, endpoint=…, region=…, access_key=…, secret_key=…)` is a source and a sink.
+kinds: `crypto.recipients.read_keys(path)`. `maintenance.rekey.add_key`, `remove_key` change who may read;
+`maintenance.copy.copy_repository` copies.
+`stack.files.bucket.S3Bucket.open(bucket, prefix, Endpoint(…))` is a source and a sink.
 
 Every deliberate failure is a `RepositoryError` (unreachable, no permission, wrong key, newer format), an
 `IntegrityError` (bytes are not what they should be), a `BusyError` (leased), an `IncompleteError` (a source could not
 be read whole) or a plain `PropolisError` (the target of a restore can't be written).
 """
 
-from propolis.repository.buckets import S3Bucket
-from propolis.repository.keys import Identity, Recipient, read_identities, write_identity
-from propolis.repository.limits import Limits, idle_disk, parse_rate
-from propolis.repository.manifest import Manifest
+from propolis.repository.crypto.identities import Identity, Recipient, read_identities, write_identity
+from propolis.repository.format.damage import Finding
+from propolis.repository.format.entries import BackupId, Entry, Header, TreeHeader
+from propolis.repository.format.manifest import Manifest
+from propolis.repository.io.limits import Limits, idle_disk, parse_rate
 from propolis.repository.model import (
     Altered,
-    BackupId,
     BackupSummary,
-    Entry,
     Facts,
-    Finding,
-    Header,
-    ObjectMeta,
     ObjectSink,
     ObjectSource,
     Observer,
     RestoreResult,
     Stats,
-    TreeHeader,
     VerifyLevel,
     VerifyResult,
 )
-from propolis.repository.reader import restore_bucket, restore_folder
+from propolis.repository.read.restore import restore_bucket, restore_folder
+from propolis.repository.read.verify import verify
 from propolis.repository.repository import Repository
-from propolis.repository.storage import Location
-from propolis.repository.verify import verify
-from propolis.repository.writer import Writer
+from propolis.repository.storage.location import Location
+from propolis.repository.write.begin import begin
+from propolis.repository.write.writer import Writer
 
 __all__ = [
     "Altered",
@@ -72,19 +69,18 @@ __all__ = [
     "Limits",
     "Location",
     "Manifest",
-    "ObjectMeta",
     "ObjectSink",
     "ObjectSource",
     "Observer",
     "Recipient",
     "Repository",
     "RestoreResult",
-    "S3Bucket",
     "Stats",
     "TreeHeader",
     "VerifyLevel",
     "VerifyResult",
     "Writer",
+    "begin",
     "idle_disk",
     "parse_rate",
     "read_identities",

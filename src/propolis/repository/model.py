@@ -5,111 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NewType, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
-from propolis.filesystem.unkept import Unkept, below, joined
-from propolis.repository.structs import read_in_threads
-
-BackupId = NewType("BackupId", str)
-"""A backup's full ID as shown to users, such as `20261123T224500Z-1a2b3c4d`."""
-
-EntryType = Literal["d", "f", "l", "h", "o"]
-"""directory, file, symbolic link, hard link (a further name of a file), object of a bucket"""
-
-TreeKind = Literal["folder", "bucket"]
-
-
-class TreeHeader(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One tree of a backup: a folder or bucket of a store."""
-
-    name: str
-    """Unique within the backup, such as `database/data-0`."""
-    store: str
-    kind: TreeKind
-    original: str
-    """Where it was: an absolute path, or `s3://bucket/prefix`."""
-    entries: int
-    files: int
-    """Files and objects among the entries."""
-    bytes: int
-    """Sum of their sizes."""
-    holes: int = 0
-    """Those of the bytes that are holes and take no room."""
-    unkept: list[Unkept] = []
-    """What was there and is not in the backup."""
-    users: dict[str, str] = {}
-    """Number → name on the host, of users that access lists name; `groups` likewise."""
-    groups: dict[str, str] = {}
-
-
-@read_in_threads
-class Header(msgspec.Struct, frozen=True):
-    """First line of a manifest."""
-
-    format: int
-    stack: str
-    kind: str
-    """`cold` or `hot`."""
-    host: str
-    started: str
-    """UTC, as `2026-11-23T22:45:00Z`; so is `ended`."""
-    ended: str
-    propolis: str
-    """Version that wrote it."""
-    parent: str | None
-    services: dict[str, str]
-    """service → version"""
-    trees: list[TreeHeader]
-    facts: dict[str, Any] = {}
-    """Whatever else belongs to the restore point (cluster name, keyspaces, …), as plain JSON."""
-
-    def tree(self, name: str) -> TreeHeader | None:
-        """The tree of that name."""
-        return next((tree for tree in self.trees if tree.name == name), None)
-
-    @property
-    def unkept(self) -> list[Unkept]:
-        """What was there and is not in the backup, of all trees."""
-        return joined(below(tree.name, tree.unkept) for tree in self.trees)
-
-
-class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One line of a manifest: a directory, file, symbolic link or object."""
-
-    type: EntryType
-    mode: int
-    uid: int
-    gid: int
-    user: str
-    group: str
-    mtime_ns: int
-    size: int
-    inode: int
-    """Of the original, 0 when unknown; only used to recognise unchanged files."""
-    tree: str
-    path: bytes
-    """Relative to the tree (`.` is the tree's own folder), or the object's key."""
-    segments: bytes
-    """Segment IDs as hex joined by commas, in order, and holes (`entries.content_of`); empty when size is 0."""
-    extra: bytes
-    """A link's target; of a hard link the first name's path; an object's attributes as JSON (see `ObjectMeta`)."""
-    attributes: bytes = b""
-    """Extended attributes and access lists, as they stand in the line (`entries.attributes_of`)."""
-
-
-@read_in_threads
-class ObjectMeta(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a bucket tells about an object besides its bytes."""
-
-    key: str = ""
-    size: int = 0
-    etag: str = ""
-    last_modified_ns: int = 0
-    content_type: str = ""
-    metadata: dict[str, str] = {}
-    """User-defined metadata and the standard headers (Cache-Control, …), by name."""
+from propolis.filesystem.unkept import Unkept
+from propolis.repository.format.damage import Finding
+from propolis.repository.format.entries import BackupId, Header
+from propolis.s3.objects import ObjectMeta
+from propolis.structs import read_in_threads
 
 
 class ObjectSource(Protocol):
@@ -256,19 +160,6 @@ class BackupSummary:
 
 
 VerifyLevel = Literal["manifest", "sample", "full"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong, and what of the backup it hits."""
-
-    what: str
-    object: str
-    """Name of the repository object."""
-    entries: tuple[str, ...] = ()
-    """Some of the files it hits, as `tree/path`."""
-    entries_hit: int = 0
-    """How many files it hits; 0 when it could not be told."""
 
 
 @dataclass(frozen=True)

@@ -6,22 +6,27 @@ from collections.abc import Sequence
 from operator import attrgetter
 
 from propolis.errors import IntegrityError, RepositoryError
-from propolis.repository import keyring, layout
-from propolis.repository.damage import sparing
-from propolis.repository.fetch import read_ahead
-from propolis.repository.index import SegmentTable, index_lines
-from propolis.repository.keyring import KeyHolder
-from propolis.repository.keys import Identity
-from propolis.repository.layout import INDEX_LIMIT, MANIFEST_LIMIT, RepositoryKey, check_name, parse_manifest_name
-from propolis.repository.limits import NO_LIMITS, Limits
-from propolis.repository.listing import list_backups, read_summary
-from propolis.repository.locks import Lease, LeaseKind
-from propolis.repository.locks import lease as take_lease
-from propolis.repository.manifest import Manifest
-from propolis.repository.model import BackupId, BackupSummary, Finding, Observer
-from propolis.repository.recipients import AnyKey, AnyRecipient
-from propolis.repository.storage import Location, Storage, Stored
-from propolis.repository.writer import Writer
+from propolis.repository.access import keyring
+from propolis.repository.access.keyring import KeyHolder, Unlocked
+from propolis.repository.access.leases import Lease, LeaseKind
+from propolis.repository.access.leases import lease as take_lease
+from propolis.repository.catalog.listing import Listing, list_backups, read_summary
+from propolis.repository.crypto.identities import Identity
+from propolis.repository.crypto.recipients import AnyKey, AnyRecipient
+from propolis.repository.crypto.secret import RepositoryKey
+from propolis.repository.format import names
+from propolis.repository.format.config import read_info
+from propolis.repository.format.damage import Finding, sparing
+from propolis.repository.format.entries import BackupId
+from propolis.repository.format.index import index_lines
+from propolis.repository.format.manifest import Manifest
+from propolis.repository.format.names import INDEX_LIMIT, MANIFEST_LIMIT, check_name, parse_manifest_name
+from propolis.repository.format.table import SegmentTable
+from propolis.repository.model import BackupSummary
+from propolis.repository.storage.ahead import read_ahead
+from propolis.repository.storage.base import Storage, Stored
+from propolis.repository.storage.location import Location
+from propolis.repository.storage.opening import open_storage
 
 Names = list[str]
 Findings = list[Finding]
@@ -33,7 +38,7 @@ class Repository:
     def __init__(self, storage: Storage, keys: Sequence[AnyKey]) -> None:
         self.storage = storage
         self.keys = list(keys)
-        self.info, config = layout.read_info(storage)
+        self.info, config = read_info(storage)
         found = keyring.find_key_ring(storage, self.info, config, keys)
         self.ring, self.unlocked = found.ring, found.unlocked
         self.damaged_rings = found.damaged
@@ -51,7 +56,7 @@ class Repository:
         host: Identity | None = None,
         *,
         packs_readable_by_host: bool = False,
-        segment_bytes: int = layout.SEGMENT_BYTES,
+        segment_bytes: int = names.SEGMENT_BYTES,
     ) -> Repository:
         """Make a repository and open it with the host's identity.
 
@@ -60,7 +65,25 @@ class Repository:
         `segment_bytes` is the size at which files are cut; it can't be changed later.
         Raises `RepositoryError` when there is one already or the place can't be used.
         """
-        storage = location.storage()
+        return cls.create(
+            open_storage(location),
+            recovery,
+            host,
+            packs_readable_by_host=packs_readable_by_host,
+            segment_bytes=segment_bytes,
+        )
+
+    @classmethod
+    def create(
+        cls,
+        storage: Storage,
+        recovery: Sequence[KeyHolder | AnyRecipient],
+        host: Identity | None = None,
+        *,
+        packs_readable_by_host: bool = False,
+        segment_bytes: int = names.SEGMENT_BYTES,
+    ) -> Repository:
+        """As `init`, in a storage that is open."""
         hosts = [host.recipient] if host else []
         keyring.create(
             storage, recovery, hosts, packs_readable_by_host=packs_readable_by_host, segment_bytes=segment_bytes
@@ -74,18 +97,22 @@ class Repository:
         Without any, only what needs no key can be done. Raises `RepositoryError`: unreachable, no repository,
         newer format, keys that don't fit; `IntegrityError` when its describing objects are damaged.
         """
-        return cls(location.storage(), keys)
+        return cls(open_storage(location), keys)
 
     @property
     def key(self) -> RepositoryKey:
         """The repository's own key; `RepositoryError` when it was opened without a key."""
+        return self.require_key().key
+
+    def require_key(self) -> Unlocked:
+        """What the key given opens; `RepositoryError` when there was none."""
         if self.unlocked is None:
             raise RepositoryError(
                 f"The repository {self.storage.place} was opened without a key",
                 next=f"Give the recovery key {self.ring.recovery_text()} with --identity; or let this host in with "
                 "propolis repository key add --host --identity FILE, and the same --config",
             )
-        return self.unlocked.key
+        return self.unlocked
 
     @property
     def has_key(self) -> bool:
@@ -118,13 +145,18 @@ class Repository:
                 found.append((BackupId(f"{parsed[0]}-{parsed[1][:8]}"), stored.name))
         return sorted(found)
 
+    def listing(self) -> Listing:
+        """All backups, in order, and what of them can't be read. Raises `RepositoryError` when the storage fails."""
+        self.require_key()
+        return list_backups(self.storage, self.identities, self.info.created)
+
     def list(self, stack: str | None = None, damaged: Findings | None = None) -> list[BackupSummary]:
         """All backups in the order in which they were made, newest last, of one stack or all.
 
         Only the beginning of each manifest is read. One that can't be is added to `damaged`; without such a list,
         `IntegrityError` is raised.
         """
-        listing = list_backups(self)
+        listing = self.listing()
         if listing.damaged and damaged is None:
             first = listing.damaged[0]
             raise IntegrityError(first.what, next=f"Run propolis repository check: {first.object} is damaged")
@@ -167,7 +199,7 @@ class Repository:
         What may be newer and was passed over is told to `remarks`. None when there is no backup at all; raises
         `IntegrityError` when none of them can be read; if it must be `sure`, also when one may be newer that can't.
         """
-        listing = list_backups(self)
+        listing = self.listing()
         meant = listing.meant(stack)
         found = listing.latest(meant)
         if found is None:
@@ -193,38 +225,18 @@ class Repository:
 
     def summary(self, id: BackupId) -> BackupSummary:
         """What `list` tells of one backup."""
-        name = self._name(id)
-        return read_summary(self, Stored(name, self.storage.size(name) or 0, 0))
+        name = self.name(id)
+        self.require_key()
+        return read_summary(self.storage, self.identities, Stored(name, self.storage.size(name) or 0, 0))
 
     def manifest(self, id: BackupId) -> Manifest:
         """A backup's manifest, whole and proven; raises `IntegrityError` when it is damaged."""
-        name = self._name(id)
+        name = self.name(id)
         return Manifest.load(id, name, self.storage.get(name, MANIFEST_LIMIT), self.identities, self.key)
-
-    def writer(
-        self,
-        stack: str,
-        parent: str | None = "latest",
-        observer: Observer | None = None,
-        workers: int | None = None,
-        limits: Limits = NO_LIMITS,
-    ) -> Writer:
-        """A new backup of `stack`, for a `with` block.
-
-        `parent`: an ID, `latest` (the stack's newest readable backup), or None to read everything. `limits`: what it
-        may take of the host.
-        """
-        unreadable: Names = []
-        manifest: Manifest | None = None
-        if parent == "latest":
-            manifest = self._newest_readable(stack, unreadable)
-        elif parent is not None:
-            manifest = self.manifest(self.resolve(parent))
-        return Writer(self, stack, manifest, unreadable, observer, workers, limits)
 
     def indexes(self) -> Sequence[Stored]:
         """The index objects, by name; other names there are passed over."""
-        found = (item for item in self.storage.list("indexes") if layout.is_hash(item.name.removeprefix("indexes/")))
+        found = (item for item in self.storage.list("indexes") if names.is_hash(item.name.removeprefix("indexes/")))
         return sorted(found, key=attrgetter("name"))
 
     def load_table(self) -> SegmentTable:
@@ -253,20 +265,9 @@ class Repository:
                 return False
         return True
 
-    def _name(self, id: BackupId) -> str:
+    def name(self, id: BackupId) -> str:
+        """The name of a backup's manifest; `RepositoryError` when there is none."""
         for known, name in self.names():
             if known == id:
                 return name
         raise RepositoryError(f"The repository {self.storage.place} has no backup {id}", next="See propolis list")
-
-    def _newest_readable(self, stack: str, unreadable: Names) -> Manifest | None:
-        """The stack's newest backup that is whole. Damaged ones are named in the new backup's facts."""
-        listing = list_backups(self)
-        damaged = listing.damaged
-        for summary in reversed(listing.of(stack)):
-            with sparing(self.storage, self._name(summary.id), damaged):
-                manifest = self.manifest(summary.id)
-                unreadable += [id for id, _ in listing.unread_since(summary)]
-                return manifest
-        unreadable += [id for id, _ in listing.unread_since(None)]
-        return None

@@ -13,7 +13,7 @@ from pathlib import Path
 from propolis.config import hocon
 from propolis.errors import ConfigError
 from propolis.repository import Manifest, Repository
-from propolis.repository.peek import read_files
+from propolis.repository.read.peek import read_files
 
 TREE = "config/thehive"
 _MAIN = "application.conf"

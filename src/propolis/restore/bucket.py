@@ -16,9 +16,10 @@ import msgspec
 from propolis.command.context import Context
 from propolis.command.stores import bucket_of
 from propolis.errors import PropolisError
-from propolis.repository import ObjectMeta, RestoreResult, restore_bucket
+from propolis.repository import RestoreResult, restore_bucket
 from propolis.restore.prepare import Restoration
 from propolis.run.journal import sync_folder
+from propolis.s3.objects import ObjectMeta
 
 
 class Note(msgspec.Struct, frozen=True):

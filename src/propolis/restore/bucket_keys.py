@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from propolis.command.stores import open_bucket
 from propolis.config import secrets
-from propolis.config.discovery_files import bucket_keys
+from propolis.config.discovery.files import bucket_keys
 from propolis.config.schema import S3Files
 from propolis.errors import ConfigError, PreflightError, RepositoryError
 from propolis.restore.logins import Settings

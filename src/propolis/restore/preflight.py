@@ -13,7 +13,7 @@ from propolis.checks.space import ENTRY_BYTES
 from propolis.command.context import Context
 from propolis.errors import IntegrityError
 from propolis.repository import verify
-from propolis.repository.locks import ReadingLease
+from propolis.repository.access.leases import ReadingLease
 from propolis.restore import others
 from propolis.restore.bucket_keys import try_keys
 from propolis.restore.prepare import Restoration

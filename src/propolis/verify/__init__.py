@@ -10,8 +10,8 @@ from propolis.command.stores import open_repository
 from propolis.config.schema import Config
 from propolis.errors import RepositoryError
 from propolis.repository import Stats, VerifyLevel, VerifyResult, verify
-from propolis.repository.locks import ReadingLease
-from propolis.repository.marks import record_verification
+from propolis.repository.access.leases import ReadingLease
+from propolis.repository.records.marks import record_verification
 from propolis.run import Observer
 
 __all__ = ["verify_backup"]

@@ -13,7 +13,7 @@ from typing import Any, Self
 from cassandra.cluster import Session
 
 from propolis.platform.base import ServiceState
-from propolis.platform.process import ProcessPlatform
+from propolis.platform.process.platform import ProcessPlatform
 from propolis_lab import http, interrupts
 from propolis_lab.errors import LabError
 from propolis_lab.lab import documents

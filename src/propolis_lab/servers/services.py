@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from propolis.platform.process import ProcessPlatform
+from propolis.platform.process.platform import ProcessPlatform
 from propolis_lab.errors import LabError
 
 _END_WAIT = 30.0

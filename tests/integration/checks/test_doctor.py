@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from propolis.checks import Check, checks
-from propolis.config.discovery import discover
+from propolis.config.discovery.stack import discover
 from propolis.config.schema import Config
 from propolis.repository import Identity, Location, Repository, write_identity
 from propolis_lab.lab import Lab

@@ -18,7 +18,7 @@ import pytest
 
 from lab_fixtures import MakeLab
 from propolis.clone import Method, clone, drop, lookalikes, place
-from propolis.config.discovery import discover
+from propolis.config.discovery.stack import discover
 from propolis.stack.model import Tree
 from propolis.stack.stack import trees
 from propolis_lab import http

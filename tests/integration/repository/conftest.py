@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from propolis.s3.endpoint import Endpoint
 from propolis_lab.servers import minio as s3_stores
 from propolis_lab.servers.minio import S3Server
 
@@ -29,8 +30,8 @@ class Minio:
         return self.server.keys.secret
 
     @property
-    def settings(self) -> dict[str, str]:
-        return {"endpoint": self.endpoint, "access_key": self.access_key, "secret_key": self.secret_key}
+    def reached(self) -> Endpoint:
+        return Endpoint(self.endpoint, access_key=self.access_key, secret_key=self.secret_key)
 
     def bucket(self) -> str:
         """A new, empty bucket."""

@@ -12,9 +12,11 @@ from typing import Any, Literal
 from integration.repository import s3_lab
 from propolis.config.schema import ObjectLockConfig
 from propolis.repository import BackupSummary, Facts, Identity, Location, Repository, Stats
-from propolis.repository.entries import segment_ids
-from propolis.repository.immutability import LockedStorage
-from propolis.repository.layout import CONFIG, pack_name
+from propolis.repository.format.entries import segment_ids
+from propolis.repository.format.names import CONFIG, pack_name
+from propolis.repository.storage.locked import LockedStorage
+from propolis.repository.storage.opening import open_storage
+from propolis.repository.write.begin import begin
 from propolis_lab.programs import go
 from propolis_lab.servers.minio import Keys, S3Server
 from unit.repository.repository_tools import TREE
@@ -53,7 +55,7 @@ class LockedVault:
         return Repository.open(self.location, [key or self.host])
 
     def backup(self, source: Path, repository: Repository | None = None, **options: Any) -> BackupSummary:
-        with (repository or self.open()).writer("hive", **options) as writer:
+        with begin(repository or self.open(), "hive", **options) as writer:
             writer.add_folder("files", TREE, source, Path("/original"))
             summary = writer.commit(Facts())
         self.stats = writer.stats
@@ -61,7 +63,7 @@ class LockedVault:
 
     @property
     def storage(self) -> LockedStorage:
-        storage = self.location.storage()
+        storage = open_storage(self.location)
         assert isinstance(storage, LockedStorage)
         return storage
 

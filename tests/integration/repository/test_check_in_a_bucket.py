@@ -10,10 +10,11 @@ import pytest
 
 from propolis.errors import IntegrityError
 from propolis.repository import BackupSummary, Facts, Identity, Location, Repository, restore_folder
-from propolis.repository.check import ReadData, check
-from propolis.repository.index import index_lines
-from propolis.repository.layout import pack_name
-from propolis.repository.repair import RepairResult, repair
+from propolis.repository.format.index import index_lines
+from propolis.repository.format.names import pack_name
+from propolis.repository.maintenance.check import ReadData, check
+from propolis.repository.maintenance.repair import RepairResult, repair
+from propolis.repository.write.begin import begin
 from propolis_lab.servers.minio import S3Server, run
 from unit.repository.repository_tools import TREE, fill, snapshot
 
@@ -42,7 +43,7 @@ class Bucket:
             (self.source / "deep" / "large").write_bytes(os.urandom((2 << 20) + number))
             for small in range(20):
                 (self.source / f"{number}-{small}").write_bytes(os.urandom(10_000))
-            with self.repository.writer("hive") as writer:
+            with begin(self.repository, "hive") as writer:
                 writer.add_folder("files", TREE, self.source, self.source)
                 self.backups.append(writer.commit(Facts()))
             self.contents.append(snapshot(self.source))

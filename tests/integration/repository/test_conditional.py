@@ -13,8 +13,10 @@ from propolis.checks import look
 from propolis.cli import run
 from propolis.errors import BusyError, RepositoryError
 from propolis.repository import Facts, Identity, Location, Repository, verify, write_identity
-from propolis.repository.conditional import creates_once
-from propolis.repository.copy import copy_repository
+from propolis.repository.access.conditional import creates_once
+from propolis.repository.maintenance.copy import copy_repository
+from propolis.repository.storage.opening import open_storage
+from propolis.repository.write.begin import begin
 from unit.repository.repository_tools import TREE, fill
 
 CONFIG = """
@@ -51,12 +53,12 @@ def careful(careless: Location, minio: Minio) -> Location:
 
 
 def objects(location: Location) -> list[str]:
-    return [stored.name for stored in location.storage().list("")]
+    return [stored.name for stored in open_storage(location).list("")]
 
 
 def test_it_is_found_out_and_nothing_is_left_of_the_trial(careless: Location, careful: Location) -> None:
-    assert creates_once(careful.storage())
-    assert not creates_once(careless.storage())
+    assert creates_once(open_storage(careful))
+    assert not creates_once(open_storage(careless))
     assert objects(careful) == []
 
 
@@ -68,7 +70,7 @@ def test_no_repository_is_made_there(careless: Location, careful: Location, tmp_
     source = Location(str(tmp_path / "vault"))
     Repository.init(source, [recovery.recipient])
     with pytest.raises(RepositoryError, match=r"can't be made at .*ignores If-None-Match"):
-        copy_repository(source.storage(), careless.storage())
+        copy_repository(open_storage(source), open_storage(careless))
     assert objects(careful) == []
     Repository.init(careful, [recovery.recipient])
 
@@ -99,7 +101,7 @@ def test_leases_hold_even_there(careless: Location, careful: Location, tmp_path:
     host, recovery = Identity.generate(), Identity.generate()
     Repository.init(careful, [recovery.recipient], host)
     there = Repository.open(careless, [host])
-    with there.writer("hive") as writer:
+    with begin(there, "hive") as writer:
         with pytest.raises(BusyError), there.lease("exclusive"):
             pass
         writer.add_folder("files", TREE, fill(tmp_path / "source"), Path("/original"))

@@ -15,19 +15,13 @@ import pytest
 from integration.repository import s3_lab
 from propolis.config.schema import ObjectLockConfig
 from propolis.errors import IntegrityError, RepositoryError
-from propolis.repository import (
-    Facts,
-    Identity,
-    Location,
-    ObjectMeta,
-    Repository,
-    S3Bucket,
-    restore_bucket,
-    restore_folder,
-    verify,
-)
-from propolis.repository.storage import MissingObjectError, ObjectExistsError, Storage
-from propolis.repository.stream import PIECE
+from propolis.repository import Facts, Identity, Location, Repository, restore_bucket, restore_folder, verify
+from propolis.repository.io.stream import PIECE
+from propolis.repository.storage.base import MissingObjectError, ObjectExistsError, Storage
+from propolis.repository.storage.opening import open_storage
+from propolis.repository.write.begin import begin
+from propolis.s3.objects import ObjectMeta
+from propolis.stack.files.bucket import S3Bucket
 from propolis_lab.servers import minio as s3_stores
 from propolis_lab.servers.minio import S3Server
 from unit.repository.repository_tools import TREE, fill, snapshot
@@ -86,7 +80,7 @@ def location(request: Any, servers: Callable[[str], S3Server], tmp_path: Path) -
 
 @pytest.fixture
 def storage(location: Location) -> Storage:
-    storage = location.storage()
+    storage = open_storage(location)
     storage.prepare()
     return storage
 
@@ -321,7 +315,7 @@ def test_a_whole_backup_goes_in_is_verified_and_comes_back(location: Location, t
         Repository.init(location, [recovery.recipient], host)
     source = fill(tmp_path / "source")
     for _ in range(2):
-        with repository.writer("hive") as writer:
+        with begin(repository, "hive") as writer:
             writer.add_folder("files", TREE, source, Path("/original"))
             summary = writer.commit(Facts())
     assert writer.stats.read == 0
@@ -343,7 +337,7 @@ def test_storage_that_has_gone_is_an_error_and_not_an_empty_repository(location:
         gone = Location(
             "s3://no-such-bucket/x", location.endpoint, location.region, location.access_key, location.secret_key
         )
-    storage = gone.storage()
+    storage = open_storage(gone)
     for use in (
         lambda: storage.put("config", b"x"),
         lambda: storage.put("config", b"x", create=True),
@@ -361,20 +355,15 @@ def test_storage_that_has_gone_is_an_error_and_not_an_empty_repository(location:
 def test_a_large_object_of_a_bucket_is_restored_in_parts(servers: Any, kind: str, tmp_path: Path) -> None:
     server = servers(kind)
     place = in_bucket(server, kind)
-    settings: dict[str, Any] = {
-        "endpoint": place.endpoint,
-        "access_key": place.access_key,
-        "secret_key": place.secret_key,
-    }
     bucket = place.url.removeprefix("s3://").partition("/")[0]
-    stack, target = S3Bucket.open(bucket, "hive", **settings), S3Bucket.open(bucket, "back", **settings)
+    stack, target = S3Bucket.open(bucket, "hive", place.server), S3Bucket.open(bucket, "back", place.server)
     large = os.urandom((40 << 20) + 3)
     stack.put(ObjectMeta("attachment/large", len(large), content_type="text/x", metadata={"a": "b"}), [large])
     recovery = Identity.generate()
     repository = Repository.init(Location(str(tmp_path / "vault")), [recovery.recipient])
     full = Repository.open(Location(str(tmp_path / "vault")), [recovery])
     assert repository.info == full.info
-    with full.writer("hive") as writer:
+    with begin(full, "hive") as writer:
         writer.add_bucket("files", "files/bucket", stack, "s3://hive")
         summary = writer.commit(Facts())
     restore_bucket(full, full.manifest(summary.id), "files/bucket", target)

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from propolis.repository import Facts, Identity, Location, Repository, restore_folder, verify
-from propolis.repository.copy import copy_repository
-from propolis.repository.keyring import KeyHolder
-from propolis.repository.rekey import add_key
+from propolis.repository.access.keyring import KeyHolder
+from propolis.repository.maintenance.copy import copy_repository
+from propolis.repository.maintenance.rekey import add_key
+from propolis.repository.storage.opening import open_storage
+from propolis.repository.write.begin import begin
 from unit.repository.repository_tools import TREE, fill, snapshot
 
 
@@ -20,15 +22,15 @@ def test_a_folder_is_copied_to_a_bucket_and_that_to_another(minio: Any, tmp_path
     ]
     repository = Repository.init(places[0], [recovery.recipient], host)
     source = fill(tmp_path / "source")
-    with repository.writer("hive") as writer:
+    with begin(repository, "hive") as writer:
         writer.add_folder("files", TREE, source, Path("/original"))
         summary = writer.commit(Facts())
     add_key(Repository.open(places[0], [recovery]), KeyHolder.of("added", added.recipient))
-    planned = copy_repository(places[0].storage(), places[1].storage(), plan=True)
+    planned = copy_repository(open_storage(places[0]), open_storage(places[1]), plan=True)
     for start, end in itertools.pairwise(places):
-        done = copy_repository(start.storage(), end.storage())
+        done = copy_repository(open_storage(start), open_storage(end))
         assert (done.objects, done.bytes, done.backups) == (planned.objects, planned.bytes, (summary.id,))
-        assert copy_repository(start.storage(), end.storage()).objects == 0
+        assert copy_repository(open_storage(start), open_storage(end)).objects == 0
     last = Repository.open(places[2], [added])
     assert verify(last, summary.id, "full").ok
     restore_folder(last, last.manifest(summary.id), TREE, tmp_path / "out")

@@ -14,8 +14,9 @@ from integration.repository.conftest import Minio
 from integration.repository.fault_proxies import Fault, Relay, relay
 from propolis.errors import RepositoryError
 from propolis.repository import Location
-from propolis.repository.objectstore import Patience, S3Storage
-from propolis.repository.stream import PIECE
+from propolis.repository.io.stream import PIECE
+from propolis.repository.storage.bucket import S3Storage
+from propolis.s3.endpoint import Patience
 
 HASTY = Patience(retries=2, first_wait=0.05, longest_wait=0.2, total=20, connect=2, silence=2)
 SIZE = 5 * PIECE + 77
@@ -103,11 +104,11 @@ def test_where_a_proxy_is_to_be_used_no_connection_passes_it_by(
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     server.choose = asked = Asked()
-    assert read(opened(storage._location, minio)) == content
+    assert read(opened(Location(storage.place.split(" at ")[0], endpoint=server.endpoint), minio)) == content
     assert (asked.quick, asked.others) == (0, 1)
     monkeypatch.delenv("NO_PROXY")
     with pytest.raises(RepositoryError, match="doesn't answer"):
-        read(opened(storage._location, minio))
+        read(opened(Location(storage.place.split(" at ")[0], endpoint=server.endpoint), minio))
     assert (asked.quick, asked.others) == (0, 1)
 
 

@@ -14,19 +14,14 @@ import pytest
 
 from integration.repository.fault_proxies import Connection, Fault, Relay, connection, relay
 from propolis.errors import BusyError, RepositoryError
-from propolis.repository import (
-    BackupSummary,
-    Facts,
-    Identity,
-    Location,
-    ObjectMeta,
-    Repository,
-    S3Bucket,
-    restore_folder,
-    verify,
-)
-from propolis.repository.objectstore import Patience, S3Storage, open_bucket
-from propolis.repository.storage import ObjectExistsError
+from propolis.repository import BackupSummary, Facts, Identity, Location, Repository, restore_folder, verify
+from propolis.repository.storage.base import ObjectExistsError
+from propolis.repository.storage.bucket import S3Storage
+from propolis.repository.write.begin import begin
+from propolis.s3.client import open_bucket
+from propolis.s3.endpoint import Endpoint, Patience
+from propolis.s3.objects import ObjectMeta
+from propolis.stack.files.bucket import S3Bucket
 from propolis_lab.servers import minio as s3_stores
 from propolis_lab.servers.minio import S3Server
 from unit.repository.repository_tools import TREE, snapshot
@@ -84,7 +79,7 @@ class Vault:
         return Repository(S3Storage(replace(self.direct, endpoint=endpoint), patience), [self.recovery])
 
     def backup(self, repository: Repository, observer: Any = None) -> BackupSummary:
-        with repository.writer("hive", observer=observer) as writer:
+        with begin(repository, "hive", observer=observer) as writer:
             writer.add_folder("files", TREE, self.source, Path("/original"))
             return writer.commit(Facts())
 
@@ -301,8 +296,8 @@ def test_a_large_object_sent_in_parts_appears_whole_or_not_at_all(vault: Vault, 
         "access_key": vault.direct.access_key,
         "secret_key": vault.direct.secret_key,
     }
-    target = S3Bucket(open_bucket(bucket, "hive", endpoint=line.endpoint, patience=HASTY, **settings), "the bucket")
-    direct = S3Bucket.open(bucket, "hive", endpoint=vault.direct.endpoint, **settings)
+    target = S3Bucket(open_bucket(bucket, "hive", Endpoint(line.endpoint, **settings), patience=HASTY), "the bucket")
+    direct = S3Bucket.open(bucket, "hive", vault.direct.server)
     content = os.urandom(40 << 20)
 
     def chunks() -> Iterator[bytes]:

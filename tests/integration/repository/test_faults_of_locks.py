@@ -14,9 +14,10 @@ from integration.repository.lock_lab import LockedVault, assert_protected, files
 from propolis.config.schema import ObjectLockConfig
 from propolis.errors import ConfigError, PropolisError, RepositoryError
 from propolis.repository import Facts, Location, Repository
-from propolis.repository.immutability import LockedStorage
-from propolis.repository.objectstore import Patience
-from propolis.repository.versions import PastStorage
+from propolis.repository.storage.locked import LockedStorage
+from propolis.repository.storage.past import PastStorage
+from propolis.repository.write.begin import begin
+from propolis.s3.endpoint import Patience
 from propolis_lab.servers import minio as s3_stores
 from propolis_lab.servers.minio import S3Server
 from unit.repository.repository_tools import TREE
@@ -127,7 +128,7 @@ def test_a_server_that_stops_locking_fails_the_backup(
         repository = Repository(LockedStorage(place, LONG, HASTY), [vault.host])
         with (
             pytest.raises(RepositoryError, match=r"The lock of \S+ in .* can't be extended: it is overloaded"),
-            repository.writer("hive") as writer,
+            begin(repository, "hive") as writer,
         ):
             writer.add_folder("files", TREE, source, Path("/original"))
             writer.commit(Facts())

@@ -11,9 +11,12 @@ import pytest
 
 from integration.repository import s3_lab
 from propolis.errors import ConfigError, RepositoryError
-from propolis.repository import Identity, Location, Repository, S3Bucket
-from propolis.repository.objectstore import Patience, S3Storage
-from propolis.repository.storage import Storage
+from propolis.repository import Identity, Location, Repository
+from propolis.repository.storage.base import Storage
+from propolis.repository.storage.bucket import S3Storage
+from propolis.repository.storage.opening import open_storage
+from propolis.s3.endpoint import Endpoint, Patience
+from propolis.stack.files.bucket import S3Bucket
 from propolis_lab.servers import minio as s3_stores
 from propolis_lab.servers.minio import S3Server
 
@@ -138,10 +141,8 @@ def test_an_authority_of_ones_own_is_trusted_when_it_is_named(
     assert Repository.open(location, [recovery]).list() == []
     bucket = S3Bucket.open(
         "present",
-        endpoint=secure.endpoint,
-        access_key=secure.keys.access,
-        secret_key=secure.keys.secret,
-        ca=certified.ca,
+        "",
+        Endpoint(secure.endpoint, access_key=secure.keys.access, secret_key=secure.keys.secret, ca=certified.ca),
     )
     assert [meta.key.partition("/")[0] for meta in bucket.list()]
 
@@ -166,13 +167,13 @@ def test_another_authority_and_another_name_are_not_trusted(
 
 def test_a_file_without_certificates_is_refused_before_anything_is_sent(secure: S3Server, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="can't be read: No such file"):
-        replace(place(secure), ca=tmp_path / "none.pem").storage()
+        open_storage(replace(place(secure), ca=tmp_path / "none.pem"))
     (tmp_path / "key.pem").write_text("not a certificate")
     with pytest.raises(ConfigError, match="holds no PEM certificate"):
-        replace(place(secure), ca=tmp_path / "key.pem").storage()
+        open_storage(replace(place(secure), ca=tmp_path / "key.pem"))
     (tmp_path / "bad.pem").write_text("-----BEGIN CERTIFICATE-----\n????\n-----END CERTIFICATE-----\n")
     with pytest.raises(ConfigError, match="holds no PEM certificate"):
-        replace(place(secure), ca=tmp_path / "bad.pem").storage()
+        open_storage(replace(place(secure), ca=tmp_path / "bad.pem"))
 
 
 def test_tls_and_plain_http_taken_for_each_other_are_named(

@@ -10,10 +10,11 @@ from integration.clone.filesystems import mounted, run
 from integration.repository.test_unwritable import TREE, Host, fill, read_only
 from propolis.config.schema import KeepConfig, RetentionConfig
 from propolis.errors import RepositoryError
-from propolis.repository import Repository, reserve, restore_folder
-from propolis.repository.folder import FolderStorage
-from propolis.repository.prune import prune
-from propolis.repository.storage import NoRoomError
+from propolis.repository import Repository, restore_folder
+from propolis.repository.maintenance.prune import prune
+from propolis.repository.storage import reserve
+from propolis.repository.storage.base import NoRoomError
+from propolis.repository.storage.folder import FolderStorage
 from unit.repository.prune_tools import Dying, Killed, expire_leases
 
 RULES = RetentionConfig(keep=KeepConfig(last=1), min_verified=0, grace_hours=0)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from propolis.repository import Facts, Identity, Location, Repository, restore_folder, verify, write_identity
+from propolis.repository.write.begin import begin
 from unit.repository.repository_tools import TREE, snapshot
 
 CHILD = """
@@ -36,7 +37,7 @@ def test_a_killed_backup_is_resumed_by_the_next(tmp_path: Any) -> Any:
     source.mkdir()
 
     def backup() -> Any:
-        with repository.writer("hive") as writer:
+        with begin(repository, "hive") as writer:
             writer.add_folder("files", TREE, source, Path("/original"))
             summary = writer.commit(Facts())
         return summary, writer.stats

@@ -17,12 +17,15 @@ from integration.repository.lock_lab import LockedVault, assert_protected, files
 from propolis.checks import repository as rules
 from propolis.config.schema import KeepConfig, ObjectLockConfig, PlaceConfig, RetentionConfig
 from propolis.errors import ConfigError, IntegrityError, RepositoryError
-from propolis.repository import Facts, Identity, Location, Repository, protection, verify, write_identity
-from propolis.repository.copy import copy_repository
-from propolis.repository.immutability import LockedStorage, reach
-from propolis.repository.locks import Lease
-from propolis.repository.marks import add_hold, record_verification
-from propolis.repository.prune import prune
+from propolis.repository import Facts, Identity, Location, Repository, verify, write_identity
+from propolis.repository.access.leases import Lease
+from propolis.repository.maintenance.copy import copy_repository
+from propolis.repository.maintenance.prune import prune
+from propolis.repository.records.marks import add_hold, record_verification
+from propolis.repository.storage.locked import LockedStorage, reach
+from propolis.repository.storage.opening import open_storage
+from propolis.repository.write import protection
+from propolis.repository.write.begin import begin
 from propolis_lab.servers import minio as s3_stores
 from propolis_lab.servers.minio import S3Server
 from unit.repository.repository_tools import fill
@@ -206,16 +209,16 @@ def test_a_run_from_one_period_to_the_next_locks_its_own_packs_anew(
     repository = longer(vault).open()
     storage = repository.storage
     assert isinstance(storage, LockedStorage)
-    with repository.writer("hive") as writer:
+    with begin(repository, "hive") as writer:
         writer.add_folder("files", "files/attachments", source, Path("/original"))
         writer._hand_out()
         writer._intake.finish()
-        storage.lock = ObjectLockConfig(mode="governance", days=200)
+        storage.rules = ObjectLockConfig(mode="governance", days=200)
         monkeypatch.setattr(writer._intake, "finish", lambda: None)
         writer.commit(Facts())
     assert assert_protected(vault) == 9
     held = {storage.retention(stored.name).until for stored in storage.list("packs")}  # type: ignore[union-attr]
-    assert held == {reach(storage.lock)}
+    assert held == {storage.reach()}
 
 
 @pytest.mark.parametrize("change", ["gone", "cut"])
@@ -240,7 +243,7 @@ import os, signal, sys
 from pathlib import Path
 from propolis.config.schema import ObjectLockConfig
 from propolis.repository import Facts, Location, Repository, read_identities
-from propolis.repository.s3api import S3Api
+from propolis.s3.api import S3Api
 
 url, endpoint, access, secret, key, source, moment = sys.argv[1:]
 call, done = S3Api.call, 0
@@ -307,15 +310,15 @@ def test_a_bucket_that_cannot_lock_is_refused_before_anything_is_stored(server: 
     host, recovery = Identity.generate(), Identity.generate()
     with pytest.raises(ConfigError, match="made without Object Lock"):
         Repository.init(location, [recovery.recipient], host)
-    assert list(location.storage().list("")) == []
+    assert list(open_storage(location).list("")) == []
     Repository.init(replace(location, object_lock=None), [recovery.recipient], host)
     repository = Repository.open(location, [host])
     with pytest.raises(ConfigError, match="made without Object Lock"):
-        repository.writer("hive").__enter__()
+        begin(repository, "hive").__enter__()
     kept = LockedVault(replace(location, object_lock=None), host, recovery)
     kept.backup(source)
     with pytest.raises(ConfigError, match="made without Object Lock"):
-        copy_repository(kept.location.storage(), location.storage())
+        copy_repository(open_storage(kept.location), open_storage(location))
     assert list(repository.storage.list("locks")) == []
 
 
@@ -342,14 +345,14 @@ def test_a_copy_locks_what_it_brings_and_what_was_there(vault: LockedVault, serv
     source = fill(tmp_path / "tree")
     vault.backup(source)
     target = LockedVault(new_location(server, 2), vault.host, vault.recovery)
-    first = copy_repository(vault.location.storage(), target.location.storage())
+    first = copy_repository(open_storage(vault.location), open_storage(target.location))
     assert (first.extended, len(first.backups)) == (0, 1)
     assert_protected(target)
-    assert copy_repository(vault.location.storage(), target.location.storage()).extended == 0
+    assert copy_repository(open_storage(vault.location), open_storage(target.location)).extended == 0
     (source / "more").write_bytes(os.urandom(3000))
     vault.backup(source)
     later = longer(target)
-    second = copy_repository(vault.location.storage(), later.location.storage())
+    second = copy_repository(open_storage(vault.location), open_storage(later.location))
     assert len(second.backups) == 1
     assert second.extended == first.objects  # all it had but its manifest, and the config
     assert_protected(target)
@@ -391,6 +394,6 @@ def test_dates_lie_on_a_grid_and_never_fall_short() -> None:
 
 def test_a_location_tells_how_it_locks(tmp_path: Path) -> None:
     place = PlaceConfig.model_validate({"url": "s3://a/b", "object_lock": {"mode": "compliance", "days": 30}})
-    assert isinstance(Location.from_config(place).storage(), LockedStorage)
+    assert isinstance(open_storage(Location.from_config(place)), LockedStorage)
     with pytest.raises(ValueError, match="folder can't lock"):
         PlaceConfig.model_validate({"url": "/backup", "object_lock": {"mode": "compliance", "days": 30}})

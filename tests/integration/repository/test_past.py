@@ -17,7 +17,9 @@ from propolis.cli import run
 from propolis.config.sample import sample
 from propolis.errors import ConfigError, IntegrityError, PropolisError, RepositoryError
 from propolis.repository import Location, Repository, restore_folder, verify
-from propolis.repository.storage import MissingObjectError
+from propolis.repository.storage.base import MissingObjectError
+from propolis.repository.storage.opening import open_storage
+from propolis.repository.write.begin import begin
 from propolis_lab.servers import minio as s3_stores
 from propolis_lab.servers.minio import S3Server
 from unit.repository.repository_tools import TREE, fill, snapshot
@@ -49,7 +51,7 @@ def past(vault: LockedVault, at: datetime.datetime) -> Repository:
 def vandalise(vault: LockedVault) -> None:
     """All that full credentials allow: whatever can be destroyed is destroyed."""
     storage = vault.storage
-    bare = replace(vault.location, object_lock=None).storage()
+    bare = open_storage(replace(vault.location, object_lock=None))
     api, bucket = storage._api, storage.bucket
     names = sorted(stored.name for stored in storage.list(""))
     for number, name in enumerate(names):
@@ -103,7 +105,7 @@ def test_each_moment_has_what_there_was_then(vault: LockedVault) -> None:
             storage.put("packs/aa/x", data)
         moments.append(moment())
     for at, size in zip(moments, (None, 3, 4, None, 7, None), strict=True):
-        then = vault.location.as_of(at).storage()
+        then = open_storage(vault.location.as_of(at))
         assert then.size("packs/aa/x") == size, at
         assert [(stored.name, stored.size) for stored in then.list("packs")] == [("packs/aa/x", size)] * bool(size)
         if size is None:
@@ -113,17 +115,17 @@ def test_each_moment_has_what_there_was_then(vault: LockedVault) -> None:
             assert len(then.get("packs/aa/x", 100)) == size
             assert bytes(then.head("packs/aa/x", 2)) == bytes(then.get("packs/aa/x", 100))[:2]
     with pytest.raises(IntegrityError, match="has 4 bytes where at most 3 belong"):
-        vault.location.as_of(moments[2]).storage().get("packs/aa/x", 3)
+        open_storage(vault.location.as_of(moments[2])).get("packs/aa/x", 3)
 
 
 def test_many_versions_are_listed_whole(vault: LockedVault) -> None:
-    bare = replace(vault.location, object_lock=None).storage()
+    bare = open_storage(replace(vault.location, object_lock=None))
     for number in range(1050):
         bare.put(f"packs/{number % 7:02}/{number:04}", b"x" * (number % 5))
     at = moment()
     for number in range(0, 1050, 2):
         bare.delete(f"packs/{number % 7:02}/{number:04}")
-    then = vault.location.as_of(at).storage()
+    then = open_storage(vault.location.as_of(at))
     assert {stored.name: stored.size for stored in then.list("packs")} == {
         f"packs/{number % 7:02}/{number:04}": number % 5 for number in range(1050)
     }
@@ -144,7 +146,7 @@ def test_the_past_cannot_be_changed(vault: LockedVault, tmp_path: Path) -> None:
         lambda: storage.delete("config"),
         lambda: storage.prepare(),
         lambda: repository.lease("exclusive"),
-        lambda: repository.writer("hive").__enter__(),
+        lambda: begin(repository, "hive").__enter__(),
     ):
         with pytest.raises(RepositoryError, match="can't be written: it is the past"):
             attempt()
@@ -154,11 +156,11 @@ def test_what_keeps_no_versions_has_no_past(server: S3Server, tmp_path: Path) ->
     location = replace(new_location(server, lockable=False), object_lock=None)
     now = datetime.datetime.now(datetime.UTC)
     with pytest.raises(ConfigError, match="keeps no former versions"):
-        location.as_of(now).storage().get("config", 100)
+        open_storage(location.as_of(now)).get("config", 100)
     with pytest.raises(ConfigError, match="is a folder, which keeps no former versions"):
-        Location(str(tmp_path / "vault")).as_of(now).storage()
+        open_storage(Location(str(tmp_path / "vault")).as_of(now))
     with pytest.raises(RepositoryError, match="no such bucket"):
-        replace(location, url="s3://no-such-bucket/x").as_of(now).storage().get("config", 100)
+        open_storage(replace(location, url="s3://no-such-bucket/x").as_of(now)).get("config", 100)
 
 
 def test_a_bucket_with_versions_but_no_locks_has_a_past_too(server: S3Server, tmp_path: Path) -> None:

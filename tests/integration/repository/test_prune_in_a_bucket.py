@@ -11,9 +11,10 @@ import pytest
 from propolis.config.schema import KeepConfig, RetentionConfig
 from propolis.errors import BusyError
 from propolis.repository import Facts, Identity, Location, Repository, restore_folder, verify
-from propolis.repository.locks import leases, unlock
-from propolis.repository.marks import add_hold, read_marks, record_verification, release_holds
-from propolis.repository.prune import prune
+from propolis.repository.access.leases import leases, unlock
+from propolis.repository.maintenance.prune import prune
+from propolis.repository.records.marks import add_hold, read_marks, record_verification, release_holds
+from propolis.repository.write.begin import begin
 from propolis_lab.servers.minio import S3Server, run
 from unit.repository.repository_tools import TREE
 
@@ -44,7 +45,7 @@ def test_a_bucket_is_pruned_and_repacked_and_the_rest_comes_back(server: S3Serve
     made = []
     for number in range(3):
         (source / "changing").write_bytes(os.urandom(50_000 + number))
-        with repository.writer("hive") as writer:
+        with begin(repository, "hive") as writer:
             writer.add_folder("files", TREE, source, Path("/original"))
             with pytest.raises(BusyError, match=r"process \d+ on"):
                 prune(repository, RULES, "hive")

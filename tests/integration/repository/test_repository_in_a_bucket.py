@@ -8,17 +8,10 @@ from typing import Any
 import pytest
 
 from propolis.errors import BusyError, IncompleteError, RepositoryError
-from propolis.repository import (
-    Facts,
-    Identity,
-    Location,
-    ObjectMeta,
-    Repository,
-    S3Bucket,
-    restore_bucket,
-    restore_folder,
-    verify,
-)
+from propolis.repository import Facts, Identity, Location, Repository, restore_bucket, restore_folder, verify
+from propolis.repository.write.begin import begin
+from propolis.s3.objects import ObjectMeta
+from propolis.stack.files.bucket import S3Bucket
 from unit.repository.repository_tools import TREE, fill, snapshot
 
 CONTENTS = {
@@ -51,7 +44,7 @@ def repository(location: Any, keys: Any) -> Any:
 
 @pytest.fixture
 def stack(minio: Any) -> Any:
-    bucket = S3Bucket.open(minio.bucket(), "hive", **minio.settings)
+    bucket = S3Bucket.open(minio.bucket(), "hive", minio.reached)
     for key, content in CONTENTS.items():
         bucket.put(
             ObjectMeta(key, len(content), content_type="text/x", metadata={"owner": key[:12].strip()[:10]}), [content]
@@ -70,7 +63,7 @@ def contents(bucket: Any) -> Any:
 def test_a_folder_goes_to_a_bucket_and_comes_back(repository: Any, location: Any, keys: Any, tmp_path: Any) -> None:
     source = fill(tmp_path / "source")
     for _ in range(2):
-        with repository.writer("hive") as writer:
+        with begin(repository, "hive") as writer:
             writer.add_folder("files", TREE, source, Path("/original"))
             summary = writer.commit(Facts())
     assert writer.stats.read == 0
@@ -84,14 +77,14 @@ def test_a_bucket_is_backed_up_and_comes_back_with_content_types_and_metadata(
     repository: Any, location: Any, keys: Any, stack: Any, minio: Any
 ) -> None:
     for _ in range(2):
-        with repository.writer("hive") as writer:
+        with begin(repository, "hive") as writer:
             writer.add_bucket("files", "files/bucket", stack, "s3://hive")
             summary = writer.commit(Facts())
     assert writer.stats.read == 0
     assert (summary.files, summary.bytes) == (len(CONTENTS), sum(map(len, CONTENTS.values())))
     full = Repository.open(location, [keys[1]])
     assert verify(full, summary.id, "full").ok
-    target = S3Bucket.open(minio.bucket(), "back", **minio.settings)
+    target = S3Bucket.open(minio.bucket(), "back", minio.reached)
     restore_bucket(full, full.manifest(summary.id), "files/bucket", target)
     assert contents(target) == contents(stack)
     assert {key: content[0] for key, content in contents(target).items()} == CONTENTS
@@ -99,7 +92,7 @@ def test_a_bucket_is_backed_up_and_comes_back_with_content_types_and_metadata(
 
 def test_a_changed_object_is_read_again(repository: Any, stack: Any) -> Any:
     def backup() -> Any:
-        with repository.writer("hive") as writer:
+        with begin(repository, "hive") as writer:
             writer.add_bucket("files", "files/bucket", stack, "s3://hive")
             writer.commit(Facts())
         return writer.stats
@@ -117,7 +110,7 @@ def test_an_object_that_vanishes_is_named_and_no_backup_is_made(repository: Any,
 
         open_object = staticmethod(stack.open_object)
 
-    with pytest.raises(IncompleteError, match=r"attachment/aa \(it vanished"), repository.writer("hive") as writer:
+    with pytest.raises(IncompleteError, match=r"attachment/aa \(it vanished"), begin(repository, "hive") as writer:
         writer.add_bucket("files", "files/bucket", Leaky(), "s3://hive")
         stack.delete("attachment/0199")
         writer.commit(Facts())
@@ -136,7 +129,7 @@ def test_leases_hold_in_a_bucket(repository: Any, location: Any, keys: Any) -> N
 
 def test_damage_in_a_bucket_is_found(repository: Any, location: Any, keys: Any, minio: Any, tmp_path: Any) -> None:
     source = fill(tmp_path / "source")
-    with repository.writer("hive") as writer:
+    with begin(repository, "hive") as writer:
         writer.add_folder("files", TREE, source, Path("/original"))
         summary = writer.commit(Facts())
     names = sorted(stored.name for stored in repository.storage.list("packs"))
@@ -189,11 +182,11 @@ def test_a_full_disk_under_the_repository_is_an_error_and_frees_nothing(tmp_path
         source = tmp_path / "source"
         source.mkdir()
         (source / "fits").write_bytes(os.urandom(1 << 20))
-        with repository.writer("hive") as writer:
+        with begin(repository, "hive") as writer:
             writer.add_folder("files", TREE, source, Path("/original"))
             first = writer.commit(Facts())
         (source / "too large").write_bytes(os.urandom(40 << 20))
-        with pytest.raises(RepositoryError, match="No space left"), repository.writer("hive") as writer:
+        with pytest.raises(RepositoryError, match="No space left"), begin(repository, "hive") as writer:
             writer.add_folder("files", TREE, source, Path("/original"))
             writer.commit(Facts())
         assert [summary.id for summary in repository.list()] == [first.id]

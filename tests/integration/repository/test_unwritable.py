@@ -14,6 +14,7 @@ from integration.clone.filesystems import mounted, run
 from propolis.cli import run as propolis
 from propolis.config.sample import sample
 from propolis.repository import Facts, Identity, Location, Repository, restore_folder
+from propolis.repository.write.begin import begin
 
 TREE = "files/attachments"
 
@@ -41,7 +42,7 @@ class Host:
         shutil.rmtree(source, ignore_errors=True)
         source.mkdir()
         (source / "data").write_bytes(os.urandom(size))
-        with self.opened.writer("thehive") as writer:
+        with begin(self.opened, "thehive") as writer:
             writer.add_folder("files", TREE, source, Path("/original"))
             return writer.commit(Facts()).id
 

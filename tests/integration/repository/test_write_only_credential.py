@@ -23,12 +23,13 @@ from integration.repository.lock_lab import (
 from propolis.config.schema import KeepConfig, ObjectLockConfig, RetentionConfig
 from propolis.errors import BusyError, IntegrityError, RepositoryError
 from propolis.repository import Facts, Repository, restore_folder, verify
-from propolis.repository.immutability import LockedStorage
-from propolis.repository.locks import ReadingLease
-from propolis.repository.objectstore import Patience
-from propolis.repository.prune import prune
-from propolis.repository.s3api import S3Api
-from propolis.repository.s3errors import AnswerError
+from propolis.repository.access.leases import ReadingLease
+from propolis.repository.maintenance.prune import prune
+from propolis.repository.storage.locked import LockedStorage
+from propolis.repository.write.begin import begin
+from propolis.s3.api import S3Api
+from propolis.s3.endpoint import Patience
+from propolis.s3.errors import AnswerError
 from propolis_lab.servers import minio as s3_stores
 from propolis_lab.servers.minio import S3Server
 from unit.repository.repository_tools import TREE, snapshot
@@ -51,7 +52,7 @@ class Stage:
     user: Mc
 
     def api(self, vault: LockedVault) -> S3Api:
-        return S3Api(vault.location, Patience(retries=1, first_wait=0.1))
+        return S3Api(vault.location.server, Patience(retries=1, first_wait=0.1))
 
 
 @pytest.fixture(params=["governance", "compliance"])
@@ -133,7 +134,7 @@ def test_with_all_that_is_on_the_host_nothing_is_read_removed_or_unlocked(stage:
         denied(api, "delete_object", **key)
         for bypass in (False, True):
             denied(api, "delete_object", **one, BypassGovernanceRetention=bypass)
-            if bypass and stage.host.storage.lock.mode == "governance":
+            if bypass and stage.host.storage.rules.mode == "governance":
                 # This MinIO lets anybody who may set a lock exchange one of governance for a shorter one of
                 # compliance, with the header but without the right to lift locks. The user guide says so.
                 continue
@@ -217,7 +218,7 @@ def test_what_a_lost_lease_leaves_is_named_when_it_cannot_be_taken_back(
     put = storage.put_until
     with (
         pytest.raises(RepositoryError, match=r"manifests/\S+, written just then, can't be taken back") as raised,
-        repository.writer("hive") as writer,
+        begin(repository, "hive") as writer,
     ):
 
         def slow(*arguments: Any) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from certificates import Authority
 from lab_fixtures import MakeLab
-from propolis.config.discovery import discover
+from propolis.config.discovery.stack import discover
 from propolis.config.schema import CassandraConfig, SecretRef, TlsConfig
 from propolis.errors import PreflightError
 from propolis.stack.database import server as database

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from propolis.config import sample, secrets
-from propolis.config.discovery import discover
+from propolis.config.discovery.stack import discover
 from propolis.config.load import load
 from propolis.config.schema import CassandraConfig, Config, SecretRef
 from propolis.errors import IntegrityError, PreflightError

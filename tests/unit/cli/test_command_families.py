@@ -30,6 +30,6 @@ def test_the_whole_command_line_is_there_when_no_command_is_named(given: str | N
 
 def test_a_backup_loads_nothing_of_repairs() -> None:
     load = "import sys; from propolis.cli import run; run(['backup', '-h'])"
-    code = f"{load}; print('propolis.cli.care' in sys.modules)"
+    code = f"{load}; print('propolis.cli.repository.care' in sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert told.splitlines()[-1] == "False"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from propolis.config.discovery import Discovery, discover
+from propolis.config.discovery.stack import Discovery, discover
 from propolis.config.schema import Config
 
 APPLICATION = """

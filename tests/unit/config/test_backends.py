@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from propolis.config.discovery import discover
+from propolis.config.discovery.stack import discover
 from propolis.config.schema import BerkeleyConfig, LuceneConfig
 from sections import cassandra, elasticsearch
 from unit.config.stack_files import CASSANDRA, edit, found, look

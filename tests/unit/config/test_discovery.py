@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from propolis.config import sample, secrets
-from propolis.config.discovery import discover
+from propolis.config.discovery.stack import discover
 from propolis.config.load import load
 from propolis.config.schema import FolderFiles, S3Files
 from sections import cassandra, elasticsearch

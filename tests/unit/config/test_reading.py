@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from certificates import Authority
 from propolis.config import secrets
+from propolis.config.discovery.this_host import in_url, site_address, split_port
 from propolis.config.load import load
 from propolis.config.sample import render
 from propolis.config.schema import S3Files, TlsConfig
-from propolis.config.this_host import in_url, site_address, split_port
 from propolis.errors import ConfigError
 from sections import cassandra, elasticsearch
 from unit.config.stack_files import APPLICATION, CASSANDRA, INDEX, edit, found, look

@@ -16,9 +16,9 @@ import pytest
 from propolis import platform
 from propolis.config.schema import PlatformConfig
 from propolis.errors import ConfigError, PreflightError
-from propolis.platform import process_table
 from propolis.platform.base import ServiceState
-from propolis.platform.process import ProcessPlatform
+from propolis.platform.process import table
+from propolis.platform.process.platform import ProcessPlatform
 
 WAIT = 20.0
 
@@ -71,7 +71,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
     host = Host(tmp_path)
     yield host
     for name in host.platform.services():
-        for process in process_table.members(None, str(host.services / f"{name}.yaml")):
+        for process in table.members(None, str(host.services / f"{name}.yaml")):
             os.kill(process.pid, signal.SIGKILL)
 
 
@@ -94,7 +94,7 @@ def test_a_service_runs_after_start_and_is_gone_after_stop(host: Host) -> None:
     assert len(pids) == 1
     host.platform.stop("database")
     assert host.state("database") is ServiceState.STOPPED
-    assert not process_table.members(None, str(host.services / "database.yaml"))
+    assert not table.members(None, str(host.services / "database.yaml"))
     assert not host.pid_file("database").exists()
 
 
@@ -181,15 +181,15 @@ def test_root_starts_a_service_under_its_own_number_without_any_privilege(host: 
 def test_a_service_whose_launcher_ended_runs_as_long_as_a_child_lives_and_stop_ends_the_children(host: Host) -> None:
     host.script("thehive", FORKING + "while True:\n    time.sleep(0.05)\n    os.getpid()\n    break\n")
     host.platform.start("thehive")
-    record = process_table.read_pid_file(host.pid_file("thehive"))
+    record = table.read_pid_file(host.pid_file("thehive"))
     assert record is not None
     until(lambda: host.log("thehive").count("child") == 2)
-    until(lambda: (found := process_table.find(record.pid)) is None or not found.alive)
+    until(lambda: (found := table.find(record.pid)) is None or not found.alive)
     assert host.state("thehive") is ServiceState.RUNNING
     host.platform.stop("thehive")
     assert host.state("thehive") is ServiceState.STOPPED
     for line in host.log("thehive").splitlines():
-        child = process_table.find(int(line.split()[1]))
+        child = table.find(int(line.split()[1]))
         assert child is None or not child.alive
 
 
@@ -247,7 +247,7 @@ def test_a_service_told_to_stop_by_somebody_who_died_is_waited_for_and_launched_
     until(lambda: "up" in host.log("thehive"))
     former = host.platform.pids("thehive")
     stop = (
-        "from pathlib import Path\nfrom propolis.platform.process import ProcessPlatform\n"
+        "from pathlib import Path\nfrom propolis.platform.process.platform import ProcessPlatform\n"
         f"ProcessPlatform(Path({str(host.services)!r})).stop('thehive')"
     )
     stopper = subprocess.Popen([sys.executable, "-c", stop])
@@ -279,10 +279,10 @@ def test_the_stop_signal_of_the_file_is_the_one_that_is_sent(host: Host) -> None
 def test_a_zombie_counts_as_stopped(host: Host) -> None:
     host.describe("database", ["sleep", "600"])
     child = subprocess.Popen(["true"])
-    until(lambda: (found := process_table.find(child.pid)) is not None and not found.alive)
-    found = process_table.find(child.pid)
+    until(lambda: (found := table.find(child.pid)) is not None and not found.alive)
+    found = table.find(child.pid)
     assert found is not None
-    _record(host, "database", child.pid, found.started, process_table.boot_id())
+    _record(host, "database", child.pid, found.started, table.boot_id())
     assert host.state("database") is ServiceState.STOPPED
     child.wait()
 
@@ -293,9 +293,9 @@ def test_a_pid_file_whose_number_now_belongs_to_another_process_means_stopped_an
     host.describe("database", ["sleep", "600"])
     other = subprocess.Popen(["sleep", "600"], start_new_session=True)
     try:
-        found = process_table.find(other.pid)
+        found = table.find(other.pid)
         assert found is not None
-        _record(host, "database", other.pid, found.started - 1, process_table.boot_id())
+        _record(host, "database", other.pid, found.started - 1, table.boot_id())
         assert host.state("database") is ServiceState.STOPPED
         host.platform.stop("database")
         assert other.poll() is None
@@ -308,7 +308,7 @@ def test_a_pid_file_from_before_a_reboot_means_stopped(host: Host) -> None:
     host.describe("database", ["sleep", "600"])
     other = subprocess.Popen(["sleep", "600"], start_new_session=True)
     try:
-        found = process_table.find(other.pid)
+        found = table.find(other.pid)
         assert found is not None
         _record(host, "database", other.pid, found.started, "00000000-0000-0000-0000-000000000000")
         assert host.state("database") is ServiceState.STOPPED
@@ -334,7 +334,7 @@ def test_a_running_service_is_found_without_a_usable_pid_file(host: Host, damage
 STARTER = """
 import sys
 from pathlib import Path
-from propolis.platform.process import ProcessPlatform
+from propolis.platform.process.platform import ProcessPlatform
 platform = ProcessPlatform(Path(sys.argv[1]))
 print("starting", flush=True)
 platform.start("database")
@@ -461,4 +461,4 @@ def test_the_services_are_those_with_a_file(host: Host) -> None:
 
 def _record(host: Host, name: str, pid: int, started: int, boot: str) -> None:
     host.pid_file(name).parent.mkdir(exist_ok=True)
-    host.pid_file(name).write_text(process_table.PidRecord(pid, started, boot).text())
+    host.pid_file(name).write_text(table.PidRecord(pid, started, boot).text())

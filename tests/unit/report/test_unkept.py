@@ -4,10 +4,12 @@ import pytest
 
 from propolis.backup import BackupReport
 from propolis.filesystem.unkept import EXAMPLES, Tally, Unkept, joined
-from propolis.report.console import show_backup, show_restore, show_summary
+from propolis.report.console import show_backup, show_summary
 from propolis.report.json import as_json
+from propolis.report.restores import show_restore
 from propolis.repository import BackupId, BackupSummary, Header, Stats
-from propolis.repository.model import Altered, TreeHeader
+from propolis.repository.format.entries import TreeHeader
+from propolis.repository.model import Altered
 from propolis.restore import RestoreReport
 
 LOST = [Unkept("sockets", 1, ["run/[red]socket"]), Unkept("pipes", 30, [f"pipe{number}" for number in range(20)])]

@@ -1,20 +1,22 @@
 """A storage in memory: thousands of damaged copies of a repository in a minute."""
 
 import contextlib
+import datetime
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from propolis.errors import IntegrityError
-from propolis.repository import Location
-from propolis.repository.storage import MissingObjectError, ObjectExistsError, Stored
-from propolis.repository.stream import Stream
+from propolis.repository.io.stream import Stream
+from propolis.repository.storage.base import LocalFolder, MissingObjectError, ObjectExistsError, ObjectLock, Stored
 
 
 class MemoryStorage:
     """Objects in a dictionary."""
 
     place = "memory"
+    lock: ObjectLock | None = None
+    folder: LocalFolder | None = None
+    at: datetime.datetime | None = None
 
     def __init__(self, objects: dict[str, bytes] | None = None) -> None:
         self.objects = dict(objects or {})
@@ -58,13 +60,3 @@ class MemoryStorage:
         if name not in self.objects:
             raise MissingObjectError(f"{name} is missing from the repository {self.place}")
         return self.objects[name]
-
-
-@dataclass(frozen=True)
-class InMemory(Location):
-    """Where a storage in memory is."""
-
-    objects: MemoryStorage = field(default_factory=MemoryStorage)
-
-    def storage(self) -> MemoryStorage:
-        return self.objects

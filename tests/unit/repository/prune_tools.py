@@ -13,14 +13,16 @@ from typing import Any
 
 import pytest
 
-from propolis.repository import Repository, locks
-from propolis.repository.folder import FolderStorage
-from propolis.repository.layout import pack_name, utc_now
-from propolis.repository.model import BackupId
-from propolis.repository.reader import restore_folder
-from propolis.repository.storage import Storage, Stored
-from propolis.repository.stream import Stream
-from propolis.repository.usage import Indexes, Usage
+from propolis.clock import utc_now
+from propolis.repository import Repository
+from propolis.repository.access import leases
+from propolis.repository.format.entries import BackupId
+from propolis.repository.format.names import pack_name
+from propolis.repository.io.stream import Stream
+from propolis.repository.maintenance.usage import Indexes, Usage
+from propolis.repository.read.restore import restore_folder
+from propolis.repository.storage.base import Storage, Stored
+from propolis.repository.storage.folder import FolderStorage
 from unit.repository.memory_storage import MemoryStorage
 from unit.repository.repository_tools import TREE, Vault, snapshot
 
@@ -96,8 +98,8 @@ class Clocks:
     def rule(self) -> Iterator[None]:
         """In the block, leases go by these clocks."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(locks, "utc_now", lambda: utc_now() + datetime.timedelta(seconds=self.host))
-            patch.setattr(locks, "time", _Time(self))
+            patch.setattr(leases, "utc_now", lambda: utc_now() + datetime.timedelta(seconds=self.host))
+            patch.setattr(leases, "time", _Time(self))
             yield
 
 
@@ -211,6 +213,7 @@ class View:
     def __init__(self, storage: Storage, process: Process) -> None:
         self._storage, self._process = storage, process
         self.place = storage.place
+        self.lock, self.folder, self.at = storage.lock, storage.folder, storage.at
 
     def prepare(self) -> None:
         self._storage.prepare()

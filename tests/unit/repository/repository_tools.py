@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from propolis.repository import BackupSummary, Facts, Identity, Location, Repository, Stats, restore_folder
+from propolis.repository.write.begin import begin
 
 TREE = "files/attachments"
 
@@ -28,7 +29,7 @@ class Vault:
         return Location(str(self.folder))
 
     def backup(self, source: Path, tree: str = TREE, **options: Any) -> BackupSummary:
-        with self.host.writer("hive", **options) as writer:
+        with begin(self.host, "hive", **options) as writer:
             writer.add_folder("files", tree, source, Path("/original"))
             summary = writer.commit(Facts())
         self.stats = writer.stats

@@ -19,25 +19,35 @@ from hypothesis import strategies as st
 
 from propolis.config.schema import KeepConfig, RetentionConfig
 from propolis.errors import IncompleteError, IntegrityError, PropolisError, RepositoryError
-from propolis.repository import Entry, Facts, Identity, ObjectMeta, Repository, restore_folder, rules, verify
-from propolis.repository.check import ReadData, check
-from propolis.repository.entries import format_attributes, format_entry, hole, order, parse_entry
-from propolis.repository.layout import hash_name
-from propolis.repository.marks import read_marks, record_verification
-from propolis.repository.model import Header, TreeHeader
-from propolis.repository.prune import prune
-from propolis.repository.repair import repair
-from propolis.repository.text import TextWriter
-from unit.repository.memory_storage import InMemory, MemoryStorage
+from propolis.repository import Entry, Facts, Identity, Repository, restore_folder, verify
+from propolis.repository.format import rules
+from propolis.repository.format.entries import (
+    Header,
+    TreeHeader,
+    format_attributes,
+    format_entry,
+    hole,
+    order,
+    parse_entry,
+)
+from propolis.repository.format.names import hash_name
+from propolis.repository.format.text import TextWriter
+from propolis.repository.maintenance.check import ReadData, check
+from propolis.repository.maintenance.prune import prune
+from propolis.repository.maintenance.repair import repair
+from propolis.repository.records.marks import read_marks, record_verification
+from propolis.repository.write.begin import begin
+from propolis.s3.objects import ObjectMeta
+from unit.repository.memory_storage import MemoryStorage
 from unit.repository.repository_tools import TREE, Vault
 
 HOST, RECOVERY = Identity.generate(), Identity.generate()
-EMPTY = InMemory("memory")
-Repository.init(EMPTY, [RECOVERY.recipient], HOST, segment_bytes=256 << 10)
+EMPTY = MemoryStorage()
+Repository.create(EMPTY, [RECOVERY.recipient], HOST, segment_bytes=256 << 10)
 
 
 def new_storage() -> MemoryStorage:
-    return MemoryStorage(EMPTY.objects.objects)
+    return MemoryStorage(EMPTY.objects)
 
 
 # -- real files ------------------------------------------------------------------------------------------------------
@@ -194,7 +204,7 @@ def test_whatever_is_accepted_is_restored_identically(base: str, items: Any, aga
         make(source, items)
         storage = new_storage()
         for _ in range(1 + again):
-            with Repository(storage, [HOST]).writer("hive", workers=1) as writer:
+            with begin(Repository(storage, [HOST]), "hive", workers=1) as writer:
                 writer.add_folder("files", TREE, folder / "source", Path("/original"))
                 summary = writer.commit(Facts())
         assert not again or writer.stats.read == 0
@@ -216,7 +226,7 @@ def test_what_no_reader_takes_is_refused_by_name(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(rules, "bad_numbers", lambda mode, *rest: real(mode | (1 << 12), *rest))
     with (
         pytest.raises(IncompleteError, match=r"source/file \(it has a mode of 1"),
-        Repository(new_storage(), [HOST]).writer("hive") as writer,
+        begin(Repository(new_storage(), [HOST]), "hive") as writer,
     ):
         writer.add_folder("files", TREE, tmp_path / "source", Path("/original"))
         writer.commit(Facts())
@@ -391,7 +401,7 @@ def test_a_manifest_of_thirteen_fields_is_read_and_serves_as_parent(tmp_path: Pa
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "file").write_bytes(b"content")
     storage = new_storage()
-    with Repository(storage, [HOST]).writer("hive") as writer:
+    with begin(Repository(storage, [HOST]), "hive") as writer:
         writer.add_folder("files", TREE, tmp_path / "source", Path("/original"))
         first = writer.commit(Facts())
     lines = list(Repository(storage, [HOST]).manifest(first.id).lines())
@@ -402,7 +412,7 @@ def test_a_manifest_of_thirteen_fields_is_read_and_serves_as_parent(tmp_path: Pa
     repository = Repository(storage, [RECOVERY])
     restore_folder(repository, repository.manifest(id), TREE, tmp_path / "out")  # type: ignore[arg-type]
     assert (tmp_path / "out" / "file").read_bytes() == b"content"
-    with Repository(storage, [HOST]).writer("hive") as writer:
+    with begin(Repository(storage, [HOST]), "hive") as writer:
         writer.add_folder("files", TREE, tmp_path / "source", Path("/original"))
         writer.commit(Facts())
     assert (writer.parent, writer.stats.unchanged, writer.stats.read) == (id, 1, 0)
@@ -432,7 +442,7 @@ def backups(request: Any, tmp_path: Path) -> Iterator[tuple[MemoryStorage, str, 
     storage = new_storage()
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "file").write_bytes(b"content")
-    with Repository(storage, [HOST]).writer("hive") as writer:
+    with begin(Repository(storage, [HOST]), "hive") as writer:
         writer.add_folder("files", TREE, tmp_path / "source", Path("/original"))
         good = writer.commit(Facts()).id
     tree = TreeHeader(TREE, "files", "folder", "/o", 2, 1, 0)
@@ -477,7 +487,7 @@ def test_what_verify_found_is_not_lost_when_the_storage_fails_then(
     for number in range(4):
         (tmp_path / "source" / str(number)).write_bytes(random.Random(number).randbytes(200_000))
     storage = new_storage()
-    with Repository(storage, [HOST]).writer("hive") as writer:
+    with begin(Repository(storage, [HOST]), "hive") as writer:
         writer.add_folder("files", TREE, tmp_path / "source", Path("/original"))
         summary = writer.commit(Facts())
     packs = sorted(name for name in storage.objects if name.startswith("packs/"))
@@ -539,7 +549,7 @@ def test_an_object_that_a_bucket_lists_twice_is_refused_by_name(keys: list[str],
     metas = [ObjectMeta(key, 5, "tag", 7) for key in keys]
     with (
         pytest.raises(IncompleteError) as caught,
-        Repository(new_storage(), [HOST]).writer("hive") as writer,
+        begin(Repository(new_storage(), [HOST]), "hive") as writer,
     ):
         writer.add_bucket("files", "files/bucket", Listing(metas), "s3://bucket")
         writer.commit(Facts())
@@ -549,7 +559,7 @@ def test_an_object_that_a_bucket_lists_twice_is_refused_by_name(keys: list[str],
 def test_an_object_of_a_time_that_no_reader_takes_is_refused_by_name() -> None:
     with (
         pytest.raises(IncompleteError, match=r"late \(it has a time of"),
-        Repository(new_storage(), [HOST]).writer("hive") as writer,
+        begin(Repository(new_storage(), [HOST]), "hive") as writer,
     ):
         writer.add_bucket("files", "files/bucket", Listing([ObjectMeta("late", 5, "tag", 1 << 94)]), "s3://bucket")
         writer.commit(Facts())
@@ -566,7 +576,7 @@ def test_whatever_a_bucket_lists_once_is_accepted_and_keeps_the_rules(keys: list
         for key in keys
     ]
     storage = new_storage()
-    with Repository(storage, [HOST]).writer("hive", workers=1) as writer:
+    with begin(Repository(storage, [HOST]), "hive", workers=1) as writer:
         writer.add_bucket("files", "files/bucket", Listing(metas), "s3://bucket")
         summary = writer.commit(Facts())
     manifest = Repository(storage, [RECOVERY]).manifest(summary.id)
@@ -578,7 +588,7 @@ def test_a_backup_goes_on_after_one_that_can_not_be_understood(
     backups: tuple[MemoryStorage, str, str], tmp_path: Path
 ) -> None:
     storage, _, bad = backups
-    with Repository(storage, [HOST]).writer("hive") as writer:
+    with begin(Repository(storage, [HOST]), "hive") as writer:
         writer.add_folder("files", TREE, tmp_path / "source", Path("/original"))
         summary = writer.commit(Facts())
     assert writer.parent == bad

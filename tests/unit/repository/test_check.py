@@ -10,13 +10,15 @@ import pytest
 
 from propolis.errors import RepositoryError, UsageError
 from propolis.repository import Facts, Identity, Location, Repository
-from propolis.repository.check import CheckResult, ReadData, check
-from propolis.repository.damage import FOREIGN
-from propolis.repository.entries import format_entry
-from propolis.repository.index import Pack, PackedSegments, write_index
-from propolis.repository.layout import hash_name
-from propolis.repository.marks import add_hold
-from propolis.repository.text import TextWriter
+from propolis.repository.format.damage import FOREIGN
+from propolis.repository.format.entries import format_entry
+from propolis.repository.format.index import Pack, PackedSegments, write_index
+from propolis.repository.format.names import hash_name
+from propolis.repository.format.text import TextWriter
+from propolis.repository.maintenance.check import CheckResult, ReadData, check
+from propolis.repository.records.marks import add_hold
+from propolis.repository.storage.opening import open_storage
+from propolis.repository.write.begin import begin
 from unit.repository.repository_tools import TREE, Vault
 
 
@@ -28,7 +30,7 @@ def flip(path: Path) -> None:
 
 def checked(vault: Vault, *, key: str = "recovery", read: bool = True) -> CheckResult:
     identities = {"recovery": [vault.recovery_key], "host": [vault.host_key], "none": []}[key]
-    return check(vault.location.storage(), identities, read_data=ReadData() if read else None)
+    return check(open_storage(vault.location), identities, read_data=ReadData() if read else None)
 
 
 def test_a_whole_repository_passes(vault: Any, source: Any) -> None:
@@ -158,7 +160,7 @@ def test_a_repository_that_is_gone_is_no_finding(vault: Any, source: Any) -> Non
 
 def test_a_strangers_key_is_refused(vault: Any) -> None:
     with pytest.raises(RepositoryError):
-        check(vault.location.storage(), [Identity.generate()])
+        check(open_storage(vault.location), [Identity.generate()])
 
 
 def test_an_index_whose_segments_leave_a_gap_is_found(vault: Any, source: Any) -> None:
@@ -213,7 +215,7 @@ def test_what_is_encrypted_to_strangers_is_called_that_and_not_damaged(
     vault.backup(source)
     stranger = Identity.generate()
     other = Repository.init(Location(str(tmp_path / "other")), [stranger.recipient], stranger)
-    with other.writer("hive") as writer:
+    with begin(other, "hive") as writer:
         writer.add_folder("files", TREE, source, Path("/original"))
         writer.commit(Facts())
     foreign = [path for kind in ("indexes", "manifests") for path in (tmp_path / "other" / kind).iterdir()]

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from propolis.repository.chronicle import Placed, Told, is_behind, order
+from propolis.repository.catalog.chronicle import Placed, Told, is_behind, order
 
 CREATED = datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC)
 DAY = datetime.timedelta(days=1)

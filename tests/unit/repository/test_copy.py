@@ -10,13 +10,14 @@ from propolis.cli import run
 from propolis.config.schema import KeepConfig, RetentionConfig
 from propolis.errors import BusyError, IntegrityError, RepositoryError
 from propolis.repository import Facts, Identity, Location, Repository, restore_folder, verify
-from propolis.repository.copy import copy_repository
-from propolis.repository.folder import FolderStorage
-from propolis.repository.keyring import KeyHolder
-from propolis.repository.layout import pack_name
-from propolis.repository.marks import add_hold
-from propolis.repository.prune import prune
-from propolis.repository.rekey import add_key
+from propolis.repository.access.keyring import KeyHolder
+from propolis.repository.format.names import pack_name
+from propolis.repository.maintenance.copy import copy_repository
+from propolis.repository.maintenance.prune import prune
+from propolis.repository.maintenance.rekey import add_key
+from propolis.repository.records.marks import add_hold
+from propolis.repository.storage.folder import FolderStorage
+from propolis.repository.write.begin import begin
 from unit.repository.prune_tools import Clocks, Dated, Forgetful, Process, View
 from unit.repository.repository_tools import TREE, snapshot
 from unit.repository.test_keys_on_the_command_line import CONFIG
@@ -262,7 +263,7 @@ def test_a_backup_made_while_a_copy_runs_is_copied_whole_or_not_at_all(
         origin, copy = pristine.clone(), target.clone()
 
         def backup(origin: Dated = origin) -> None:
-            with Repository(origin, [vault.host_key]).writer("hive", workers=1) as writer:
+            with begin(Repository(origin, [vault.host_key]), "hive", workers=1) as writer:
                 writer.add_folder("files", TREE, source, Path("/original"))
                 writer.commit(Facts())
 

@@ -11,16 +11,16 @@ import msgspec
 import pytest
 
 from propolis.errors import BusyError
-from propolis.repository import holder
-from propolis.repository.folder import FolderStorage
-from propolis.repository.holder import Holder
-from propolis.repository.locks import Lease, leases, unlock
+from propolis.repository.access import holder
+from propolis.repository.access.holder import Holder
+from propolis.repository.access.leases import Lease, leases, unlock
+from propolis.repository.storage.folder import FolderStorage
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from propolis.repository.folder import FolderStorage
-from propolis.repository.locks import Lease
+from propolis.repository.storage.folder import FolderStorage
+from propolis.repository.access.leases import Lease
 with Lease(FolderStorage(Path(sys.argv[1])), "exclusive"):
     print("held", flush=True)
     time.sleep(600)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from propolis.repository import direct
+from propolis.repository.io import direct
 
 _SIZES = st.one_of(
     st.integers(0, 5000),

@@ -5,8 +5,8 @@ from collections.abc import Generator
 
 import pytest
 
-from propolis.repository.fetch import read_ahead
-from propolis.repository.storage import MissingObjectError, Stored
+from propolis.repository.storage.ahead import read_ahead
+from propolis.repository.storage.base import MissingObjectError, Stored
 from unit.repository.memory_storage import MemoryStorage
 
 

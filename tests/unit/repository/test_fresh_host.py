@@ -11,6 +11,7 @@ from propolis.checks import look
 from propolis.cli import run
 from propolis.command.host_key import add_host_key
 from propolis.repository import Facts, Identity, Location, Repository, write_identity
+from propolis.repository.write.begin import begin
 from unit.repository.repository_tools import TREE, fill
 from unit.repository.test_keys_on_the_command_line import CONFIG
 
@@ -44,7 +45,7 @@ def backup(tmp_path: Path) -> str:
     """A backup that a host made which is lost now."""
     lost, recovery = Identity.generate(), Identity.generate()
     repository = Repository.init(Location(str(tmp_path / "vault")), [recovery.recipient], lost)
-    with repository.writer("hive") as writer:
+    with begin(repository, "hive") as writer:
         writer.add_folder("files", TREE, fill(tmp_path / "source"), Path("/original"))
         id = writer.commit(Facts()).id
     write_identity(tmp_path / "recovery.key", recovery)

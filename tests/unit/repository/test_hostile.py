@@ -21,15 +21,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from propolis.errors import PropolisError
-from propolis.repository import Identity, Repository, age, restore_folder, verify
-from propolis.repository.check import ReadData, check
-from propolis.repository.entries import format_entry
-from propolis.repository.index import Pack, PackedSegments, write_index
-from propolis.repository.layout import hash_name, pack_name
-from propolis.repository.model import Entry, Header, TreeHeader
-from propolis.repository.repair import repair
-from propolis.repository.text import TextWriter
-from unit.repository.memory_storage import InMemory, MemoryStorage
+from propolis.repository import Identity, Repository, restore_folder, verify
+from propolis.repository.crypto import age
+from propolis.repository.format.entries import Entry, Header, TreeHeader, format_entry
+from propolis.repository.format.index import Pack, PackedSegments, write_index
+from propolis.repository.format.names import hash_name, pack_name
+from propolis.repository.format.text import TextWriter
+from propolis.repository.maintenance.check import ReadData, check
+from propolis.repository.maintenance.repair import repair
+from propolis.repository.write.begin import begin
+from unit.repository.memory_storage import MemoryStorage
 from unit.repository.repository_tools import TREE
 
 TIME = "20260101T000000Z"
@@ -79,9 +80,9 @@ class Evil:
 
 def new_evil() -> Evil:
     host, recovery = Identity.generate(), Identity.generate()
-    location = InMemory("memory")
-    Repository.init(location, [recovery.recipient], host)
-    return Evil(Repository(location.objects, [recovery]), location.objects, recovery)
+    storage = MemoryStorage()
+    Repository.create(storage, [recovery.recipient], host)
+    return Evil(Repository(storage, [recovery]), storage, recovery)
 
 
 KEYS = new_evil()
@@ -270,7 +271,7 @@ def test_no_line_or_header_makes_a_reader_stumble(kind: Any, header: Any, lines:
             continue
     try:
         repository.list(damaged=[])
-        with repository.writer("hive", workers=1):
+        with begin(repository, "hive", workers=1):
             pass
         repair(repository, read_data=ReadData())
     except PropolisError:
@@ -287,7 +288,7 @@ import pickle, sys
 from pathlib import Path
 from propolis.errors import PropolisError
 from propolis.repository import Identity, Repository, restore_folder, verify
-from propolis.repository.check import ReadData, check
+from propolis.repository.maintenance.check import ReadData, check
 sys.path.insert(0, sys.argv[3])
 from unit.repository.memory_storage import MemoryStorage
 import resource

@@ -10,8 +10,8 @@ import pytest
 
 from propolis.errors import BusyError, IntegrityError, RepositoryError
 from propolis.repository import Facts, Identity, Repository, restore_folder, verify, write_identity
-from propolis.repository.keyring import KeyHolder
-from propolis.repository.recipients import (
+from propolis.repository.access.keyring import KeyHolder
+from propolis.repository.crypto.recipients import (
     AnyKey,
     Passphrase,
     SshIdentity,
@@ -20,7 +20,8 @@ from propolis.repository.recipients import (
     read_keys,
     read_recipient,
 )
-from propolis.repository.rekey import add_key, list_keys, remove_key
+from propolis.repository.maintenance.rekey import add_key, list_keys, remove_key
+from propolis.repository.write.begin import begin
 from unit.repository.repository_tools import TREE, snapshot
 from unit.repository.shell_tools import PAGE, ShellRestore
 
@@ -202,7 +203,7 @@ def test_private_parts_show_in_no_repr(tmp_path: Any) -> None:
 def test_the_shell_restores_with_any_kind_of_key(vault: Any, source: Any, tmp_path: Any, kind: Any) -> None:
     holder, key = new_holder(kind, tmp_path)
     add_key(vault.full, holder)
-    with Repository.open(vault.location, [vault.host_key]).writer("hive") as writer:
+    with begin(Repository.open(vault.location, [vault.host_key]), "hive") as writer:
         writer.add_folder("files", TREE, source, Path("/original"))
         writer.commit(Facts())
     if isinstance(key, Passphrase):  # age asks at a terminal only: open what the page's command hands to it

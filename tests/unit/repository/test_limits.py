@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from propolis.errors import UsageError
-from propolis.repository import Limits, idle_disk, intake, parse_rate
-from propolis.repository.folder import FolderStorage
-from propolis.repository.limits import Pace
+from propolis.repository import Limits, idle_disk, parse_rate
+from propolis.repository.io.limits import Pace
+from propolis.repository.storage.folder import FolderStorage
+from propolis.repository.write import intake
 from unit.repository.repository_tools import snapshot
 
 IDLE = 3
@@ -173,7 +174,7 @@ def test_the_disk_is_used_last_for_a_block_only() -> None:
 
 def test_a_thread_that_may_not_rank_itself_goes_on() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "from propolis.repository.limits import *; rank_last(); rank_last(); print('on')"],
+        [sys.executable, "-c", "from propolis.repository.io.limits import *; rank_last(); rank_last(); print('on')"],
         capture_output=True,
         text=True,
         check=True,

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from propolis.clock import utc_now
 from propolis.errors import BusyError, RepositoryError
-from propolis.repository.folder import FolderStorage
-from propolis.repository.layout import utc_now
-from propolis.repository.locks import GRACE, MOST_SKEW, Lease, leases, unlock
-from propolis.repository.storage import Stored
+from propolis.repository.access.leases import GRACE, MOST_SKEW, Lease, leases, unlock
+from propolis.repository.storage.base import Stored
+from propolis.repository.storage.folder import FolderStorage
 
 
 class OtherClock(FolderStorage):

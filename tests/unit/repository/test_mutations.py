@@ -14,9 +14,10 @@ import pytest
 
 from propolis.errors import PropolisError
 from propolis.repository import BackupSummary, Facts, Identity, Repository, restore_folder, verify
-from propolis.repository.check import ReadData, check
-from propolis.repository.overview import overview
-from unit.repository.memory_storage import InMemory, MemoryStorage
+from propolis.repository.maintenance.check import ReadData, check
+from propolis.repository.records.overview import overview
+from propolis.repository.write.begin import begin
+from unit.repository.memory_storage import MemoryStorage
 from unit.repository.repository_tools import TREE, snapshot
 
 ROUNDS = 25
@@ -40,15 +41,15 @@ class Original:
 
 
 def back_up(storage: MemoryStorage, host: Identity, folder: Path) -> BackupSummary:
-    with Repository(storage, [host]).writer("hive", workers=1) as writer:
+    with begin(Repository(storage, [host]), "hive", workers=1) as writer:
         writer.add_folder("files", TREE, folder, Path("/original"))
         return writer.commit(Facts())
 
 
 def new_storage(recovery: Identity, host: Identity) -> MemoryStorage:
-    location = InMemory("memory")
-    Repository.init(location, [recovery.recipient], host, segment_bytes=4096)
-    return location.objects
+    storage = MemoryStorage()
+    Repository.create(storage, [recovery.recipient], host, segment_bytes=4096)
+    return storage
 
 
 @pytest.fixture(scope="module")

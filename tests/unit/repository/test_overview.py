@@ -11,16 +11,19 @@ from typing import Any
 import pytest
 
 from propolis.cli import run
+from propolis.clock import utc_now
 from propolis.command.known import remember
 from propolis.config.load import load
 from propolis.config.sample import sample
 from propolis.errors import IntegrityError, RepositoryError
-from propolis.repository import Facts, Repository, publish, restore_folder, verify
-from propolis.repository.check import check
-from propolis.repository.copy import copy_repository
-from propolis.repository.folder import FolderStorage
-from propolis.repository.layout import utc_now
-from propolis.repository.marks import add_hold, record_verification
+from propolis.repository import Facts, Repository, restore_folder, verify
+from propolis.repository.maintenance.check import check
+from propolis.repository.maintenance.copy import copy_repository
+from propolis.repository.records.marks import add_hold, record_verification
+from propolis.repository.storage.folder import FolderStorage
+from propolis.repository.storage.opening import open_storage
+from propolis.repository.write import publish
+from propolis.repository.write.begin import begin
 from unit.repository.prune_tools import age
 from unit.repository.repository_tools import TREE, Vault, snapshot
 
@@ -48,7 +51,7 @@ class Stack:
         (self.source / "data").write_bytes(os.urandom(20_000))
         with self._monkeypatch.context() as patch:
             patch.setattr(publish, "utc_now", lambda: utc_now() + datetime.timedelta(days=days))
-            with self.vault.host.writer("thehive", **options) as writer:
+            with begin(self.vault.host, "thehive", **options) as writer:
                 writer.add_folder("files", TREE, self.source, Path("/original"))
                 return writer.commit(Facts()).id
 
@@ -64,7 +67,7 @@ class Stack:
 
     def missing(self) -> list[str]:
         """What the repository's check, `list` and `prune` find missing: all the same."""
-        known = check(self.vault.location.storage(), [self.vault.host_key], remembered=self.remembered())
+        known = check(open_storage(self.vault.location), [self.vault.host_key], remembered=self.remembered())
         found = [finding.what for finding in known.findings]
         out = self("list")[1]
         assert all(what in out for what in found)
@@ -169,7 +172,7 @@ def test_prune_removes_nothing_that_a_damaged_backup_may_need(stack: Stack, dama
 def test_the_next_backup_takes_the_newest_that_is_whole_as_its_parent(stack: Stack, damage: Any) -> None:
     ids = [stack.backup() for _ in range(3)]
     damage(stack.manifest(ids[2]))
-    with stack.vault.host.writer("thehive") as writer:
+    with begin(stack.vault.host, "thehive") as writer:
         assert writer.parent == ids[1]
         assert [ids[2] in remark for remark in writer.remarks] == [True]
 
@@ -236,7 +239,7 @@ def test_a_backup_beside_a_damaged_index_stores_again_what_only_that_knew(
 ) -> None:
     stack.backup()
     damage(stack.vault.objects("indexes")[0])
-    with stack.vault.host.writer("thehive") as writer:
+    with begin(stack.vault.host, "thehive") as writer:
         assert "stored anew" in writer.remarks[0]
         writer.add_folder("files", TREE, stack.source, Path("/original"))
         summary = writer.commit(Facts())
@@ -337,7 +340,7 @@ def test_a_damaged_record_of_removals_is_told_and_accuses_nobody(stack: Stack) -
     assert stack("repository", "prune", "--quiet")[0] == 0
     [record] = stack.vault.objects("removals")
     flip(record)
-    found = check(stack.vault.location.storage(), [stack.vault.host_key]).findings
+    found = check(open_storage(stack.vault.location), [stack.vault.host_key]).findings
     assert [finding.object for finding in found] == [f"removals/{record.name}"]
     assert "is missing" not in stack("list")[1]
 
@@ -413,8 +416,8 @@ def test_the_spare_stands_in_for_keys_that_were_replaced(stack: Stack, tmp_path:
 def test_a_ring_of_another_writer_is_no_reason_for_an_older_one(vault: Any) -> None:
     import msgspec
 
-    from propolis.repository.keys import Identity
-    from propolis.repository.layout import hash_name
+    from propolis.repository.crypto.identities import Identity
+    from propolis.repository.format.names import hash_name
 
     [path] = vault.objects("keys")
     ring = msgspec.json.decode(path.read_bytes())
@@ -488,7 +491,7 @@ def test_a_backup_of_1970_is_not_the_oldest(stack: Stack) -> None:
 
 
 def test_a_host_whose_clock_is_behind_says_so_and_keeps_the_order(stack: Stack, monkeypatch: Any) -> None:
-    from propolis.repository import listing
+    from propolis.repository.catalog import listing
 
     ids = [stack.backup() for _ in range(2)]
     monkeypatch.setattr(listing, "utc_now", lambda: utc_now() - datetime.timedelta(days=20_000))

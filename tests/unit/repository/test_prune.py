@@ -11,13 +11,15 @@ import pytest
 from propolis.config.schema import KeepConfig, RetentionConfig
 from propolis.errors import BusyError, IntegrityError, RepositoryError
 from propolis.repository import Facts, Repository, verify
-from propolis.repository.index import PackContents
-from propolis.repository.layout import pack_name
-from propolis.repository.marks import add_hold, read_marks, record_verification, release_holds
+from propolis.repository.format.names import pack_name
+from propolis.repository.format.table import PackContents
+from propolis.repository.maintenance.prune import prune
+from propolis.repository.maintenance.repack import Repacker
 from propolis.repository.model import Stats
-from propolis.repository.packs import PackMaker, PackOpener
-from propolis.repository.prune import prune
-from propolis.repository.repack import Repacker
+from propolis.repository.read.packs import PackOpener
+from propolis.repository.records.marks import add_hold, read_marks, record_verification, release_holds
+from propolis.repository.write.begin import begin
+from propolis.repository.write.packing import PackMaker
 from unit.repository.prune_tools import (
     Clocks,
     Dated,
@@ -101,7 +103,7 @@ def test_what_prune_left_is_used_by_the_next_backup(vault: Any, source: Any, his
 def test_backups_of_other_stacks_stay_whatever_the_rules(vault: Any, history: Any, source: Any) -> None:
     (source / "of the other").write_bytes(os.urandom(30_000))
     content = restores(source)
-    with vault.host.writer("other", parent=None) as writer:
+    with begin(vault.host, "other", parent=None) as writer:
         writer.add_folder("files", TREE, source, Path("/original"))
         other = writer.commit(Facts()).id
     result = prune(vault.host, LAST, "hive")
@@ -204,7 +206,7 @@ def test_a_backup_that_failed_verification_takes_no_good_ones_place(vault: Any, 
 def test_data_of_a_killed_backup_stays_for_a_while_and_then_goes(vault: Any, source: Any, history: Any) -> None:
     (source / "more").write_bytes(os.urandom(700_000))
     host = Repository(Dying(vault.folder, 3), [vault.host_key])
-    with pytest.raises(BaseException), host.writer("hive") as writer:  # noqa: B017 - whatever a kill causes
+    with pytest.raises(BaseException), begin(host, "hive") as writer:  # noqa: B017 - whatever a kill causes
         writer.add_folder("files", TREE, source, Path("/original"))
         writer.commit(Facts())
     before = vault.objects("packs")
@@ -320,7 +322,7 @@ def test_many_small_indexes_are_merged(vault: Any, source: Any, tmp_path: Any) -
 
 
 def test_prune_and_backup_keep_out_of_each_others_way(vault: Any, source: Any, history: Any) -> None:
-    with vault.host.writer("hive"), pytest.raises(BusyError, match=r"process \d+ on .* \(shared\)"):
+    with begin(vault.host, "hive"), pytest.raises(BusyError, match=r"process \d+ on .* \(shared\)"):
         prune(vault.host, LAST, "hive")
     with vault.host.lease("exclusive"), pytest.raises(BusyError, match="exclusive"):
         vault.backup(source)
@@ -331,7 +333,7 @@ def test_prune_and_backup_keep_out_of_each_others_way(vault: Any, source: Any, h
 
 def test_a_backup_that_slept_while_a_prune_went_by_is_refused(vault: Any, source: Any, history: Any) -> None:
     (source / "late").write_bytes(os.urandom(100_000))
-    with pytest.raises(RepositoryError, match="ran out"), vault.host.writer("hive") as writer:
+    with pytest.raises(RepositoryError, match="ran out"), begin(vault.host, "hive") as writer:
         writer.add_folder("files", TREE, source, Path("/original"))
         writer._hand_out()
         writer._intake.finish()
@@ -372,7 +374,7 @@ def test_a_prune_that_slept_at_any_operation_while_backups_went_by_costs_them_no
             def others(storage: Dated = storage, held: list[str] = held) -> None:
                 with clocks.asleep():
                     host = Repository(storage, [vault.host_key])
-                    with host.writer("hive") as writer:
+                    with begin(host, "hive") as writer:
                         writer.add_folder("files", TREE, small, Path("/original"))
                         writer.commit(Facts())
                     add_hold(host, host.names()[0][0], "because")
@@ -401,7 +403,7 @@ def test_a_backup_that_slept_at_any_operation_while_prunes_went_by_costs_nothing
     contents.add(restores(small))
 
     def backup(storage: Any) -> None:
-        with Repository(storage, [vault.host_key]).writer("hive", workers=1) as writer:
+        with begin(Repository(storage, [vault.host_key]), "hive", workers=1) as writer:
             writer.add_folder("files", TREE, small, Path("/original"))
             writer.commit(Facts())
 

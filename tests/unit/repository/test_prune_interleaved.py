@@ -19,12 +19,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from propolis.config.schema import KeepConfig, RetentionConfig
 from propolis.errors import BusyError, PropolisError
 from propolis.repository import Facts, Identity, Repository, verify
-from propolis.repository.copy import copy_repository
-from propolis.repository.locks import LeaseKind, leases
-from propolis.repository.marks import add_hold, record_verification, release_holds
-from propolis.repository.prune import PruneResult, prune
-from propolis.repository.storage import Storage
-from unit.repository.memory_storage import InMemory
+from propolis.repository.access.leases import LeaseKind, leases
+from propolis.repository.maintenance.copy import copy_repository
+from propolis.repository.maintenance.prune import PruneResult, prune
+from propolis.repository.records.marks import add_hold, record_verification, release_holds
+from propolis.repository.storage.base import Storage
+from propolis.repository.write.begin import begin
 from unit.repository.prune_tools import Clocks, Dated, Killed, Process, View, no_garbage, restores
 from unit.repository.repository_tools import TREE
 
@@ -86,8 +86,8 @@ class Interleaved(RuleBasedStateMachine):
         self.clocks = Clocks()
         self.stack.enter_context(self.clocks.rule())
         self.stores = {place: Dated(clocks=self.clocks) for place in PLACES}
-        Repository.init(
-            InMemory("main", objects=self.stores["main"]),
+        Repository.create(
+            self.stores["main"],
             [self.recovery.recipient],
             self.host,
             segment_bytes=1 << 16,
@@ -111,7 +111,7 @@ class Interleaved(RuleBasedStateMachine):
         source = self.changed()
 
         def work(open: Open) -> None:
-            with Repository(open("main"), [self.host]).writer("hive", workers=1) as writer:
+            with begin(Repository(open("main"), [self.host]), "hive", workers=1) as writer:
                 writer.add_folder("files", TREE, source, Path("/original"))
                 writer.commit(Facts())
 

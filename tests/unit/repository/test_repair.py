@@ -11,12 +11,14 @@ import pytest
 
 from propolis.config.schema import KeepConfig, RetentionConfig
 from propolis.errors import IntegrityError, RepositoryError
-from propolis.repository import BackupSummary, Facts, Identity, ObjectMeta, Repository, restore_folder, verify
-from propolis.repository.check import ReadData, check
-from propolis.repository.prune import prune
-from propolis.repository.repair import RepairResult, repair
-from propolis.repository.storage import Location
-from unit.repository.memory_storage import InMemory, MemoryStorage
+from propolis.repository import BackupSummary, Facts, Identity, Repository, restore_folder, verify
+from propolis.repository.maintenance.check import ReadData, check
+from propolis.repository.maintenance.prune import prune
+from propolis.repository.maintenance.repair import RepairResult, repair
+from propolis.repository.storage.opening import open_storage
+from propolis.repository.write.begin import begin
+from propolis.s3.objects import ObjectMeta
+from unit.repository.memory_storage import MemoryStorage
 from unit.repository.prune_tools import Clocks, Dated, Process, View
 from unit.repository.repository_tools import TREE, Vault, snapshot
 
@@ -67,7 +69,7 @@ def test_lost_packs_come_back_from_the_stacks_files(vault: Any, source: Any, tmp
     assert whole(vault, summary)
     vault.restore(summary, tmp_path / "out")
     assert snapshot(tmp_path / "out") == snapshot(source)
-    assert check(vault.location.storage(), [vault.recovery_key], read_data=ReadData()).ok
+    assert check(open_storage(vault.location), [vault.recovery_key], read_data=ReadData()).ok
 
 
 def test_what_changed_in_the_stack_is_not_taken_and_its_files_are_named(vault: Any, source: Any) -> None:
@@ -200,7 +202,7 @@ def test_what_was_put_aside_is_told_of_and_goes_with_a_prune_after_a_month(vault
     assert mended(vault, source).ok
     aside = vault.objects("quarantine")
     bytes = sum(path.stat().st_size for path in aside)
-    result = check(vault.location.storage(), [vault.host_key])
+    result = check(open_storage(vault.location), [vault.host_key])
     assert result.ok
     assert [f"{len(aside)} objects ({bytes} bytes)" in remark for remark in result.remarks] == [True]
     rules = RetentionConfig(grace_hours=0)
@@ -267,7 +269,7 @@ def test_a_repair_that_slept_at_any_operation_while_others_went_by_costs_them_no
             return repair(repository, {TREE: folder}, read_data=ReadData(), lease=lease)
 
     def backed_up(storage: Any) -> None:
-        with Repository(storage, [vault.host_key]).writer("hive", workers=1) as writer:
+        with begin(Repository(storage, [vault.host_key]), "hive", workers=1) as writer:
             writer.add_folder("files", TREE, folder, folder)
             writer.commit(Facts())
 
@@ -345,7 +347,7 @@ def test_objects_of_a_bucket_are_a_source_too(vault: Any) -> None:
     bucket = Bucket(
         {"a": chance.randbytes(100), "b": chance.randbytes((2 << 20) + 5), "c": chance.randbytes(1 << 20)}
     )
-    with vault.host.writer("hive") as writer:
+    with begin(vault.host, "hive") as writer:
         writer.add_bucket("files", TREE, bucket, "s3://x")
         summary = writer.commit(Facts())
     for path in vault.objects("packs"):
@@ -388,15 +390,13 @@ class DyingStorage(MemoryStorage):
 
 def test_a_repair_killed_at_any_change_harms_nothing_and_the_next_one_finishes(tmp_path: Path) -> None:
     host, recovery = Identity.generate(), Identity.generate()
-    location: Location = InMemory("memory")
-    repository = Repository.init(location, [recovery.recipient], host, segment_bytes=4096)
-    storage = location.storage()
-    assert isinstance(storage, MemoryStorage)
+    storage = MemoryStorage()
+    repository = Repository.create(storage, [recovery.recipient], host, segment_bytes=4096)
     source = tmp_path / "source"
     source.mkdir()
     for number in range(12):
         (source / str(number)).write_bytes(os.urandom(number * 700 + 1))
-    with repository.writer("hive", workers=1) as writer:
+    with begin(repository, "hive", workers=1) as writer:
         writer.add_folder("files", TREE, source, source)
         summary = writer.commit(Facts())
     packs = [name for name in storage.objects if name.startswith("packs/")]

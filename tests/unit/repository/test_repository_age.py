@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from propolis.errors import IntegrityError, RepositoryError
-from propolis.repository import Identity, age, read_identities, write_identity
-from propolis.repository.stream import Stream
+from propolis.repository import Identity, read_identities, write_identity
+from propolis.repository.crypto import age
+from propolis.repository.io.stream import Stream
 
 ONE, TWO = Identity.generate(), Identity.generate()
 SIZES = [0, 1, 65_535, 65_536, 65_537, 131_072, 200_000]

@@ -9,6 +9,7 @@ import pytest
 
 from propolis.errors import BusyError, ConfigError, IncompleteError, PropolisError, RepositoryError
 from propolis.repository import Facts, Identity, Location, Repository, restore_folder, verify
+from propolis.repository.write.begin import begin
 from unit.repository.repository_tools import TREE, fill, snapshot
 
 
@@ -63,7 +64,7 @@ def test_a_clones_files_are_known_by_the_originals_inodes(vault: Any, source: An
     for name in ("one", "two"):
         clone = tmp_path / name
         shutil.copytree(source, clone, symlinks=True)
-        with vault.host.writer("hive") as writer:
+        with begin(vault.host, "hive") as writer:
             writer.add_folder("files", TREE, clone, source, inode_of=inodes)
             writer.commit(Facts())
     assert writer.stats.read == 0
@@ -84,7 +85,7 @@ def test_a_file_replaced_by_another_of_equal_size_and_time_is_read(vault: Any, s
 def test_two_trees_in_any_order_are_recognised(vault: Any, source: Any, tmp_path: Any) -> None:
     second = fill(tmp_path / "second", seed=2)
     for trees in (["a", "b"], ["b", "a"], ["b", "c", "a"]):
-        with vault.host.writer("hive") as writer:
+        with begin(vault.host, "hive") as writer:
             for tree in trees:
                 writer.add_folder("files", tree, second if tree == "b" else source, Path("/original"))
             summary = writer.commit(Facts())
@@ -102,7 +103,7 @@ def test_a_choice_of_paths_comes_back_with_its_folders(vault: Any, source: Any, 
 
 
 def test_what_is_excluded_is_left_out(vault: Any, source: Any) -> None:
-    with vault.host.writer("hive") as writer:
+    with begin(vault.host, "hive") as writer:
         writer.add_folder("files", TREE, source, Path("/original"), exclude=lambda path: path == "deep")
         summary = writer.commit(Facts())
     paths = [entry.path for entry in vault.host.manifest(summary.id).entries()]
@@ -118,7 +119,7 @@ def test_backups_are_listed_newest_last_and_found_by_their_beginning(vault: Any,
         vault.host.resolve("latest")
     made = [vault.backup(source) for _ in range(2)]
     (source / "file").write_bytes(b"1")
-    with vault.host.writer("other", parent=None) as writer:
+    with begin(vault.host, "other", parent=None) as writer:
         writer.add_folder("files", TREE, source, Path("/original"))
         other = writer.commit(Facts(services={"thehive": "5.4"}, facts={"cluster": "c"}))
     assert [summary.id for summary in vault.host.list()] == [summary.id for summary in [*made, other]]
@@ -148,7 +149,7 @@ def test_packs_can_be_readable_by_the_host_when_wanted(tmp_path: Any, source: An
     repository = Repository.init(
         Location(str(tmp_path / "open")), [Identity.generate().recipient], host, packs_readable_by_host=True
     )
-    with repository.writer("hive") as writer:
+    with begin(repository, "hive") as writer:
         writer.add_folder("files", TREE, source, Path("/original"))
         summary = writer.commit(Facts())
     restore_folder(repository, repository.manifest(summary.id), TREE, tmp_path / "out")
@@ -207,7 +208,7 @@ def test_a_repository_that_vanishes_is_an_error_and_no_empty_list(vault: Any, so
 def test_files_that_change_vanish_or_hide_are_named_and_no_backup_is_made(vault: Any, source: Any) -> Any:
     (source / "gone").write_bytes(b"x" * 10)
     (source / "grown").write_bytes(b"y" * 10)
-    with pytest.raises(IncompleteError) as caught, vault.host.writer("hive") as writer:
+    with pytest.raises(IncompleteError) as caught, begin(vault.host, "hive") as writer:
         entries = 0
 
         def spoil(path: str) -> bool:
@@ -232,7 +233,7 @@ def test_a_folder_that_is_missing_makes_no_backup(vault: Any, tmp_path: Any) -> 
 
 
 def test_a_backup_without_commit_is_none_and_the_next_one_profits(vault: Any, source: Any, tmp_path: Any) -> None:
-    with pytest.raises(KeyboardInterrupt), vault.host.writer("hive") as writer:
+    with pytest.raises(KeyboardInterrupt), begin(vault.host, "hive") as writer:
         writer.add_folder("files", TREE, source, Path("/original"))
         writer._hand_out()
         writer._intake.finish()

@@ -14,13 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from propolis.errors import IntegrityError, PropolisError, RepositoryError
-from propolis.repository import Entry, Finding, Repository, target, verify
-from propolis.repository.entries import format_entry
-from propolis.repository.layout import hash_name
-from propolis.repository.manifest import Manifest
-from propolis.repository.model import EntryType, Stats
-from propolis.repository.rules import safe_parts
-from propolis.repository.text import TextWriter
+from propolis.repository import Entry, Finding, Repository, verify
+from propolis.repository.format.entries import EntryType, format_entry
+from propolis.repository.format.manifest import Manifest
+from propolis.repository.format.names import hash_name
+from propolis.repository.format.rules import safe_parts
+from propolis.repository.format.text import TextWriter
+from propolis.repository.model import Stats
+from propolis.repository.read import target
 from unit.repository.repository_tools import TREE, snapshot
 
 KINDS = ["config", "keys", "indexes", "manifests", "packs"]
@@ -272,10 +273,10 @@ def test_set_user_id_bits_are_not_restored(vault: Any, small_source: Any, tmp_pa
 def test_a_pack_that_inflates_beyond_its_stated_size_is_refused(vault: Any, tmp_path: Any) -> None:
     import zstandard
 
-    from propolis.repository import age
-    from propolis.repository.index import Pack
-    from propolis.repository.layout import pack_name
-    from propolis.repository.packs import PackOpener
+    from propolis.repository.crypto import age
+    from propolis.repository.format.index import Pack
+    from propolis.repository.format.names import pack_name
+    from propolis.repository.read.packs import PackOpener
 
     stored = age.seal_bytes(zstandard.compress(bytes(100 << 20)), vault.full.ring.pack_recipients())
     pack = Pack(hash_name(stored), len(stored), 1 << 20, "zstd")

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from propolis.errors import IntegrityError
 from propolis.repository import Entry, Identity
-from propolis.repository.entries import (
+from propolis.repository.crypto.secret import RepositoryKey
+from propolis.repository.format.entries import (
     attributes_of,
     content_of,
     format_attributes,
@@ -18,9 +19,9 @@ from propolis.repository.entries import (
     order,
     parse_entry,
 )
-from propolis.repository.index import Pack, PackedSegments, SegmentTable, index_lines, write_index
-from propolis.repository.layout import RepositoryKey
-from propolis.repository.text import TextWriter, escape, read_header, read_lines, unescape
+from propolis.repository.format.index import Pack, PackedSegments, index_lines, write_index
+from propolis.repository.format.table import SegmentTable
+from propolis.repository.format.text import TextWriter, escape, read_header, read_lines, unescape
 
 KEY = RepositoryKey(bytes(range(32)))
 ME = Identity.generate()
@@ -134,7 +135,7 @@ def test_a_text_of_another_writer_is_refused() -> None:
 def test_a_text_without_its_proper_end_is_refused(body: Any) -> None:
     import zstandard
 
-    from propolis.repository import age
+    from propolis.repository.crypto import age
 
     stored = memoryview(age.seal_bytes(zstandard.compress(body), [ME.recipient]))
     with pytest.raises(IntegrityError):
@@ -144,7 +145,7 @@ def test_a_text_without_its_proper_end_is_refused(body: Any) -> None:
 def test_a_text_that_inflates_to_an_endless_line_is_refused() -> None:
     import zstandard
 
-    from propolis.repository import age
+    from propolis.repository.crypto import age
 
     stored = memoryview(age.seal_bytes(zstandard.compress(bytes(200 << 20)), [ME.recipient]))
     with pytest.raises(IntegrityError, match="a line of more than"):

@@ -18,11 +18,13 @@ from propolis.command.context import Context
 from propolis.config.durations import parse_duration
 from propolis.config.load import load
 from propolis.config.schema import RereadConfig
-from propolis.repository import Facts, ObjectMeta, Repository, Writer, write_identity
+from propolis.repository import Facts, Repository, Writer, write_identity
 from propolis.repository.model import ALTERED_NAMED
-from propolis.repository.writer import LAST_REREAD
+from propolis.repository.write.begin import begin
+from propolis.repository.write.writer import LAST_REREAD
 from propolis.run import Results, SilentObserver
 from propolis.run.journal import new_run_id
+from propolis.s3.objects import ObjectMeta
 from unit.repository.repository_tools import TREE, Vault, fill, snapshot
 from unit.repository.test_keys_on_the_command_line import CONFIG
 
@@ -65,7 +67,7 @@ def rewrite(file: Path) -> None:
 
 
 def back_up(vault: Vault, source: Path, *, reread: bool) -> Any:
-    with vault.host.writer("hive") as writer:
+    with begin(vault.host, "hive") as writer:
         writer.reread = writer.reread or reread
         writer.add_folder("files", TREE, source, Path("/original"))
         return writer, writer.commit(Facts())
@@ -130,7 +132,7 @@ def test_an_object_of_a_bucket_is_read_anew_too(vault: Vault) -> None:
     bucket = Objects({"one": b"first content", "other": b"stays"})
 
     def backup(*, reread: bool, ahead: bool = False) -> Writer:
-        with vault.host.writer("hive") as writer:
+        with begin(vault.host, "hive") as writer:
             writer.reread = writer.reread or reread
             if ahead:
                 writer.store_ahead("files/bucket", bucket)
@@ -152,7 +154,7 @@ def test_when_everything_was_last_read_is_handed_on_from_backup_to_backup(vault:
     _, second = back_up(vault, source, reread=False)
     assert second.header.facts[LAST_REREAD] == first.header.started
     # Another host, or this one with its state folder lost, learns it from the repository.
-    with Repository.open(vault.location, [vault.recovery_key]).writer("hive") as writer:
+    with begin(Repository.open(vault.location, [vault.recovery_key]), "hive") as writer:
         assert writer.last_reread == first.header.started
         assert not writer.reread
     _, third = back_up(vault, source, reread=True)
@@ -209,7 +211,7 @@ def test_a_rule_that_is_no_duration_is_refused(text: str) -> None:
 def test_a_backup_rereads_when_it_is_asked_or_when_the_rule_says_so(
     vault: Vault, source: Path, tmp_path: Path, rule: str, asked: bool, expected: bool
 ) -> None:
-    with vault.host.writer("hive") as writer:
+    with begin(vault.host, "hive") as writer:
         writer.reread, writer._last_reread = False, "2020-01-01T00:00:00Z"  # as if it were one of then
         writer.add_folder("files", TREE, source, Path("/original"))
         writer.commit(Facts())

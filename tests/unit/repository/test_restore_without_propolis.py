@@ -18,10 +18,14 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
+from propolis.clock import utc_now
 from propolis.filesystem import acl
-from propolis.repository import Facts, Identity, Location, ObjectMeta, Repository, publish
-from propolis.repository.layout import hash_name, utc_now
-from propolis.repository.model import Header, TreeHeader
+from propolis.repository import Facts, Identity, Location, Repository
+from propolis.repository.format.entries import Header, TreeHeader
+from propolis.repository.format.names import hash_name
+from propolis.repository.write import publish
+from propolis.repository.write.begin import begin
+from propolis.s3.objects import ObjectMeta
 from unit.repository import test_mutations
 from unit.repository.memory_storage import MemoryStorage
 from unit.repository.repository_tools import TREE, fill, snapshot
@@ -81,7 +85,7 @@ def test_the_script_restores_byte_identically(vault: Any, source: Any, script: A
     vault.backup(source)
     (source / "added").write_bytes(b"later")
     objects = {"attachment/a b": b"content", "attachment/é\\": os.urandom(2 << 20), "empty": b""}
-    with vault.host.writer("hive") as writer:
+    with begin(vault.host, "hive") as writer:
         writer.add_folder("files", TREE, source, Path("/original"))
         writer.add_folder("database", "database/data-0", fill(tmp_path / "second", 2), Path("/data"))
         writer.add_bucket("files", "files/bucket", Bucket(objects), 's3://bucket/"trees":[{\\')
@@ -282,7 +286,7 @@ def test_whatever_is_backed_up_the_script_restores_identically(shell: Any, made:
         make(folder / "source", made)
         host, recovery = Identity.generate(), Identity.generate()
         repository = Repository.init(Location(str(folder / "vault")), [recovery.recipient], host, segment_bytes=4096)
-        with repository.writer("hive", workers=1) as writer:
+        with begin(repository, "hive", workers=1) as writer:
             writer.add_folder("files", TREE, folder / "source", Path("/original"))
             writer.add_bucket("files", "files/bucket", Bucket(objects), "s3://bucket")
             writer.commit(Facts())

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from propolis.config.schema import KeepConfig
-from propolis.repository.marks import Marks, standing
-from propolis.repository.model import BackupId, Verification
-from propolis.repository.retention import Candidate, decide
+from propolis.repository.format.entries import BackupId
+from propolis.repository.maintenance.retention import Candidate, decide
+from propolis.repository.model import Verification
+from propolis.repository.records.marks import Marks, standing
 
 START = datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.UTC)
 

@@ -10,6 +10,7 @@ import pytest
 from propolis.cli import run
 from propolis.config.sample import sample
 from propolis.repository import Facts
+from propolis.repository.write.begin import begin
 from unit.repository.prune_tools import age, remaining
 from unit.repository.repository_tools import TREE
 
@@ -46,7 +47,7 @@ def backups(vault: Any, tmp_path: Any) -> Any:
     source.mkdir()
     for number in range(3):
         (source / "file").write_bytes(os.urandom(5000 + number))
-        with vault.host.writer("thehive") as writer:
+        with begin(vault.host, "thehive") as writer:
             writer.add_folder("files", TREE, source, Path("/original"))
             writer.commit(Facts())
     age(vault.folder)

@@ -9,10 +9,10 @@ import pytest
 from obstore.exceptions import GenericError, NotFoundError
 
 from propolis.errors import RepositoryError
-from propolis.repository import folder as folder_module
-from propolis.repository.folder import FolderStorage
-from propolis.repository.s3errors import explain, is_missing, told
-from propolis.repository.storage import ObjectExistsError
+from propolis.repository.storage import folder as folder_module
+from propolis.repository.storage.base import ObjectExistsError
+from propolis.repository.storage.folder import FolderStorage
+from propolis.s3.errors import explain, is_missing, told
 
 NAME = "packs/50/403507tlscertificateUnknownIssuer"
 

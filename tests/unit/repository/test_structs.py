@@ -7,13 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import propolis.repository
+import propolis
 
-SOURCES = {path: path.read_text() for path in Path(str(propolis.repository.__file__)).parent.glob("*.py")}
+FOLDER = Path(str(propolis.__file__)).parent
+SOURCES = {path: path.read_text() for room in ("repository", "s3") for path in (FOLDER / room).rglob("*.py")}
 
 RACE = """
 import sys, threading, msgspec
-from propolis.repository.structs import read_in_threads
+from propolis.structs import read_in_threads
 sys.setswitchinterval(1e-6)
 for number in range(300):
     inner = msgspec.defstruct("Inner", [(f"f{i}", dict[str, list[int]], {}) for i in range(30)])

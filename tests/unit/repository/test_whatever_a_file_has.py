@@ -16,7 +16,8 @@ from propolis.clone import Method, place
 from propolis.filesystem import acl
 from propolis.filesystem.attributes import ACCESS_LIST, DEFAULT_LIST
 from propolis.repository import BackupSummary, Facts, verify
-from propolis.repository.repair import repair
+from propolis.repository.maintenance.repair import repair
+from propolis.repository.write.begin import begin
 from unit.repository.repository_tools import TREE, Vault
 
 OWNER, USER, GROUP_OF_OWNER, GROUP, MASK, OTHER = 1, 2, 4, 8, 16, 32
@@ -56,7 +57,7 @@ def folder(tmp_path: Path) -> Path:
 def backup_of_a_clone(vault: Vault, folder: Path, method: Method, run: str = "r1") -> BackupSummary:
     """Back up as a cold backup does; `.db` files are those that never change."""
     made = clone.clone(folder, place(folder, run), lambda path: path.endswith(".db"), method)
-    with vault.host.writer("hive") as writer:
+    with begin(vault.host, "hive") as writer:
         writer.add_folder(
             "files",
             TREE,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from propolis.errors import ConfigError, PropolisError
 from propolis.repository import Facts, Identity, Location, Repository
+from propolis.repository.write.begin import begin
 from propolis.restore.backed_up import index_users_file, settings, settings_of
 
 PASSWORD = "db.janusgraph.storage.password"
@@ -95,7 +96,7 @@ def test_it_is_read_out_of_a_repository_with_the_recovery_key_alone(tmp_path: Pa
     (index / "users").write_text("admin:hash\n")
     host, recovery = Identity.generate(), Identity.generate()
     location = Location(str(tmp_path / "repository"))
-    with Repository.init(location, [recovery.recipient], host).writer("hive") as writer:
+    with begin(Repository.init(location, [recovery.recipient], host), "hive") as writer:
         writer.add_folder("config", "config/thehive", folder, folder)
         writer.add_folder("config", "config/index", index, index)
         backup = writer.commit(Facts()).id

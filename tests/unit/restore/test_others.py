@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from propolis.config.schema import CassandraConfig, ElasticsearchConfig
 from propolis.repository import Facts, Identity, Location, Manifest, Repository
+from propolis.repository.write.begin import begin
 from propolis.restore.others import Loss, checks, index_losses, keyspace_losses
 from propolis.stack.index.contents import name_on_disk, owner_of, uuid_of
 
@@ -97,7 +98,7 @@ def back_up(here: Here, folder: Path, facts: dict[str, object]) -> Manifest:
     location = Location(str(folder))
     Repository.init(location, [recovery.recipient])
     repository = Repository.open(location, [recovery])
-    with repository.writer("hive") as writer:
+    with begin(repository, "hive") as writer:
         for number, data in enumerate(here[1].data):
             writer.add_folder("database", f"database/data-{number}", data, data)
         writer.add_folder("index", "index/data", here[0].data, here[0].data)

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from propolis.repository import S3Bucket
+from propolis.stack.files.bucket import S3Bucket
 
 LOOKED_AT = 100_000
 """Files, folders or objects of one store that are looked at; of a larger one, what is told is the least."""

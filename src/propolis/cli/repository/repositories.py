@@ -1,0 +1,107 @@
+"""`repository …`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from propolis.cli.options import DEFAULT_CONFIG, ConfigFile, config_of
+from propolis.cli.repository import care, copies, keys, retention
+from propolis.command.known import remember
+from propolis.config.schema import Config
+from propolis.errors import UsageError
+from propolis.report import console
+from propolis.report.keys import show_private_key
+from propolis.repository import Identity, Location, Repository, write_identity
+from propolis.repository.crypto.recipients import AnyRecipient, parse_recipient
+from propolis.repository.storage import reserve
+
+app = typer.Typer(name="repository", help="Make and look after the repository.", no_args_is_help=True)
+
+
+def register(above: typer.Typer) -> None:
+    """Add this family's commands, below `repository`."""
+    above.add_typer(app)
+
+
+@app.callback()
+def _repository() -> None:
+    pass
+
+
+@app.command("init")
+def init(
+    recovery_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--recovery-key", help="Make a recovery key and write it to this new file", metavar="FILE", readable=False
+        ),
+    ] = None,
+    on_paper: Annotated[
+        bool,
+        typer.Option("--print", help="Show a new recovery key once, with a QR code, for paper; alone: keep no file"),
+    ] = False,
+    recipient: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--recipient", help="Or: the public part of a key you have (age1…, ssh-ed25519 …); may be repeated"
+        ),
+    ] = None,
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> None:
+    """Make the repository, its recovery key and this host's own key.
+
+    Only the recovery key can read backed up data, and it isn't kept on this host: without it nothing can be restored.
+    """
+    if (recovery_key is not None or on_paper) == bool(recipient):
+        raise UsageError(
+            "Give --recovery-key FILE or --print to make a new key, or --recipient to use keys you have",
+            left="Nothing was made",
+        )
+    settings = config_of(config)
+    host = keys.host_identity(settings.repository.host_key)
+    out = console.console()
+    if not recipient:
+        identity = Identity.generate()
+        # First the key, on disk or paper: a repository whose only key is lost would swallow backups for ever.
+        if recovery_key is not None:
+            write_identity(recovery_key, identity)
+        try:
+            if on_paper:
+                show_private_key(identity)
+            _make(settings, [identity.recipient], host)
+        except BaseException:
+            if on_paper:
+                out.print("[bold]The key above opens nothing: destroy what you printed of it.[/]")
+            if recovery_key is not None:
+                recovery_key.unlink()
+            raise
+        out.print(f"Made the repository {settings.repository.url}.")
+        if recovery_key is not None:
+            out.print(
+                f"[bold]The recovery key is in {recovery_key}.[/] Move it off this host, print it, keep two copies:"
+            )
+            out.print("without it nothing can be restored; whoever has it can read every backup.")
+            out.print(f"Its public part: {identity.recipient}")
+    else:
+        recipients = [parse_recipient(text) for text in recipient]
+        _make(settings, recipients, host)
+        out.print(f"Made the repository {settings.repository.url}.")
+
+
+def _make(settings: Config, recovery: Sequence[AnyRecipient], host: Identity) -> None:
+    """Make the repository, and remember it as the one that belongs there."""
+    repository = Repository.init(Location.from_config(settings.repository), recovery, host)
+    remember(settings, repository)
+    without = reserve.keep(repository.storage)
+    if without:
+        console.console().print(f"[yellow]note:[/] {console.escape(without)}")
+
+
+app.add_typer(keys.app)
+copies.register(app)
+retention.register_repository(app)
+care.register(app)

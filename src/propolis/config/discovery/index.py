@@ -1,0 +1,263 @@
+"""Finding the index: `db.janusgraph.index.search` of application.conf, then the server's own file, if it has one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from propolis.config.discovery.finding import Findings, Setting, config_folder, source
+from propolis.config.discovery.this_host import in_url, interface_address, site_address, split_port
+from propolis.config.discovery.tls import TlsKeys, is_on, trusted
+from propolis.config.environment import of_service, with_host_name
+from propolis.config.hocon import Hocon
+from propolis.config.load import line_of, plain, read_yaml
+from propolis.errors import ConfigError
+
+_SEARCH = "db.janusgraph.index.search"
+_DIRECTORY = f"{_SEARCH}.directory"
+_BASIC = f"{_SEARCH}.elasticsearch.http.auth.basic"
+_SSL = f"{_SEARCH}.elasticsearch.ssl"
+_MAKES = ("elasticsearch", "opensearch")
+_DEFAULT_PORT = "9200"
+_VARIABLE = re.compile(r"\$\{([^}:]+)(?::([^}]*))?\}")
+_ANY = ("0.0.0.0", "0", "::", "localhost", "_local_")  # noqa: S104 - read, not bound to
+THEHIVE_4_FOLDER = "/opt/thp/thehive/index"
+
+
+def index_values(
+    found: Findings, root: Path, hocon: Hocon, version: tuple[int, int] | None, given: Path | None
+) -> None:
+    """Find the section `index`. Raises ConfigError for what makes going on senseless."""
+    setting = f"{_SEARCH}.backend"
+    backend = hocon.text(setting)
+    note = source(hocon, setting)
+    defaults_known = version is not None and (4, 1) <= version < (5, 0)
+    if backend is None and defaults_known:
+        backend, note = "lucene", f"TheHive 4's default, as {hocon.file} sets no {setting}"
+    if backend in ("elasticsearch", "es"):
+        if found.all_here(hocon, f"{_SEARCH}.hostname", "an index"):
+            _server(found, root, hocon, given)
+    elif backend == "lucene":
+        found.put("index.kind", "lucene", note)
+        if found.copy("index.folder", hocon, _DIRECTORY) is None:
+            if not defaults_known:
+                raise ConfigError(
+                    f"{note}: the index is Lucene, but {_DIRECTORY} is not set",
+                    next="Set it to the folder that TheHive uses",
+                )
+            found.put("index.folder", THEHIVE_4_FOLDER, f"TheHive 4's default, as {hocon.file} sets no {_DIRECTORY}")
+    elif backend is None:
+        raise ConfigError(
+            f"{hocon.file}: {setting} is not set, so it can't be told which index TheHive uses: TheHive 4 then takes"
+            f" Lucene in {THEHIVE_4_FOLDER}, other versions may not",
+            next=f"Set it to lucene, with {_DIRECTORY}, or to elasticsearch, whichever TheHive uses",
+        )
+    else:
+        raise ConfigError(f"{note} is {backend}; only elasticsearch (OpenSearch, too) and lucene can be backed up")
+
+
+class _Settings:
+    """What the server's file says, by dotted names: `path.data: x` and `path: {data: x}` mean the same."""
+
+    def __init__(self, file: Path, environment: Mapping[str, str]) -> None:
+        self.file = file
+        self._environment = environment
+        self._flat: dict[str, Setting] = {}
+        document = read_yaml(file)
+        self._read(document, document if document is not None else {}, "", ())
+
+    def get(self, name: str) -> Setting | None:
+        """Give a setting with variables filled in. Raises ConfigError for one that its service doesn't have."""
+        found = self._flat.get(name)
+        if found is None or found.value is None:
+            return None
+        if isinstance(found.value, list):
+            return Setting([self._expand(value, found.note) for value in found.value], found.note)
+        return Setting(self._expand(found.value, found.note), found.note)
+
+    def is_on(self, name: str) -> bool | None:
+        """Whether it is true; None where it isn't set."""
+        found = self.get(name)
+        return None if found is None else is_on(found.value)
+
+    def path(self, name: str) -> Setting | None:
+        """Give the first path of a setting; a relative one is meant from the file's folder."""
+        found = self.get(name)
+        if found is None:
+            return None
+        value = found.value[0] if isinstance(found.value, list) and found.value else found.value
+        return Setting(str(self.file.parent / str(value)), found.note)
+
+    def _read(self, document: Any, node: Any, name: str, location: tuple[str, ...]) -> None:
+        if isinstance(node, dict):
+            for key, value in node.items():
+                self._read(document, value, f"{name}.{key}" if name else str(key), (*location, key))
+        else:
+            self._flat[name] = Setting(plain(node), f"{self.file}:{line_of(document, location)} ({name})")
+
+    def _expand(self, value: Any, note: str) -> Any:
+        """Fill in `${NAME}` and `${NAME:default}` from the service's environment, as both makes do."""
+        if not isinstance(value, str):
+            return value
+
+        def replace(match: re.Match[str]) -> str:
+            name, default = match.groups()
+            if name in self._environment:
+                return self._environment[name]
+            if default is not None:
+                return str(default)
+            raise ConfigError(f"{note}: ${{{name}}} is not set in the environment of the index's service")
+
+        return _VARIABLE.sub(replace, value)
+
+
+def _server(found: Findings, root: Path, hocon: Hocon, given: Path | None) -> None:
+    file = _file(found, root, given)
+    if file is None:
+        return
+    environment = with_host_name(of_service(root, "index", file.stem))
+    settings = _Settings(file, environment)
+    found.put("index.config", str(file.parent), str(file))
+    found.attempt(lambda: _data(found, settings))
+    found.attempt(lambda: _url(found, settings, hocon))
+    found.copy("index.prefix", hocon, f"{_SEARCH}.index-name")
+    found.copy("index.audit", hocon, "audit.elasticsearch.index-name")
+    if found.copy("index.username", hocon, f"{_BASIC}.username"):
+        found.secret("index.password", hocon, f"{_BASIC}.password")
+
+
+def _file(found: Findings, root: Path, given: Path | None) -> Path | None:
+    """Find the server's file: of one make, or the other."""
+    if given is not None:
+        make = next((make for make in _MAKES if (given / f"{make}.yml").is_file()), _MAKES[0])
+        return given / f"{make}.yml"
+    places = [(root / "etc" / make, f"{make}.yml") for make in _MAKES]
+    present = [(folder, name) for folder, name in places if (folder / name).is_file()]
+    if len(present) == 1:
+        ((folder, name),) = present
+        folder = config_folder(found, "index", None, [folder], name) or folder
+        return folder / name
+    names = " and ".join(str(folder / name) for folder, name in places)
+    found.problem(
+        f"{names}: {'both exist' if present else 'neither exists'}; one of them is needed."
+        " Name the right folder with --config-folder index=FOLDER"
+    )
+    return None
+
+
+def _data(found: Findings, settings: _Settings) -> None:
+    setting = settings.get("path.data")
+    if setting is None:
+        found.problem(
+            f"{settings.file}: path.data is not set, so the index uses a folder below its own installation."
+            " Set path.data to that folder's absolute path"
+        )
+        return
+    paths = setting.value if isinstance(setting.value, list) else str(setting.value).split(",")
+    if len(paths) != 1:
+        found.problem(f"{setting.note}: several data folders; only one is supported")
+        return
+    found.put("index.data", str(paths[0]), setting.note)
+
+
+def _url(found: Findings, settings: _Settings, hocon: Hocon) -> None:
+    """Find where the index answers HTTP: its own file first, then what TheHive uses."""
+    used = [split_port(part) for text in hocon.texts(f"{_SEARCH}.hostname") for part in text.split(",")]
+    host = _host(settings)
+    if host is None and len(used) == 1:
+        host = Setting(used[0][0], source(hocon, f"{_SEARCH}.hostname"))
+    if host is None:
+        found.problem(
+            f"{settings.file}: the index's address can't be told. Set http.host there, or one {_SEARCH}.hostname"
+            f" in {hocon.file}"
+        )
+        return
+    used_port = next((port for _, port in used if port), "") or hocon.text(f"{_SEARCH}.port") or ""
+    port = _port(found, settings, used_port)
+    if port is None:
+        return
+    scheme = "http"
+    if _is_secure(settings):
+        scheme = "https"
+        _authority(found, settings, hocon)
+    found.put("index.url", f"{scheme}://{in_url(str(host.value))}:{port}", host.note)
+
+
+def _port(found: Findings, settings: _Settings, used: str) -> str | None:
+    """Find the port; TheHive's must be among those of this server, or this is not the server that TheHive uses."""
+    setting = settings.get("http.port")
+    value = setting.value if setting is not None else _DEFAULT_PORT
+    text = str(value[0] if isinstance(value, list) and value else value)
+    low, _, high = text.partition("-")
+    if not low.isdigit() or not (high or low).isdigit():
+        raise ConfigError(f"{setting.note if setting else settings.file}: {text} is not a port, nor a range of them")
+    wanted = used or _DEFAULT_PORT
+    if int(low) <= int(wanted) <= int(high or low):
+        return wanted
+    where = setting.note if setting is not None else f"{settings.file}, which sets no http.port"
+    found.problem(
+        f"{where}: the server is at port {text}, but TheHive's index is at port {wanted}, so it is not the server"
+        " that TheHive uses. Name the right folder with --config-folder index=FOLDER"
+    )
+    return None
+
+
+def _is_secure(settings: _Settings) -> bool:
+    """Whether the index speaks TLS: with its security off, keys of TLS say nothing."""
+    if settings.is_on("xpack.security.enabled") is False or settings.is_on("plugins.security.disabled"):
+        return False
+    names = ("xpack.security.http.ssl.enabled", "plugins.security.ssl.http.enabled")
+    return any(settings.is_on(name) for name in names)
+
+
+def _authority(found: Findings, settings: _Settings, hocon: Hocon) -> None:
+    """Find who signed the index's certificate; without one, the system's authorities count."""
+    asks = settings.get("xpack.security.http.ssl.client_authentication")
+    if asks is not None and asks.value == "required":
+        found.problem(f"{asks.note}: the index asks clients for a certificate, and none can be shown to it yet")
+    if is_on(hocon.text(f"{_SSL}.disable-hostname-verification")):
+        found.put("index.verify_host", False, source(hocon, f"{_SSL}.disable-hostname-verification"))
+    for name in (
+        "xpack.security.http.ssl.certificate_authorities",
+        "plugins.security.ssl.http.pemtrustedcas_filepath",
+    ):
+        if setting := settings.path(name):
+            found.put("index.ca", setting.value, setting.note)
+            return
+    package = settings.file.parent / "certs/http_ca.crt"
+    if package.is_file():
+        found.put("index.ca", str(package), "the authority that Elasticsearch's package made")
+        return
+    keys = TlsKeys(
+        section="index.",
+        trust=f"{_SSL}.truststore.location",
+        trust_password=(f"{_SSL}.truststore.password", f"{_SSL}.truststore.storepassword"),
+        store=f"{_SSL}.keystore.location",
+        store_password=f"{_SSL}.keystore.storepassword",
+    )
+    if hocon.text(keys.trust) is not None:
+        trusted(found, hocon, keys, Setting(True, str(settings.file)))
+
+
+def _host(settings: _Settings) -> Setting | None:
+    """Give an address of the HTTP port; None where only the index itself can tell."""
+    for name in ("http.bind_host", "http.host", "network.bind_host", "network.host", "http.publish_host"):
+        setting = settings.get(name)
+        if setting is None:
+            continue
+        values = setting.value if isinstance(setting.value, list) else str(setting.value).split(",")
+        addresses = [address for value in values if (address := _address(str(value).strip()))]
+        return Setting(addresses[0], setting.note) if addresses else None
+    return Setting("127.0.0.1", "the default address, as neither http.host nor network.host is set")
+
+
+def _address(value: str) -> str | None:
+    """Give the address that a value stands for; None for one that can't be told from here."""
+    if value.partition(":")[0] in _ANY or value in _ANY:
+        return "127.0.0.1"
+    if not value.startswith("_"):
+        return value.removeprefix("[").removesuffix("]") or None
+    name = value.strip("_").partition(":")[0].removesuffix("_")
+    return site_address() if name == "site" else interface_address(name)

@@ -1,0 +1,1 @@
+"""New files that survive a power cut."""

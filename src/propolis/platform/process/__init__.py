@@ -1,0 +1,1 @@
+"""Services that are plain processes of this host."""

@@ -1,0 +1,1 @@
+"""Who may use a repository, and who does."""

@@ -1,0 +1,1 @@
+"""Which backups there are, in the order in which they were made."""

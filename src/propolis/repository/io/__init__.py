@@ -1,0 +1,1 @@
+"""How bytes move: disks, streams, threads, limits."""

@@ -1,0 +1,1 @@
+"""Looks after what is there: check, repair, prune, copy, keys."""

@@ -1,0 +1,1 @@
+"""A backup comes out: restored, verified, looked at."""

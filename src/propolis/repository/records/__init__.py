@@ -1,0 +1,1 @@
+"""What is kept about backups beside them: holds, verifications, removals."""

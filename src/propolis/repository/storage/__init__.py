@@ -1,0 +1,1 @@
+"""Objects by name: in a folder, in a bucket, locked, or as they were."""

@@ -1,0 +1,1 @@
+"""A backup goes in."""
