@@ -73,7 +73,7 @@ def _recover_one(state: JournalState, observer: Observer) -> str:
         config = Config.model_validate(state.facts.get("config"))
     except pydantic.ValidationError as error:
         wrong = "; ".join(".".join(map(str, found["loc"])) or found["msg"] for found in error.errors())
-        why = f"its configuration is not one of this version: {wrong}"
+        why = f"its configuration was not written for this version: {wrong}"
         raise _keep_promise(_not_understood(state, why), observer) from error
     try:
         with Context(config, observer, state.run_id) as context:
@@ -85,7 +85,7 @@ def _recover_one(state: JournalState, observer: Observer) -> str:
     except Exception as error:
         raise PropolisError(
             f"The run with the journal {state.path} could not be recovered: {describe(error)}",
-            left="What it left half done stays in the journal",
+            left="The journal records what still has to be undone",
             next="Fix the cause, then run `propolis recover`",
         ) from error
 

@@ -74,7 +74,7 @@ def test_an_unplugged_repository_stops_a_backup_before_anything_is_touched(settl
 
 
 def test_a_repository_unplugged_while_thehive_is_down_brings_it_back_and_says_so(settled: Scene) -> None:
-    number = settled.propolis.step("backup", "store what is new")
+    number = settled.propolis.step("backup", "store new")
     settled.lab.seed(1, 3, seed=91)
     with small_disk(settled.folder / "unplug", 64) as disk:
         propolis = with_repository(settled, disk / "repository", disk)
@@ -109,7 +109,7 @@ def test_a_full_disk_under_the_clone_is_told_and_thehive_runs(lab_folder: Path, 
             os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk).free - (100 << 20))
         message = propolis.run("backup").one_clear_error(12)
         assert "space for a clone" in message
-        assert "Nothing was touched" in message
+        assert "Nothing was changed" in message
         (disk / "large").unlink()
         propolis.ok("backup")
         assert compare(before, snapshot(lab)) == []

@@ -13,11 +13,11 @@ from system.conftest import Scene
 RISKY = (
     "stop TheHive",
     "stop the index",
-    "stop the database",
+    "drain and stop the database",
     "clone",
     "start the database",
     "start TheHive",
-    "store what",
+    "store new",
     "write the manifest",
 )
 
@@ -32,7 +32,7 @@ def test_killed_after_a_step_the_stack_serves_again_and_the_next_backup_succeeds
 
 
 @pytest.mark.parametrize(
-    ("title", "delay"), [("check", 0.4), ("stop the database", 0.5), ("clone", 0.02), ("store what", 0.03)]
+    ("title", "delay"), [("check", 0.4), ("drain and stop the database", 0.5), ("clone", 0.02), ("store new", 0.03)]
 )
 def test_killed_within_a_step_it_is_put_right_too(settled: Scene, title: str, delay: float) -> None:
     settled.lab.seed(1, 20, seed=int(delay * 1000))
@@ -41,12 +41,12 @@ def test_killed_within_a_step_it_is_put_right_too(settled: Scene, title: str, de
 
 
 def test_when_the_watchdog_is_killed_too_recover_puts_things_right_and_can_be_repeated(settled: Scene) -> None:
-    settled.propolis.killed_with_watchdog(settled.propolis.step("backup", "stop the database"), "backup")
+    settled.propolis.killed_with_watchdog(settled.propolis.step("backup", "drain and stop the database"), "backup")
     assert not settled.lab.running("thehive")
-    assert "left half done" in settled.propolis.ok("status").out
+    assert "unfinished:" in settled.propolis.ok("status").out
     assert "undone" in settled.propolis.ok("recover").out
     settled.assert_serving()
-    assert "Nothing was left half done" in settled.propolis.ok("recover").out
+    assert "There are no unfinished runs" in settled.propolis.ok("recover").out
 
 
 def test_when_nobody_recovered_the_next_backup_does_so_first(settled: Scene) -> None:
@@ -73,4 +73,4 @@ def test_a_thehive_that_somebody_started_before_the_index_answered_is_restarted_
             path.write_text(text)
     assert lab.platform.pids("thehive") != hung
     settled.assert_serving()
-    assert "Nothing was left half done" in propolis.ok("recover").out
+    assert "There are no unfinished runs" in propolis.ok("recover").out

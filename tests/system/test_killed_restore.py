@@ -13,7 +13,7 @@ from system.conftest import Scene
 RISKY = (
     "fetch database/",
     "stop the index",
-    "stop the database",
+    "drain and stop the database",
     "move",
     "start the database",
     "start the index",

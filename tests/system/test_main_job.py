@@ -97,7 +97,7 @@ def test_thehive_is_away_during_a_backup_only_as_long_as_the_backup_says(settled
     assert any(good for _, good in watcher.answers[-5:])
 
 
-@pytest.mark.parametrize("step", ["move", "wait until TheHive", "check that"])
+@pytest.mark.parametrize("step", ["move", "wait for TheHive", "check that"])
 def test_a_restore_that_fails_puts_the_former_data_back_and_running(settled: Scene, step: str) -> None:
     before = snapshot(settled.lab)
     number = settled.propolis.step("restore", step, "latest")
@@ -130,7 +130,7 @@ def test_a_backup_is_restored_onto_another_host_with_another_address_and_passwor
             "restore", "latest", "--identity", settled.key, "--to", root, "--set-password"
         )
         step = planned.index("give the role thehive of the database this host's password")
-        assert planned.index("wait until the database answers (a query)") < step < planned.index("start TheHive")
+        assert planned.index("wait for the database (query succeeds)") < step < planned.index("start TheHive")
         settled.restore("--to", root, "--set-password")
         differences = [difference.what for difference in compare(before, snapshot(other))]
         assert differences == ["table system_auth.roles"], "the password, and nothing else"
@@ -147,7 +147,7 @@ def test_another_cluster_name_is_refused_before_anything_is_touched(settled: Sce
         ran = settled.propolis.run("restore", "latest", "--identity", settled.key, "--to", root)
         message = ran.one_clear_error(12)
         assert "'another'" in message
-        assert "Nothing was touched" in message
+        assert "Nothing was changed" in message
         assert not any(other.layout.cassandra_folders["data"].iterdir())
 
 

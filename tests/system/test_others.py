@@ -114,7 +114,7 @@ def test_what_others_made_or_wrote_since_the_backup_is_replaced_only_if_it_is_na
         assert f"--replace-index {name}" in message
     for name in ("older", "newer"):
         assert f"--replace-keyspace {name}" in message
-    assert "Nothing was touched" in message
+    assert "Nothing was changed" in message
     (uuid,) = [info.uuid for info in indices(elasticsearch(propolis.config)) if info.name == "cortex_7"]
     some = ("--replace-index", "cortex_6", "--replace-index", uuid, "--replace-keyspace", "newer")
     message = propolis.run("restore", "latest", "--identity", key, *some).one_clear_error(12)

@@ -57,9 +57,9 @@ def test_a_backup_is_refused_while_thehive_could_not_start_again(settled: Scene,
     before = pids(settled)
     index.ask("POST", "thehive_global/_close")
     message = settled.propolis.run("backup").one_clear_error(12)
-    assert "no open index begins with thehive, closed: thehive_global" in message
+    assert "there is no open index whose name begins with thehive, closed: thehive_global" in message
     assert "thehive: " in message, "its own health says so, too"
-    assert "Nothing was touched" in message
+    assert "Nothing was changed" in message
     assert settled.propolis.run("doctor").code == 12
     index.ask("POST", "thehive_global/_open")
     assert pids(settled) == before

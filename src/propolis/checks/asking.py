@@ -11,7 +11,7 @@ from propolis.checks.rule import Rule
 from propolis.errors import PreflightError, PropolisError
 
 _REFUSED = {
-    "doctor": "The stack is not as it has to be",
+    "doctor": "The stack is not ready for a backup",
     "backup": "The backup can't be taken",
     "restore": "The backup can't be restored here",
 }
@@ -29,7 +29,7 @@ def require(rules: Iterable[Rule], look: Look) -> tuple[Check, ...]:
     return tuple(check for check in found if check.result == "warn")
 
 
-def refuse(found: Iterable[Check], command: Command, left: str = "Nothing was touched") -> None:
+def refuse(found: Iterable[Check], command: Command, left: str = "Nothing was changed") -> None:
     """Raise PreflightError naming every check that failed, if any did, and what was `left` as it was."""
     failed = [check for check in found if check.result == "fail"]
     if failed:

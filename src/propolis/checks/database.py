@@ -36,11 +36,11 @@ def nodes(look: Look) -> Iterator[Check]:
         yield Check(
             "database nodes",
             "fail",
-            f"the cluster has {len(found.nodes)} nodes; one of them is not the whole database",
+            f"the cluster has {len(found.nodes)} nodes; a single one doesn't hold the whole database",
             "Clusters are not supported yet",
         )
     else:
-        yield Check("database nodes", "ok", "one, which has it all")
+        yield Check("database nodes", "ok", "one, which holds all data")
 
 
 def state(look: Look) -> Iterator[Check]:
@@ -49,7 +49,7 @@ def state(look: Look) -> Iterator[Check]:
         return
     bad = [node.address for node in found.nodes if node.up is False or node.normal is False]
     if bad:
-        yield Check("database state", "fail", f"{', '.join(bad)} is not up and normal", "Look at `nodetool status`")
+        yield Check("database state", "fail", f"{', '.join(bad)} is not up and normal", "Check `nodetool status`")
     else:
         yield Check("database state", "ok", "UN: up and normal")
 
@@ -65,7 +65,7 @@ def cluster(look: Look) -> Iterator[Check]:
         yield Check(
             "database cluster",
             "fail",
-            f"it calls itself {found.cluster_name!r}, the configuration {section.cluster_name!r}",
+            f"it is called {found.cluster_name!r}, but propolis.yaml says {section.cluster_name!r}",
             "Set database.cluster_name in propolis.yaml",
         )
 
@@ -82,7 +82,7 @@ def keyspace(look: Look) -> Iterator[Check]:
             "database keyspace",
             "fail",
             f"there is no keyspace {section.keyspace}",
-            "Set database.keyspace to db.janusgraph.storage.cql.keyspace of application.conf",
+            "Set database.keyspace to the value of db.janusgraph.storage.cql.keyspace in application.conf",
         )
 
 

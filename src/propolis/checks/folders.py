@@ -42,7 +42,7 @@ def _readable(name: str, path: Path) -> Check:
             name,
             "warn",
             f"{path}: {', '.join(sorted(others)[:3])} belongs to another user than the folder",
-            "Its service may fail to start; give it back with chown",
+            "The service may fail to start; correct the owner with chown",
         )
     return Check(name, "ok", f"{path} is readable")
 
@@ -54,9 +54,9 @@ def leftovers(look: Look) -> Iterator[Check]:
     for journal in unreadable:
         yield Check("leftovers", "fail", journal.what, journal.next)
     if found.ours:
-        yield Check("leftovers", "warn", f"an earlier run left {found.ours[0]}", "Run `propolis recover`")
+        yield Check("leftovers", "warn", f"an earlier run left {found.ours[0]} behind", "Run `propolis recover`")
     for stranger in found.strangers:
-        hint = "Remove it by hand if it is not needed; what lies in a store is backed up with it"
+        hint = "Remove it by hand if it is not needed; anything inside a store is backed up with it"
         yield Check("leftovers", "warn", f"{stranger} {STRANGER}", hint)
     if not found.ours and not found.strangers and not unreadable:
         yield Check("leftovers", "ok", "no clone of an earlier run is left")
@@ -77,11 +77,11 @@ def state(look: Look) -> Iterator[Check]:
             trial.flush()
             os.fsync(trial.fileno())
     except OSError as error:
-        yield Check("state folder", "fail", f"{nearest} can't be written: {error.strerror}", "Run Propolis as root")
+        yield Check("state folder", "fail", f"{nearest} is not writable: {error.strerror}", "Run Propolis as root")
         return
     if nearest != folder:
-        yield Check("state folder", "ok", f"{folder} is not there yet and can be made")
+        yield Check("state folder", "ok", f"{folder} does not exist yet and can be created")
     elif folder.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        yield Check("state folder", "warn", f"{folder} is open to others", f"Run chmod 700 {folder}")
+        yield Check("state folder", "warn", f"{folder} is accessible to other users", f"Run chmod 700 {folder}")
     else:
-        yield Check("state folder", "ok", f"{folder} can be written")
+        yield Check("state folder", "ok", f"{folder} is writable")

@@ -43,10 +43,10 @@ def health(look: Look) -> Iterator[Check]:
         # One node has no place for replicas: yellow is all that it can be.
         yield Check("index health", "ok", found.health)
     elif found.health == "yellow":
-        yield Check("index health", "warn", "yellow: replicas are missing", "Look at GET _cluster/health")
+        yield Check("index health", "warn", "yellow: replicas are missing", "Check GET _cluster/health")
     else:
-        message = f"{found.health}: shards are missing, so it would not come back after a stop"
-        yield Check("index health", "fail", message, "Look at GET _cluster/health?level=indices")
+        message = f"{found.health}: shards are missing, so it would not be healthy again after a restart"
+        yield Check("index health", "fail", message, "Check GET _cluster/health?level=indices")
 
 
 def nodes(look: Look) -> Iterator[Check]:
@@ -55,7 +55,7 @@ def nodes(look: Look) -> Iterator[Check]:
         yield Check(
             "index nodes",
             "fail",
-            f"the cluster has {found.nodes} nodes; one of them is not the whole index",
+            f"the cluster has {found.nodes} nodes; a single one doesn't hold the whole index",
             "Clusters are not supported yet",
         )
 
@@ -68,8 +68,10 @@ def contents(look: Look) -> Iterator[Check]:
     closed = [info.name for info in look.indices.known() or () if not info.open and _is_own(look, info)]
     reopen = f"Open {'it' if len(closed) == 1 else 'them'}: POST /{','.join(closed)}/_open"
     if not found.indices:
-        message = f"no open index begins with {section.prefix}" + (f", closed: {', '.join(closed)}" if closed else "")
-        hint = reopen if closed else "Set index.prefix to index.search.index-name of application.conf"
+        message = f"there is no open index whose name begins with {section.prefix}" + (
+            f", closed: {', '.join(closed)}" if closed else ""
+        )
+        hint = reopen if closed else "Set index.prefix to the value of index.search.index-name in application.conf"
         yield Check("index contents", "fail", message, hint)
         return
     counts = ", ".join(f"{name} ({count} documents)" for name, count in found.indices.items())
@@ -89,10 +91,15 @@ def all_indices(look: Look) -> Iterator[Check]:
     seen = {info.uuid for info in look.indices.get()}
     unseen = len(folders(section.data).keys() - seen)
     if unseen:
-        message = f"{unseen} indices on the disk are not shown to Propolis: they are copied, and not counted"
-        yield Check("indices", "warn", message, "Let index.username of propolis.yaml see them (monitor)")
+        message = f"{unseen} indices on the disk are hidden from Propolis: they are copied, but not counted"
+        yield Check(
+            "indices",
+            "warn",
+            message,
+            "Give the user index.username of propolis.yaml the privilege to see them (monitor)",
+        )
     else:
-        yield Check("indices", "ok", f"{len(seen)}, of whomever")
+        yield Check("indices", "ok", f"all {len(seen)} on the disk are visible to Propolis")
 
 
 def writes(look: Look) -> Iterator[Check]:
@@ -115,7 +122,7 @@ def writes(look: Look) -> Iterator[Check]:
             hint += f"PUT /{info.name}/_settings with index.blocks.{block}: null"
             yield Check(_WRITES, "fail" if own else "warn", message, hint)
     if not blocked:
-        yield Check(_WRITES, "ok", "nothing blocks them")
+        yield Check(_WRITES, "ok", "nothing blocks writes")
 
 
 def _is_own(look: Look, info: IndexInfo) -> bool:

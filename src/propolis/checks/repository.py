@@ -50,24 +50,24 @@ def host_key(look: Look) -> Iterator[Check]:
     path = look.config.repository.host_key
     closed = why_closed(look.config)
     if closed:
-        yield Check("host key", "fail", closed, f"To go on backing up from this host: {add_host_key(look.file)}")
+        yield Check("host key", "fail", closed, f"To back up from this host, run: {add_host_key(look.file)}")
         return
     try:
         status = path.stat()
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
-        hint = "Make one with: propolis repository init" if missing else CLOSED
+        hint = "Create one with: propolis repository init" if missing else CLOSED
         yield Check("host key", "fail", f"{path}: {error.strerror}", hint)
         return
     if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         mode = f"{status.st_mode & 0o777:04o}"
-        yield Check("host key", "fail", f"{path} is open to others (mode {mode})", f"Run chmod 600 {path}")
+        yield Check("host key", "fail", f"{path} is accessible to other users (mode {mode})", f"Run chmod 600 {path}")
         return
     if status.st_uid != os.geteuid():
         yield Check("host key", "warn", f"{path} belongs to another user", f"Run chown root {path}")
         return
     read_identities(path)
-    yield Check("host key", "ok", f"{path} is there and closed to others")
+    yield Check("host key", "ok", f"{path} exists, and only its owner can read it")
 
 
 def usable(look: Look) -> Iterator[Check]:
@@ -81,7 +81,7 @@ def usable(look: Look) -> Iterator[Check]:
         with repository.lease("shared"):
             # The lock just written carries the storage's own time.
             newest = max((stored.modified_ns for stored in repository.storage.list("locks")), default=None)
-            yield Check("repository writable", "ok", f"{place} can be written")
+            yield Check("repository writable", "ok", f"{place} is writable")
             if newest is not None:
                 yield clock("repository clock", datetime.fromtimestamp(newest / 1e9, UTC))
         yield _conditional(repository)
@@ -89,7 +89,7 @@ def usable(look: Look) -> Iterator[Check]:
             what = (
                 f"{place} has no reserve of {reserve.needed(repository.storage) >> 20} MiB for a prune on a full disk"
             )
-            yield Check("repository reserve", "warn", what, "The next backup or prune makes it, if there is room")
+            yield Check("repository reserve", "warn", what, "The next backup or prune creates it if it can")
     except BusyError as error:
         yield Check("repository writable", "warn", error.what, error.next)
     except RepositoryError as error:
@@ -103,25 +103,25 @@ def _backups(config: Config, repository: Repository) -> Iterator[Check]:
     found = overview(repository, remembered(config, repository))
     mine = [backup for backup in found.backups if backup.header.stack == config.name]
     if mine:
-        yield Check("backups", "ok", f"{len(mine)}; the last is {mine[-1].id}")
+        yield Check("backups", "ok", f"{len(mine)}; the last one is {mine[-1].id}")
     else:
-        yield Check("backups", "warn", "there is none of this stack yet", "Make one with: propolis backup")
+        yield Check("backups", "warn", "there is no backup of this stack yet", "Take one with: propolis backup")
     for finding in found.findings:
-        hint = "Run propolis repository check; bring it back from a copy, or see propolis repository repair"
+        hint = "Run propolis repository check; then restore the object from a copy, or run propolis repository repair"
         yield Check("backups", "fail", f"{finding.what} ({finding.object})", hint)
     for remark in found.remarks:
-        yield Check("backup times", "warn", remark, "Keep this host's clock right, for instance with chrony")
+        yield Check("backup times", "warn", remark, "Keep this host's clock right, e.g. with chrony")
 
 
 def _conditional(repository: Repository) -> Check:
     """Say whether the storage creates an object only where there is none."""
     if creates_once(repository.storage):
-        return Check("repository locks", "ok", "the storage creates an object only where there is none")
+        return Check("repository locks", "ok", "the storage respects If-None-Match (it never overwrites a lock)")
     return Check(
         "repository locks",
         "warn",
         f"{repository.storage.place}: {IGNORED}",
-        f"{STILL_HOLDS}. Update the server, or move to one that heeds it",
+        f"{STILL_HOLDS}. Update the server, or move to one that respects it",
     )
 
 
@@ -138,7 +138,7 @@ def _locks(repository: Repository) -> Iterator[Check]:
     id, name = newest
     held = lock.retention(name)
     if held is None:
-        hint = "The next backup locks all that it needs; this one was made without object_lock"
+        hint = "The next backup locks everything that it needs; this one was made without object_lock"
         yield Check("object lock", "warn", f"the last backup, {id}, is not locked", hint)
     else:
         yield Check(

@@ -37,9 +37,12 @@ def running(look: Look) -> Iterator[Check]:
         name = f"service {service}"
         if service == "thehive" and service not in found.services():
             thehive.require_absent(config.thehive)
-            message = f"the platform has none, and nothing listens at {config.thehive.url}"
+            message = f"no such service is configured, and nothing listens at {config.thehive.url}"
             yield Check(
-                name, "warn", message, "If TheHive runs on this host, describe its service: it must be stopped"
+                name,
+                "warn",
+                message,
+                "If TheHive runs on this host, configure its service, so that a backup can stop it",
             )
             continue
         try:
@@ -50,8 +53,8 @@ def running(look: Look) -> Iterator[Check]:
         if state is ServiceState.RUNNING:
             yield Check(name, "ok", "running")
         else:
-            message = "not running, so nothing could be asked of it" if look.command == "backup" else "not running"
-            yield Check(name, "fail", message, "Start it; `propolis recover` does if a run was cut short")
+            message = "not running, so it could not be checked" if look.command == "backup" else "not running"
+            yield Check(name, "fail", message, "Start it; if a run was interrupted, `propolis recover` does that")
 
 
 def thehive_health(look: Look) -> Iterator[Check]:
@@ -70,11 +73,11 @@ def thehive_health(look: Look) -> Iterator[Check]:
             yield Check(THEHIVE, "ok" if found.state == "ok" else "warn", message, found.hint)
             return
     if look.force_unhealthy:
-        yield Check(THEHIVE, "warn", f"{message}; the backup was taken all the same (--force-unhealthy)")
+        yield Check(THEHIVE, "warn", f"{message}; the backup was taken anyway (--force-unhealthy)")
     else:
         hint = (
-            "Fix it first: once stopped it may not start again. "
-            "`propolis backup --force-unhealthy` backs it up as it is"
+            "Fix this first: once stopped, TheHive may not start again. `propolis backup --force-unhealthy` backs "
+            "it up anyway"
         )
         yield Check(THEHIVE, "fail", message, hint)
 
@@ -84,17 +87,20 @@ def kept_in_folder(config: Config, store: str) -> Check:
     lacking = embedded.missing(config, store)
     if lacking is not None:
         return Check(store, "fail", lacking, f"Set {store}.folder in propolis.yaml to the folder that TheHive uses")
-    return Check(store, "ok", "TheHive keeps it itself, in a folder")
+    return Check(store, "ok", "TheHive runs it itself, in a folder")
 
 
 def clock(name: str, theirs: datetime) -> Check:
     """Compare a server's clock with this host's: timestamps decide which write wins, and how old a backup is."""
     apart = (theirs - datetime.now(UTC)).total_seconds()
     if abs(apart) <= CLOCK_TOLERANCE:
-        return Check(name, "ok", f"agrees with this host's within {CLOCK_TOLERANCE:g} s")
+        return Check(name, "ok", f"agrees with this host's clock within {CLOCK_TOLERANCE:g} s")
     side = "ahead of" if apart > 0 else "behind"
     return Check(
-        name, "warn", f"{abs(apart):.0f} s {side} this host's", "Set both clocks by NTP before a backup or restore"
+        name,
+        "warn",
+        f"{abs(apart):.0f} s {side} this host's clock",
+        "Set both clocks by NTP before a backup or restore",
     )
 
 
@@ -107,6 +113,6 @@ def supported(name: str, product: str, version: str) -> Check:
     return Check(
         name,
         "fail",
-        f"{product} {version} was never tested; supported are {', '.join(known)}",
-        "Ask for support of it; a backup of an unknown version can't be promised to restore",
+        f"{product} {version} has never been tested; tested versions are {', '.join(known)}",
+        "Use a tested version, or ask for support of this one: nobody knows whether such a backup can be restored",
     )

@@ -22,9 +22,9 @@ def agree(look: Look) -> Iterator[Check]:
     try:
         found = agreement.disagreements(look.config)
     except ConfigError as error:
-        message = f"TheHive's own could not be compared with propolis.yaml: {error.what}"
+        message = f"TheHive's own settings could not be compared with propolis.yaml: {error.what}"
         yield Check("settings", "warn", message, error.next)
         return
-    hint = "Write propolis.yaml anew with `propolis init`, or correct it"
+    hint = "Correct propolis.yaml, or create it again with `propolis init`"
     wrong = [Check("settings", "fail", text, hint) for text in found]
-    yield from wrong or [Check("settings", "ok", "TheHive's own file names the same stores")]
+    yield from wrong or [Check("settings", "ok", "propolis.yaml and TheHive's own file name the same stores")]

@@ -78,7 +78,8 @@ def for_clones(look: Look) -> Iterator[Check]:
             continue
         shared = found.method is Method.HARDLINK
         wanted.append(Wanted(found.folder, found.bytes_copied, 0 if shared else found.files))
-        message = f"{found.method.value}, {_mib(found.bytes_copied)} of {_mib(found.bytes_total)} copied while down"
+        copied = f"{_mib(found.bytes_copied)} of {_mib(found.bytes_total)} copied during the downtime"
+        message = f"{found.method.value}, {copied}"
         if found.method is Method.COPY and found.bytes_total > SPARE_BYTES:
             hint = "Move the folder to a filesystem with reflinks (XFS, btrfs) or hard links"
             yield Check(name, "warn", message, hint)
@@ -110,8 +111,8 @@ def _told(name: str, filesystem: Filesystem, what: str, hint: str) -> Check:
         return Check(name, "fail", f"{where}, {needed}", hint)
     if filesystem.lacks_room:
         message = (
-            f"{filesystem.inodes} files can still be made on the filesystem of {filesystem.folder}, "
-            f"{what} {filesystem.entries}"
+            f"{filesystem.inodes} more files can be created on the filesystem of {filesystem.folder}, {what} "
+            f"{filesystem.entries}"
         )
         return Check(name, "fail", message, "Remove files there, or use a filesystem with more inodes")
     return Check(name, "ok", f"{where}, {needed}")

@@ -37,7 +37,7 @@ def replaceable(look: Look) -> Iterator[Check]:
     for obstacle in obstacles:
         yield Check(NAME, "fail", obstacle.what, obstacle.hint)
     if not obstacles:
-        yield Check(NAME, "ok", f"{len(targets)} folders, their content can be moved")
+        yield Check(NAME, "ok", f"the content of all {len(targets)} folders can be moved")
 
 
 def trial_places(folder: Path, run: str) -> tuple[Path, Path]:
@@ -69,7 +69,7 @@ def _obstacles(target: Target) -> Iterator[_Obstacle]:
     folder = target.folder
     if not folder.exists():
         if folder.is_symlink():
-            yield _Obstacle(f"{folder} is a symbolic link to nowhere", "Correct or remove it")
+            yield _Obstacle(f"{folder} is a dangling symbolic link", "Correct or remove it")
             return
     elif not folder.is_dir():
         yield _Obstacle(f"{folder} is in the way: it is not a folder", "Move it away")
@@ -86,7 +86,7 @@ def _obstacles(target: Target) -> Iterator[_Obstacle]:
 def _kept_in_place(target: Target) -> Iterator[_Obstacle]:
     parent = target.beside.parent
     if os.statvfs(parent).f_flag & os.ST_RDONLY:
-        yield _Obstacle(f"the filesystem of {target.folder} is read-only", f"Mount it to be written: {parent}")
+        yield _Obstacle(f"the filesystem of {target.folder} is read-only", f"Remount it read-write: {parent}")
         return
     real = target.folder.resolve()
     if parent != real and (how := fixed(parent)) is not None:
@@ -94,7 +94,7 @@ def _kept_in_place(target: Target) -> Iterator[_Obstacle]:
     if not real.exists():
         return
     for point in mounts_below(real):
-        hint = "Unmount it for the restore, or name it in propolis.yaml as a folder of its own"
+        hint = "Unmount it for the restore, or list it in propolis.yaml as a separate folder"
         yield _Obstacle(f"something is mounted at {point}, below {target.folder}: it can't be moved", hint)
     kept = list(fixed_below(real))
     for path, how in kept[:_NAMED]:
@@ -129,7 +129,7 @@ def _tried(target: Target) -> Iterator[_Obstacle]:
     except OSError as error:
         yield _Obstacle(
             f"nothing can be moved into {target.folder} from {target.beside.parent}: {error.strerror}",
-            "Run Propolis as root, on a filesystem that can be written",
+            "Run Propolis as root, on a writable filesystem",
         )
     finally:
         drop_trials(target)

@@ -103,7 +103,7 @@ def doctor(identity: IdentityFile = None, config: ConfigFile = DEFAULT_CONFIG, a
     if failed:
         raise PreflightError(
             f"{len(failed)} of {len(found)} checks failed: {', '.join(check.name for check in failed)}",
-            left="Nothing was touched",
+            left="Nothing was changed",
         )
 
 

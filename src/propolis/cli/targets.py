@@ -22,13 +22,13 @@ def target_of(path: Path, source: Config) -> Config:
     try:
         is_file, is_folder = path.is_file(), path.is_dir()
     except OSError as error:
-        raise ConfigError(f"--to {path}: {error.strerror}", left="Nothing was touched", next=CLOSED) from None
+        raise ConfigError(f"--to {path}: {error.strerror}", left="Nothing was changed", next=CLOSED) from None
     if is_file:
         return _apart(load(path), source)
     if not is_folder:
         raise UsageError(
             f"--to {path}: neither a propolis.yaml nor a folder",
-            left="Nothing was touched",
+            left="Nothing was changed",
             next="Give the other stack's propolis.yaml, or the root folder that holds its etc/",
         )
     repository = source.repository.model_dump(mode="json", exclude_none=True)
@@ -36,7 +36,7 @@ def target_of(path: Path, source: Config) -> Config:
     if found.config is None:
         raise ConfigError(
             "\n".join(found.problems),
-            left="Nothing was touched",
+            left="Nothing was changed",
             next=f"Fix these, or write a propolis.yaml for {path} and give that to --to",
         )
     target = _apart(found.config, source)

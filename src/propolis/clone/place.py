@@ -81,7 +81,7 @@ def drop(path: Path) -> None:
     mounted = mounts_below(path.parent.resolve() / path.name)
     if not stat.S_ISDIR(kind) or path.is_mount() or mounted:
         raise PreflightError(
-            f"{path} is no plain folder" if not mounted else f"{mounted[0]} is mounted below the clone {path}",
+            f"{path} is not a plain folder" if not mounted else f"{mounted[0]} is mounted below the clone {path}",
             left="Nothing was removed",
             next="Look at it and remove it by hand",
         )
@@ -113,7 +113,7 @@ def check_place(path: Path) -> None:
     """Raise PreflightError unless the path is named as `place` names it."""
     if not _PLACE.match(path.name):
         raise PreflightError(
-            f"{path} is not a clone's place",
+            f"{path} is not the name of a clone",
             left="Nothing was changed",
             next="Remove it by hand if it is not needed",
         )
@@ -121,8 +121,8 @@ def check_place(path: Path) -> None:
 
 def _not_dropped(path: Path, error: OSError) -> PreflightError:
     return PreflightError(
-        f"{path}, which a run left, could not be removed: {error.strerror} ({error.filename})",
-        left="The folder it belongs to is untouched",
+        f"{path}, left behind by a run, could not be removed: {error.strerror} ({error.filename})",
+        left="The folder it belongs to was not changed",
         next=f"Remove {path} by hand, or repeat `propolis recover`",
     )
 
@@ -142,20 +142,20 @@ def _placed(folder: Path, start: str) -> Path:
         together = parent != real and (not real.exists() or (real.stat().st_dev, mount_id(real)) == here)
     except FileNotFoundError as error:
         raise PreflightError(
-            f"There is no folder {parent}, in which {real.name} would lie",
-            left="Nothing was touched",
-            next="Make it, as the service's package does, or correct the path in the configuration",
+            f"The folder {parent}, which should contain {real.name}, does not exist",
+            left="Nothing was changed",
+            next="Create it as the service's package does, or correct the path in the configuration",
         ) from error
     except NotADirectoryError as error:
         raise PreflightError(
-            f"{parent}, in which {real.name} would lie, is not a folder",
-            left="Nothing was touched",
+            f"{parent}, which should contain {real.name}, is not a folder",
+            left="Nothing was changed",
             next="Move it away, or correct the path in the configuration",
         ) from error
     except OSError as error:
         raise PreflightError(
             f"Can't look at {real}: {error.strerror}",
-            left="Nothing was touched",
+            left="Nothing was changed",
             next="Check the path and run Propolis as root",
         ) from error
     if together and os.access(parent, os.W_OK | os.X_OK, effective_ids=True):

@@ -37,7 +37,7 @@ def probe(folder: Path, trial: Path | None = None) -> Method:
         raise PreflightError(
             f"No clone of {folder} can be made in {trial.parent}: {error.strerror}",
             left="Nothing was changed",
-            next="Free some space there" if full else "Run Propolis as root, on a filesystem that can be written",
+            next="Free some space there" if full else "Run Propolis as root, on a writable filesystem",
         ) from error
 
 
@@ -54,7 +54,7 @@ def settle(folder: Path) -> None:
             raise PreflightError(
                 f"The filesystem of {folder} can't write to its disk: {os.strerror(number)}",
                 left="Nothing was changed",
-                next="Look into the system's log for disk errors",
+                next="Check the system log for disk errors",
             )
     finally:
         os.close(fd)

@@ -104,7 +104,7 @@ def clone(
     except OSError as error:
         raise PreflightError(
             f"The clone of {source} can't be made at {destination}: {error.strerror}",
-            left=f"{source} is untouched",
+            left=f"{source} was not changed",
             next="Remove what an earlier run left with `propolis recover`, and check the folder's owner",
         ) from error
     try:
@@ -112,7 +112,7 @@ def clone(
     except PreflightError as error:
         drop(destination)
         raise PreflightError(
-            error.what, left=f"{source} is untouched and the half-made clone removed", next=error.next
+            error.what, left=f"{source} was not changed, and the unfinished clone was removed", next=error.next
         ) from error
     return CloneReport(
         source=source,
@@ -309,17 +309,17 @@ class _Job:
             errno.EXDEV: "Nothing may be mounted between a folder and its clone; see `propolis doctor`",
             errno.EACCES: "Run Propolis as root",
             errno.EPERM: "Run Propolis as root",
-            errno.EIO: "Look into the system's log for disk errors",
+            errno.EIO: "Check the system log for disk errors",
         }
         return PreflightError(
             f"{where} could not be cloned: {error.strerror}",
-            next=advice.get(error.errno or 0, "See the cause and try again"),
+            next=advice.get(error.errno or 0, "Fix the cause and try again"),
         )
 
 
 def _mounted(point: Path, folder: Path) -> PreflightError:
     return PreflightError(
-        f"{point} is a filesystem or subvolume of its own inside {folder}: one clone can't hold both",
+        f"{point} is a separate filesystem or subvolume inside {folder}: one clone can't hold both",
         left="Nothing was changed",
-        next="Name it in the configuration as a folder of its own, or unmount it",
+        next="List it in the configuration as a separate folder, or unmount it",
     )

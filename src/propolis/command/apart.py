@@ -18,7 +18,7 @@ from propolis.config.schema import Config, PlaceConfig, RepositoryConfig
 from propolis.errors import ConfigError
 from propolis.stack.stack import trees
 
-_UNTOUCHED = "Nothing was touched"
+_UNTOUCHED = "Nothing was changed"
 Bucket = tuple[str, str, tuple[str, ...]]
 
 
@@ -40,13 +40,13 @@ class Claim:
 def require_apart(config: Config) -> None:
     """Raise ConfigError unless all that one configuration names is apart from everything else that it names."""
     found = [*_of_stack(config), Claim("state", config.state), *_of_repository(config.repository)]
-    _require(itertools.combinations(found, 2), "Give each a place of its own")
+    _require(itertools.combinations(found, 2), "Use a separate place for each")
 
 
 def require_place_apart(config: Config, key: str, place: PlaceConfig) -> None:
     """Raise ConfigError unless one more place for a repository, named by `key`, is apart from all others."""
     found = [*_of_stack(config), Claim("state", config.state), *_of_repository(config.repository)]
-    _require(((_of_place(key, place), other) for other in found), "Name another place")
+    _require(((_of_place(key, place), other) for other in found), "Choose another place")
 
 
 def require_target_apart(target: Config, source: Config) -> None:

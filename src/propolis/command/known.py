@@ -50,13 +50,14 @@ def check_known(config: Config, repository: Repository, *, past: bool = False) -
         raise IntegrityError(
             f"The repository at {place} is not the one this host backs up to: it has been replaced",
             left="Nothing was written to it",
-            next=f"Find out who did. If it was you, remove {file}",
+            next=f"Find out who did it. If it was you, remove {file}",
         )
     if now.ring < known.ring and not past:
         raise IntegrityError(
-            f"The repository at {place} was set back: its key ring is number {now.ring}, and was {known.ring} before",
+            f"The repository at {place} has been rolled back: its key ring is number {now.ring}; this host has "
+            f"already seen number {known.ring}",
             left="Nothing was written to it",
-            next=f"Find out who did: keys that were removed would count again. If it was you, remove {file}",
+            next=f"Find out who did it: keys that were removed would be valid again. If it was you, remove {file}",
         )
 
 
@@ -100,7 +101,10 @@ def remember(config: Config, repository: Repository, newest: BackupId | None = N
                 new.unlink()
             raise
     except OSError as error:
-        raise PropolisError(f"{file} can't be written: {error.strerror}", next="Correct the folder `state`") from None
+        raise PropolisError(
+            f"{file} can't be written: {error.strerror}",
+            next="Set `state` in propolis.yaml to a folder that Propolis can write to",
+        ) from None
 
 
 def _read(file: Path) -> dict[str, Known]:

@@ -16,7 +16,7 @@ from propolis.run.journal import journal_folder
 from propolis.run.journals import recorded_places
 from propolis.stack.stack import trees
 
-STRANGER = "looks like a leftover of Propolis, but no run of this stack made it: left alone"
+STRANGER = "looks like a leftover of Propolis, but no run of this stack created it; it is left alone"
 
 
 @dataclass(frozen=True)

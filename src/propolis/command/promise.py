@@ -69,7 +69,7 @@ def keep_promise(journal: UnreadableJournal, observer: Observer) -> None:
             )
         return
     names = ", ".join(LABELS.get(name, name) for name in found.services)
-    observer.note(f"the journal {journal.path} can't be read: bringing back {names} all the same")
+    observer.note(f"the journal {journal.path} can't be read; restarting {names} all the same")
     failures: list[str] = []
     try:
         control = platform.open(PlatformConfig.model_validate(found.platform))
@@ -84,10 +84,12 @@ def keep_promise(journal: UnreadableJournal, observer: Observer) -> None:
             if failures:
                 break
     except (PropolisError, pydantic.ValidationError) as error:
-        failures.append(error.what if isinstance(error, PropolisError) else "its platform is not known here")
+        failures.append(error.what if isinstance(error, PropolisError) else "its platform is unknown to this version")
     if failures:
         raise ServicesDownError(
-            f"{journal.what}. Not all services came back: {'; '.join(failures)}", left=journal.left, next=journal.next
+            f"{journal.what}. Not all services are running again: {'; '.join(failures)}",
+            left=journal.left,
+            next=journal.next,
         )
 
 
@@ -97,7 +99,9 @@ def _wait(promise: Promise, service: str, observer: Observer) -> list[str]:
         return []
     host, _, port = where.rpartition(":")
     if not (host and port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
-        return [f"{LABELS.get(service, service)} was started, but {where!r} is no address to ask it at"]
+        return [
+            f"{LABELS.get(service, service)} was started, but {where!r}, where it could be checked, is not an address"
+        ]
     deadline = time.monotonic() + promise.seconds
     with patiently(observer, f"{LABELS.get(service, service)} at {where}", promise.seconds):
         while time.monotonic() < deadline:

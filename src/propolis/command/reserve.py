@@ -28,7 +28,7 @@ class ReserveSpace(Step[Context, None], frozen=True, kw_only=True, tag="reserve-
     @property
     def title(self) -> str:
         """What it does."""
-        return f"reserve {RESERVE_BYTES // 2**20} MiB for services to start in, even if the disk fills up"
+        return f"reserve {RESERVE_BYTES // 2**20} MiB so that services can start even if the disk fills up"
 
     def do(self, context: Context, results: Results) -> None:
         """Allocate the files."""
@@ -39,7 +39,7 @@ class ReserveSpace(Step[Context, None], frozen=True, kw_only=True, tag="reserve-
             except OSError as error:
                 raise PreflightError(
                     f"{RESERVE_BYTES // 2**20} MiB can't be reserved in {Path(name).parent}: {error.strerror}",
-                    left="No service was touched",
+                    left="No service was stopped",
                     next="Free some space on that filesystem",
                 ) from error
             finally:

@@ -49,7 +49,7 @@ def run(
                     watchdog.dismiss()
                 else:
                     watchdog.take_over()
-                    told.note(f"The journal {journal.path} is still open; Propolis goes on in the background")
+                    told.note(f"The journal {journal.path} is still open; Propolis keeps retrying in the background")
         with contextlib.suppress(OSError, PreflightError):
             forget_old(journal_folder(config.state))
         return context, outcome
@@ -66,9 +66,10 @@ def _watched(config: Config, run_id: str) -> Watchdog:
         return Watchdog(recovery_command(config.state), log, journal_file(journal_folder(config.state), run_id))
     except OSError as error:
         raise PreflightError(
-            f"The watchdog that would bring services back can't be started: {error.strerror or error}",
-            left="Nothing was touched",
-            next=f"See {log}, and whether this host is out of memory or processes",
+            "The watchdog, which restarts services if Propolis is killed, can't be started: "
+            f"{error.strerror or error}",
+            left="Nothing was changed",
+            next=f"See {log}, and check whether this host is out of memory or processes",
         ) from error
 
 

@@ -31,7 +31,7 @@ def show_check(result: CheckResult) -> None:
         out.print(f"[red]{escape(finding.object)}[/]: {escape(finding.what)}")
         _hits(out, finding.hits)
     _notes(out, result.remarks, result.unchecked)
-    out.print("[green]Nothing wrong was found.[/]" if result.ok else f"[red]{len(result.findings)} findings.[/]")
+    out.print("[green]No problems were found.[/]" if result.ok else f"[red]{len(result.findings)} findings.[/]")
 
 
 def show_repair(result: RepairResult) -> None:
@@ -49,18 +49,18 @@ def show_repair(result: RepairResult) -> None:
             f"{result.from_packs} in packs; {rest} were not found."
         )
     if result.planned:
-        out.print(f"Would put {len(result.quarantined)} objects aside. Nothing was touched.")
+        out.print(f"Would move {len(result.quarantined)} objects to quarantine/. Nothing was changed.")
     else:
         out.print(
-            f"Stored {human_bytes(result.stored_bytes)} anew, wrote {result.indexes} indexes, "
-            f"put {len(result.quarantined)} objects aside below quarantine/."
+            f"Stored {human_bytes(result.stored_bytes)} again, wrote {result.indexes} indexes, moved "
+            f"{len(result.quarantined)} objects to quarantine/."
         )
     _notes(out, result.remarks, ())
     if result.losses:
-        out.print("[red]Backups that can't be restored whole:[/]")
+        out.print("[red]Backups that can't be restored completely:[/]")
         _hits(out, result.losses)
     elif result.ok:
-        out.print("[green]Every backup is whole.[/]" if not result.planned else "Every backup would be whole.")
+        out.print("[green]Every backup is complete.[/]" if not result.planned else "Every backup would be complete.")
 
 
 def _hits(out: Console, hits: Iterable[Hit]) -> None:

@@ -50,9 +50,13 @@ def show_warning(text: str) -> None:
 def show_plan(plan: Plan[Any]) -> None:
     """The steps that a command would take."""
     out = console()
-    out.print(f"{plan.command}: {len(plan.steps)} steps; nothing was touched")
+    out.print(f"{plan.command}: {len(plan.steps)} steps. Nothing was changed.")
     for number, step in enumerate(plan.steps, 1):
-        commit = "   <- from here on it is finished, not undone" if number - 1 == plan.commit else ""
+        commit = (
+            "   <- once this is done, an interrupted run is completed instead of undone"
+            if number - 1 == plan.commit
+            else ""
+        )
         out.print(escape(f"{number:>3}. {step.title}{commit}"))
 
 
@@ -62,7 +66,7 @@ def show_backup(report: BackupReport) -> None:
     out.print(f"[green]Backup {report.summary.id}[/] is complete.")
     rows = [
         ("downtime of TheHive", "not running" if report.downtime is None else f"{report.downtime:.1f} s"),
-        ("copied while down", human_bytes(report.bytes_copied_while_down)),
+        ("copied during the downtime", human_bytes(report.bytes_copied_while_down)),
         ("contents", f"{report.summary.files} files, {human_bytes(report.summary.bytes)}"),
         ("unchanged, not read", f"{stats.unchanged} files"),
         ("read", human_bytes(stats.read)),
@@ -77,8 +81,8 @@ def show_backup(report: BackupReport) -> None:
             + (" and others." if report.altered.count > len(report.altered.named) else ".")
         )
         out.print(
-            "Something wrote to them and set their times back, or a disk lost what they held. "
-            f"Backup {report.summary.header.parent} has them as they were."
+            "Either something changed them and set their times back, or the disk lost their content. Backup "
+            f"{report.summary.header.parent} has their former content."
         )
     show_warnings(out, report.warnings)
 
@@ -101,11 +105,11 @@ def show_verify(result: VerifyResult) -> None:
         ],
     )
     for finding in result.findings:
-        hit = f"; hits {finding.entries_hit} files: {', '.join(finding.entries)}" if finding.entries_hit else ""
+        hit = f"; affects {finding.entries_hit} files: {', '.join(finding.entries)}" if finding.entries_hit else ""
         out.print(f"[red]{escape(finding.what)}[/] ({escape(finding.object)}{escape(hit)})")
     for remark in result.remarks:
         out.print(f"[yellow]note:[/] {escape(remark)}")
-    out.print("[green]Nothing wrong was found.[/]" if result.ok else f"[red]{len(result.findings)} findings.[/]")
+    out.print("[green]No problems were found.[/]" if result.ok else f"[red]{len(result.findings)} findings.[/]")
 
 
 def show_backups(backups: Sequence[BackupSummary]) -> None:
@@ -173,7 +177,7 @@ def show_recovered(recovered: Sequence[Recovered]) -> None:
     """What recovery found and did."""
     out = console()
     if not recovered:
-        out.print("Nothing was left half done.")
+        out.print("There are no unfinished runs.")
     for run in recovered:
         out.print(escape(f"{run.command} of {run.started}: {run.outcome}"))
 

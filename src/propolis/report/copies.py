@@ -14,10 +14,10 @@ def show_copy(result: CopyResult) -> None:
     out = console()
     verb = "Copied" if result.done else "Would copy"
     out.print(escape(f"{verb} {result.source} to {result.target}{', a new repository' if result.new else ''}:"))
-    out.print(f"  {result.objects} objects, {human_bytes(result.bytes)}; {result.present} were there already")
+    out.print(f"  {result.objects} objects, {human_bytes(result.bytes)}; {result.present} exist there already")
     if result.extended:
         out.print(f"  {result.extended} of those are locked for longer now")
     backups = ", ".join(result.backups) if result.backups else "none"
-    out.print(escape(f"  backups it did not have: {backups}"))
+    out.print(escape(f"  backups that were missing there: {backups}"))
     for remark in result.remarks:
         out.print(f"[yellow]note:[/] {escape(remark)}")

@@ -53,7 +53,7 @@ def show_prune(result: PruneResult) -> None:
     if result.packs_young:
         out.print(f"{result.packs_young} unneeded packs are kept for now (retention.grace_hours)")
     if result.quarantine_removed:
-        out.print(f"{result.quarantine_removed} objects that a repair put aside {would}removed (quarantine/)")
+        out.print(f"{result.quarantine_removed} objects in quarantine/ {would}removed")
     if result.locked_until:
         out.print(
             f"The bucket locks objects: what {'would be' if result.planned else 'was'} removed stays there as former "
@@ -65,22 +65,22 @@ def show_prune(result: PruneResult) -> None:
     for finding in result.findings:
         out.print(f"[red]{escape(finding.what)}[/] ({escape(finding.object)})")
     if result.planned:
-        out.print("Nothing was touched.")
+        out.print("Nothing was changed.")
 
 
 def show_unlock(result: UnlockResult) -> None:
     """The leases, and which of them were removed."""
     out = console()
     if not result.leases:
-        out.print("Nobody uses the repository: there is no lease.")
+        out.print("Nobody is using the repository: there are no leases.")
     for lease in result.leases:
         removed = ("would be removed" if result.planned else "removed") if lease.name in result.removed else "left"
-        state = f"expired {lease.expires}" if lease.expired else f"in use until {lease.expires} at least"
+        state = f"expired {lease.expires}" if lease.expired else f"in use until at least {lease.expires}"
         out.print(escape(f"{lease.token[:8]}  {lease.holder}: {state}; {removed}"))
     if any(not lease.expired and lease.name not in result.removed for lease in result.leases):
         out.print(
-            "A lease in use is renewed every minute and expires by itself when its holder died. To remove it at "
-            "once, make sure that its holder is dead, then give --force with the letters it begins with."
+            "A lease in use is renewed every minute, and expires by itself if its holder has died. To remove it at "
+            "once, make sure that its holder is dead, then give the lease (a prefix is enough) to --force."
         )
 
 
@@ -89,4 +89,4 @@ def show_hold(result: HoldResult) -> None:
     if result.held:
         console().print(escape(f"Backup {result.backup} is held: prune keeps it until `propolis hold --release`."))
     else:
-        console().print(f"Backup {result.backup} is held no longer ({result.released} holds removed).")
+        console().print(f"Backup {result.backup} is no longer held ({result.released} holds removed).")

@@ -82,8 +82,9 @@ def finish() -> PropolisError | None:
     reason = failure.strerror if isinstance(failure, OSError) else str(failure)
     return PropolisError(
         f"The result could not be written to standard output: {reason}",
-        left="What the command did is done",
-        next="Direct its output to a place with room, and ask again, e.g. with `propolis list` or `propolis status`",
+        left="What the command did remains in effect",
+        next="Send the output to a disk with free space, and look at the result again, e.g. with `propolis list` or "
+        "`propolis status`",
     )
 
 

@@ -214,7 +214,7 @@ class Repository:
         if unread:
             raise IntegrityError(
                 f"Backup {unread[0][0]} may be newer than {found.id}, but can't be read: {unread[0][1].what}",
-                left="Nothing was touched",
+                left="Nothing was changed",
                 next=f"Name an older backup by its ID, e.g. {found.id}; `propolis repository check` tells all damage",
             )
         if remarks is not None:

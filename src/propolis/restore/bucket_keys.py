@@ -9,7 +9,7 @@ from propolis.config.schema import S3Files
 from propolis.errors import ConfigError, PreflightError, RepositoryError
 from propolis.restore.logins import Settings
 
-UNTOUCHED = "Nothing was touched"
+UNTOUCHED = "Nothing was changed"
 
 
 def try_keys(bucket: S3Files, settings: Settings | None) -> None:

@@ -19,7 +19,7 @@ from propolis.restore.bucket_keys import try_keys
 from propolis.restore.prepare import Restoration
 from propolis.stack.stack import services, trees
 
-UNTOUCHED = "Nothing was touched"
+UNTOUCHED = "Nothing was changed"
 
 
 def check(

@@ -103,9 +103,9 @@ class Journal:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise PropolisError(
-                f"The journal {path} can't be made: {error.strerror}",
-                left="Nothing was touched",
-                next="Correct the folder `state`",
+                f"The journal {path} can't be created: {error.strerror}",
+                left="Nothing was changed",
+                next="Set `state` in propolis.yaml to a folder that Propolis can write to",
             ) from error
         journal = cls(path, fd)
         journal._append(
@@ -205,7 +205,7 @@ class Journal:
         except OSError as error:
             raise PropolisError(
                 f"The journal {self.path} can't be written: {error.strerror}",
-                next="Free some space in its folder, or correct the folder `state`",
+                next="Free some space in its folder, or set `state` in propolis.yaml to another folder",
             ) from error
 
 

@@ -28,10 +28,11 @@ class UnreadableJournal(PropolisError):
         version = lines[0].get("propolis") if lines else None
         super().__init__(
             f"The journal {path} can't be read: {why}",
-            left="What its run left half done was left as it is",
-            next=f"Run `propolis recover` with version {version} that wrote it"
+            left="What its run left unfinished was not changed",
+            next=f"Run `propolis recover` with version {version}, which wrote it"
             if isinstance(version, str)
-            else "Check that TheHive, its database and its index run and hold their data; then move this file away",
+            else "Check that TheHive, its database and its index are running and have their data; then move this "
+            "file away",
         )
         self.path = path
         self.lines = lines
@@ -71,7 +72,9 @@ def read_journal(path: Path) -> JournalState | None:
             raise _unreadable(path, f"line {number}: {error}", lines) from error
         if record.event == "begin":
             if (record.format or 0) > FORMAT:
-                raise _unreadable(path, f"it has format {record.format}, this version reads up to {FORMAT}", lines)
+                raise _unreadable(
+                    path, f"it has format {record.format}; this version reads formats up to {FORMAT}", lines
+                )
             state = JournalState(
                 path=path,
                 run_id=path.stem,
@@ -85,10 +88,10 @@ def read_journal(path: Path) -> JournalState | None:
             )
         elif state is not None:
             if record.step is not None and not 0 <= record.step < len(state.steps):
-                raise _unreadable(path, f"line {number}: it has no step {record.step}", lines)
+                raise _unreadable(path, f"line {number}: the run has no step {record.step}", lines)
             _apply(state, record)
         else:
-            raise _unreadable(path, f"line {number}: the line that begins it is missing", lines)
+            raise _unreadable(path, f"line {number}: the first line is missing", lines)
     return state
 
 
@@ -188,8 +191,8 @@ def _files(folder: Path, ending: str) -> list[Path]:
 
 def _closed(path: Path, error: OSError) -> PreflightError:
     return PreflightError(
-        f"What earlier runs left can't be told: {path} can't be read: {error.strerror}",
-        left="Nothing was touched",
+        f"Propolis can't tell what earlier runs left behind: {path} can't be read: {error.strerror}",
+        left="Nothing was changed",
         next="Run Propolis as root",
     )
 

@@ -28,9 +28,9 @@ class StackLock:
             holder = os.read(fd, 200).decode(errors="replace").strip() or "unknown"
             os.close(fd)
             raise BusyError(
-                f"Another run holds this stack (process {holder}, lock {self._path})",
-                left="Nothing was touched",
-                next="Wait for it to end; `propolis status` shows how far it is",
+                f"Another Propolis command is running on this stack (process {holder}, lock {self._path})",
+                left="Nothing was changed",
+                next="Wait for it to end; `propolis status` shows how far it has got",
             ) from None
         with contextlib.suppress(OSError):  # a full disk must not keep anything from being put right
             os.ftruncate(fd, 0)
@@ -82,6 +82,6 @@ def open_lock_file(path: Path) -> int:
 def _unusable(path: Path, error: OSError) -> PreflightError:
     return PreflightError(
         f"The state folder can't be used: {path}: {error.strerror}",
-        left="Nothing was touched",
-        next="Run as root, or set `state:` to a folder of your own",
+        left="Nothing was changed",
+        next="Run Propolis as root, or set `state` in propolis.yaml to a folder of your own",
     )

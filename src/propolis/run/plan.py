@@ -18,7 +18,7 @@ from propolis.run.telling import quietly
 
 C = TypeVar("C")
 
-TRIES_ON = "Fix the cause. Propolis goes on trying in the background; `propolis recover` tries at once"
+TRIES_ON = "Fix the cause. Propolis keeps retrying in the background; `propolis recover` retries at once"
 
 
 class UnknownStep(PropolisError):
@@ -152,15 +152,15 @@ def recover(state: JournalState, known: Mapping[str, type[Step[C, Any]]], contex
         if failures:
             journal.leave_open()
             raise _worst(
-                PropolisError(f"`{state.command}` was cut short"),
+                PropolisError(f"`{state.command}` was interrupted"),
                 failures,
                 "Fix the cause, then run `propolis recover`",
             )
         outcome = "undone"
     if not journal.close(f"{outcome} by recovery"):
         raise PropolisError(
-            f"The run is recovered, but the journal can't be closed: {state.path}",
-            left="Services are back",
+            f"The run has been recovered, but its journal can't be closed: {state.path}",
+            left="Services are running again",
             next="Free some space in its folder, then run `propolis recover`",
         )
     return outcome
@@ -184,10 +184,10 @@ def undo_steps(
 
 def _worst(error: BaseException, failures: list[BaseException], next: str) -> PropolisError:
     told = "; ".join(describe(failure).rstrip(".") for failure in failures)
-    what = f"{describe(error).rstrip('.')}. Then, while putting things back: {told}"
+    what = f"{describe(error).rstrip('.')}. Then, while undoing it: {told}"
     if any(isinstance(failure, ServicesDownError) for failure in failures):
         return ServicesDownError(what, next=next)
-    return PropolisError(what, left="What could not be undone stays in the journal", next=next)
+    return PropolisError(what, left="The journal records what still has to be undone", next=next)
 
 
 def _decode(raw: dict[str, Any], known: Mapping[str, type[Step[C, Any]]]) -> Step[C, Any]:

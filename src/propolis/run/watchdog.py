@@ -108,7 +108,7 @@ def watch(journal: Path, recovery: Sequence[str]) -> int:
         return 0
     note = _Note(note_file(journal))
     tries, pause = 0, FIRST_PAUSE
-    _say(f"{journal.stem} is not over and its process is gone: recovering")
+    _say(f"{journal.stem} is unfinished and its process is gone: recovering it")
     while not _is_over(journal):
         code = _run(recovery)
         tries += 1
@@ -118,10 +118,10 @@ def watch(journal: Path, recovery: Sequence[str]) -> int:
             wait = FIRST_PAUSE
         else:
             wait, pause = pause, min(pause * 2, LONGEST_PAUSE)
-        _say(f"{journal.stem}: try {tries} ended with exit code {code}; the next one follows in {wait:.0f} s")
+        _say(f"{journal.stem}: attempt {tries} failed with exit code {code}; the next one is in {wait:.0f} s")
         note.write({"tries": tries, "last_exit": code, "next_at": _time(wait)})
         _pause(wait, journal)
-    _say(f"{journal.stem} is over: nothing of it is half done")
+    _say(f"{journal.stem} is finished: nothing is left to undo")
     note.remove()
     return 0
 

@@ -42,7 +42,7 @@ def running(stack: FakeStack) -> dict[str, Any]:
 def refused(stack: FakeStack) -> str:
     """A backup is refused, and no service was touched for it."""
     before = running(stack)
-    with pytest.raises(PreflightError, match="Nothing was touched") as caught:
+    with pytest.raises(PreflightError, match="Nothing was changed") as caught:
         stack.back_up()
     assert running(stack) == before
     return str(caught.value)
@@ -63,13 +63,13 @@ def test_a_backup_without_thehives_index_is_refused_before_anything_is_stopped(f
     aside = fake_stack.root / "aside"
     index.rename(aside)
     try:
-        assert "no open index begins with thehive" in refused(fake_stack)
+        assert "there is no open index whose name begins with thehive" in refused(fake_stack)
         assert "index contents" in doctors(fake_stack, "fail")
     finally:
         aside.rename(index)
     with told(fake_stack, "index", "closed", "thehive_global"):
         text = refused(fake_stack)
-        assert "no open index begins with thehive, closed: thehive_global" in text
+        assert "there is no open index whose name begins with thehive, closed: thehive_global" in text
         assert "POST /thehive_global/_open" in text
         other = index.with_name("thehive_other")
         other.mkdir()
@@ -87,7 +87,7 @@ def test_a_thehive_that_is_not_healthy_is_stopped_only_on_request(fake_stack: Fa
         assert "--force-unhealthy" in text
         report = back_up(fake_stack.config, SilentObserver(), recover_held, BackupOptions(force_unhealthy=True))
     assert any("--force-unhealthy" in warning for warning in report.warnings)
-    assert any("lets pass" in warning for warning in report.warnings)
+    assert any("because of --force-unhealthy" in warning for warning in report.warnings)
     assert report.downtime is None, "it did not come back healthy, so nobody knows"
     kept = manifest_of(fake_stack, report)["warnings"]
     assert kept == list(report.warnings)

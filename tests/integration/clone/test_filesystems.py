@@ -165,7 +165,7 @@ def test_a_full_disk_is_a_clear_error_and_leaves_no_half_clone(ext4: Path, count
     with pytest.raises(PreflightError, match="full") as caught:
         clone(data, place(data, "r1"), never, Method.COPY)
     assert caught.value.exit_code == 12
-    assert "untouched" in caught.value.left
+    assert "was not changed" in caught.value.left
     assert content(data) == before
     assert [path.name for path in ext4.iterdir() if path.name != "lost+found"] == ["data"]
 

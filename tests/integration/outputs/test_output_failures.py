@@ -152,7 +152,7 @@ def test_a_result_that_has_no_room_is_one_clear_error_of_a_run_that_is_done(stac
         error = running.communicate()[1].decode()
     assert running.returncode == 1
     assert "The result could not be written to standard output: No space left on device" in error
-    assert "What the command did is done" in error
+    assert "What the command did remains in effect" in error
     assert "Traceback" not in error
     assert "Exception ignored" not in error
 

@@ -42,7 +42,7 @@ def test_with_a_full_state_folder_recover_brings_services_back(fake_stack: FakeS
             filler.write(bytes(512))
     ran = fake_stack.propolis.run("recover")
     if ran.code != 0:
-        assert "The run is recovered, but the journal can't be closed" in ran.one_clear_error(1)
+        assert "The run has been recovered, but its journal can't be closed" in ran.one_clear_error(1)
     fake_stack.assert_serving()
     (state / "filler").unlink()
     fake_stack.propolis.ok("recover")
@@ -53,7 +53,7 @@ def test_with_a_read_only_state_folder_recover_brings_services_back(fake_stack: 
         fake_stack.propolis.step("restore", "move", "latest"), "restore", "latest", "-i", fake_stack.key
     )
     subprocess.run(["mount", "-o", "remount,ro", str(state)], check=True)
-    assert "The run is recovered, but the journal can't be closed" in fake_stack.propolis.run(
+    assert "The run has been recovered, but its journal can't be closed" in fake_stack.propolis.run(
         "recover"
     ).one_clear_error(1)
     fake_stack.assert_serving()

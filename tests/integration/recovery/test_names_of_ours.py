@@ -82,7 +82,7 @@ def test_what_is_only_named_like_ours_is_named_by_status_and_doctor(
     found = [check for check in checks(fake_stack.config) if check.name == "leftovers"]
     assert all(check.result == "warn" for check in found)
     for name in ("files/.propolis-attic", "cassandra/.propolis-20200101T000000Z-abcdef-data.reserve"):
-        told = f"{fake_stack.root / name} looks like a leftover of Propolis, but no run of this stack made it"
+        told = f"{fake_stack.root / name} looks like a leftover of Propolis, but no run of this stack created it"
         assert told in shown
         assert any(told in check.message for check in found)
 
@@ -136,7 +136,7 @@ def test_what_a_killed_doctor_tried_is_ours_too(fake_stack: FakeStack) -> None:
     assert done.returncode == -9
     left = list(fake_stack.root.rglob(".propolis-*"))
     assert left
-    assert "left over" in fake_stack.propolis.ok("status").out
+    assert "leftover:" in fake_stack.propolis.ok("status").out
     fake_stack.propolis.ok("recover")
     assert list(fake_stack.root.rglob(".propolis-*")) == []
     assert not list(fake_stack.journals.glob("*.trial"))

@@ -165,7 +165,7 @@ def test_a_journal_that_can_not_be_read_is_one_clear_error_and_services_come_bac
         state = read_journal(other)
         assert state is not None
         assert state.outcome == "undone by recovery", "one journal hides no other"
-        assert "left half done" in stack.propolis.ok("status").out
+        assert "unfinished:" in stack.propolis.ok("status").out
         assert str(path) in stack.propolis.run("backup").one_clear_error(1)
     finally:
         path.unlink()

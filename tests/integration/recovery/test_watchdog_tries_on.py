@@ -17,7 +17,7 @@ def fail_to_undo(stack: FakeStack) -> None:
     stack.tell("thehive", "breaks")
     ran = stack.propolis.disturbed(stack.propolis.step("backup", "clone"), "fail", "backup")
     message = ran.one_clear_error(16)
-    assert "Propolis goes on trying in the background" in message
+    assert "Propolis keeps retrying in the background" in message
     assert not stack.is_running("thehive")
 
 
@@ -34,7 +34,7 @@ def test_services_that_could_not_be_brought_back_come_back_by_themselves_once_th
     stack.forget("thehive", "breaks")
     stack.wait_until_recovered()
     stack.assert_serving()
-    assert "ended with exit code 16; the next one follows in 2 s" in stack.propolis.watchdog_log()
+    assert "failed with exit code 16; the next one is in 2 s" in stack.propolis.watchdog_log()
 
 
 def test_a_person_may_recover_meanwhile_and_the_watchdog_goes(fake_stack: FakeStack) -> None:
@@ -46,7 +46,7 @@ def test_a_person_may_recover_meanwhile_and_the_watchdog_goes(fake_stack: FakeSt
     assert ran.code == 0
     stack.assert_serving()
     deadline = time.monotonic() + 60
-    over = f"{stack.newest_journal().stem} is over"
+    over = f"{stack.newest_journal().stem} is finished"
     while over not in stack.propolis.watchdog_log():
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -58,7 +58,9 @@ def test_without_a_watchdog_nothing_is_stopped(fake_stack: FakeStack, monkeypatc
     before = (stack.root / "run/thehive.pid").read_text(), journals(folder)
     with monkeypatch.context() as patch:
         patch.setattr(sys, "executable", "/bin/false")
-        with pytest.raises(PreflightError, match="The watchdog that would bring services back can't be started"):
+        with pytest.raises(
+            PreflightError, match="The watchdog, which restarts services if Propolis is killed, can't be started"
+        ):
             stack.back_up()
         with pytest.raises(PreflightError, match="The watchdog"):
             stack.restore()

@@ -61,7 +61,7 @@ def test_what_is_made_before_services_stop_lets_them_run(
     neighbour(step, stack.root / file)
     with pytest.raises(PreflightError, match=told) as caught:
         stack.restore()
-    assert "Nothing was touched" in str(caught.value)
+    assert "Nothing was changed" in str(caught.value)
     assert pids(stack) == before
     assert (stack.root / file).read_text() == "a neighbour's"
 

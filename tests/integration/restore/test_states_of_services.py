@@ -47,7 +47,7 @@ def test_no_folder_is_replaced_under_a_service_that_was_started_meanwhile(
     before = fake_stack.content()
     with stopped(fake_stack, "thehive"):
         started(fake_stack, monkeypatch, step, "thehive")
-        with pytest.raises(PreflightError, match="TheHive was started meanwhile"):
+        with pytest.raises(PreflightError, match="TheHive was started in the meantime"):
             fake_stack.restore()
         assert fake_stack.content() == before
         fake_stack.platform.stop("thehive")
@@ -59,14 +59,14 @@ def test_no_folder_is_cloned_under_a_service_that_was_started_meanwhile(
 ) -> None:
     with stopped(fake_stack, "thehive", "database"):
         started(fake_stack, monkeypatch, step, "database")
-        with pytest.raises(PreflightError, match="The database was started meanwhile"):
+        with pytest.raises(PreflightError, match="The database was started in the meantime"):
             fake_stack.back_up()
 
 
 def test_a_restore_says_that_a_backup_of_a_stopped_stack_was_never_counted(fake_stack: FakeStack) -> None:
     with stopped(fake_stack, "thehive", "database", "index"):
         report = fake_stack.back_up()
-    assert "service index: not running, so nothing could be asked of it" in report.warnings
+    assert "service index: not running, so it could not be checked" in report.warnings
     before = fake_stack.content()
     fake_stack.change()
     told = fake_stack.restore().warnings
@@ -99,7 +99,7 @@ def test_attachments_alone_are_not_restored_where_thehive_could_not_start(fake_s
         with pytest.raises(PreflightError, match="service database: not running, and not restored") as caught:
             restore(request, SilentObserver(), recover_held)
         assert "Start it" in str(caught.value)
-        assert "Nothing was touched" in str(caught.value)
+        assert "Nothing was changed" in str(caught.value)
     assert fake_stack.content() == before
 
 

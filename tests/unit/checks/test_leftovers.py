@@ -28,7 +28,10 @@ def test_journals_that_an_ordinary_user_cannot_read_are_named(closed: str) -> No
         path.chmod(0o700)
     named = journals if closed == "state" else path
     assert check.result == "fail"
-    assert check.message == f"What earlier runs left can't be told: {named} can't be read: Permission denied"
+    assert (
+        check.message
+        == f"Propolis can't tell what earlier runs left behind: {named} can't be read: Permission denied"
+    )
     assert check.hint == "Run Propolis as root"
 
 

@@ -23,7 +23,7 @@ def config(tmp_path: Path) -> Config:
 
 
 def refused(config: Config, command: Any = "backup", **answers: Any) -> str:
-    with pytest.raises(PreflightError, match="Nothing was touched") as caught:
+    with pytest.raises(PreflightError, match="Nothing was changed") as caught:
         require(ASKED, look_at(config, command, **answers))
     return str(caught.value)
 

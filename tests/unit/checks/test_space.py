@@ -92,7 +92,7 @@ def test_files_that_can_not_be_made_are_as_missing_as_bytes(config: Config, disk
     disk(10**12, inodes=1000)
     found = room(for_clones(look), "space for a clone")
     assert found.result == "fail"
-    assert "1000 files can still be made" in found.message
+    assert "1000 more files can be created" in found.message
     shared = look_at(config, "backup", survey=surveyed(0, files=1000, method=Method.HARDLINK))
     assert room(for_clones(shared), "space for a clone").result == "ok"
     disk(10**12, inodes=None)

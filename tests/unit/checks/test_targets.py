@@ -73,7 +73,7 @@ def test_a_file_and_a_link_to_nowhere_are_in_the_way(config: Config, tmp_path: P
     (tmp_path / "file").write_text("x")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     assert "is not a folder" in refused(config, tmp_path / "file")
-    assert "is a symbolic link to nowhere" in refused(config, tmp_path / "link")
+    assert "is a dangling symbolic link" in refused(config, tmp_path / "link")
 
 
 @pytest.fixture

@@ -175,7 +175,7 @@ def test_a_place_that_is_taken_is_left_alone(folder: Path) -> None:
 
 
 def test_a_destination_that_could_not_be_dropped_again_is_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(PreflightError, match="not a clone's place"):
+    with pytest.raises(PreflightError, match="not the name of a clone"):
         clone(folder, tmp_path / "backup", everything)
     assert not (tmp_path / "backup").exists()
 

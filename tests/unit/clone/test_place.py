@@ -29,7 +29,7 @@ def test_a_mount_of_its_own_holds_its_clones_itself() -> None:
 
 
 def test_a_folder_without_parent_folder_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(PreflightError, match="There is no folder"):
+    with pytest.raises(PreflightError, match="does not exist"):
         place(tmp_path / "no" / "such" / "folder", "r1")
 
 
@@ -78,7 +78,7 @@ def test_what_was_moved_aside_is_never_dropped(tmp_path: Path) -> None:
     kept = aside(tmp_path / "data", "r1")
     kept.mkdir()
     drop_leftover(kept)
-    with pytest.raises(PreflightError, match="not a clone's place"):
+    with pytest.raises(PreflightError, match="not the name of a clone"):
         drop(kept)
     assert kept.is_dir()
 
@@ -105,7 +105,7 @@ def test_dropping_removes_a_link_and_not_what_it_points_to(tmp_path: Path) -> No
 @pytest.mark.parametrize("name", ["data", ".propolis", ".propolis-", ".propolis--x", ".propolis-aside-r1-data"])
 def test_nothing_but_a_clone_is_dropped(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
-    with pytest.raises(PreflightError, match="not a clone's place"):
+    with pytest.raises(PreflightError, match="not the name of a clone"):
         drop(tmp_path / name)
     assert (tmp_path / name).is_dir()
 
@@ -114,7 +114,7 @@ def test_a_link_or_file_in_a_clones_place_is_not_dropped(tmp_path: Path) -> None
     (tmp_path / "precious").mkdir()
     link = tmp_path / ".propolis-r1-data"
     link.symlink_to(tmp_path / "precious")
-    with pytest.raises(PreflightError, match="no plain folder"):
+    with pytest.raises(PreflightError, match="not a plain folder"):
         drop(link)
     assert link.is_symlink()
     assert (tmp_path / "precious").is_dir()
@@ -158,9 +158,9 @@ def test_a_table_takes_sixteen_bytes_a_file() -> None:
     assert stored == 16 * 100_000
 
 
-@pytest.mark.parametrize(("parent", "told"), [("missing", "There is no folder"), ("file", "is not a folder")])
+@pytest.mark.parametrize(("parent", "told"), [("missing", "does not exist"), ("file", "is not a folder")])
 def test_a_folder_without_a_folder_to_lie_in_is_told(parent: str, told: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(PreflightError, match=told) as caught:
         place(tmp_path / parent / "data", "run")
-    assert caught.value.left == "Nothing was touched"
+    assert caught.value.left == "Nothing was changed"

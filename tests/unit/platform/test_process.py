@@ -422,7 +422,7 @@ def test_a_service_that_cannot_be_launched_is_an_error_that_says_why(
         ("command: [a]\npid_file: /p\nlog: /l\nstop_signal: SIGKILL\n", "SIGKILL gives a service no chance"),
         ("command: [a]\npid_file: /p\nlog: /l\nstop_signal: TERM\n", "there is no signal 'TERM'"),
         ("command: [a]\npid_file: /p\nlog: /l\nusr: root\n", "usr"),
-        ("command: [a]\npid_file: /p\nlog: /l\numask: '999'\n", "umask: '999' is not octal"),
+        ("command: [a]\npid_file: /p\nlog: /l\numask: '999'\n", "umask: '999' is not an octal number"),
         ("command: [a]\npid_file: /p\nlog: /l\nuser: no-such-user\n", "there is no user 'no-such-user'"),
         ("command: [a]\npid_file: /p\nlog: /l\ngroup: root\n", "group: is given without user"),
         ("command: [a]\npid_file: /p\nlog: /l\nstop_timeout: 0\n", "stop_timeout: must be above 0"),
@@ -440,7 +440,7 @@ def test_a_wrong_service_file_is_an_error_that_names_file_and_key(host: Host, te
 
 def test_a_service_file_that_others_can_write_is_refused(host: Host) -> None:
     host.describe("database", ["sleep", "600"]).chmod(0o666)
-    with pytest.raises(ConfigError, match="can be written by others"):
+    with pytest.raises(ConfigError, match="can write to it"):
         host.platform.start("database")
     (host.services / "database.yaml").chmod(0o600)
 

@@ -55,7 +55,7 @@ def test_a_check_of_a_whole_repository_says_what_it_did_not_check(command: Any, 
     vault.backup(source)
     code, out, _ = command("check")
     assert code == 0
-    assert "Nothing wrong was found" in out
+    assert "No problems were found" in out
     assert "not checked: the bytes of packs" in out
     assert command("check", "--quiet", "--read-data=all") == (0, "", "")
 
@@ -90,7 +90,7 @@ def test_repair_takes_pieces_from_the_stack_and_its_plan_touches_nothing(
     before = sorted(path for path in vault.folder.rglob("*") if path.is_file())
     code, out, _ = command("repair", "--plan")
     assert code == 0
-    assert "Every backup would be whole" in out
+    assert "Every backup would be complete" in out
     assert sorted(path for path in vault.folder.rglob("*") if path.is_file()) == before
     assert command("repair", "--not-from-stack", "--plan")[0] == 3
     code, out, _ = command("repair", "--json")
@@ -103,7 +103,7 @@ def test_what_stays_lost_ends_a_repair_with_3_and_is_named(command: Any, damaged
     code, out, err = command("repair", "--not-from-stack")
     assert code == 3
     assert f"backup {damaged.id} loses" in out
-    assert "can't be restored whole" in err
+    assert "can't be restored completely" in err
 
 
 def test_a_lost_file_whose_name_is_no_text_is_named_all_the_same(command: Any, vault: Any, tmp_path: Any) -> None:

@@ -80,7 +80,7 @@ def test_status_and_doctor_show_the_backups_and_how_this_host_goes_on(host: Fres
     shown = host.run("status", "--identity", host.key)
     assert backup in shown
     add = f"{ADD} --config {host.folder}/propolis.yaml"
-    assert f"To go on backing up from this host: {add}" in shown
+    assert f"To back up from this host, run: {add}" in shown
 
     assert host.checks()["repository"]["result"] == "fail"
     found = host.checks("--identity", host.key)
@@ -106,13 +106,13 @@ def test_once_its_key_is_added_the_host_needs_no_other(host: FreshHost, backup: 
     assert backup in host.run("list")
     shown = host.run("status")
     assert backup in shown
-    assert "go on backing up" not in shown
+    assert "To back up from this host" not in shown
     found = host.checks()
     assert found["host key"]["result"] == found["repository"]["result"] == "ok"
 
 
 @pytest.mark.parametrize(
-    ("command", "shown"), [("key list", "recovery"), ("check", "Nothing wrong"), ("unlock", "Nobody uses")]
+    ("command", "shown"), [("key list", "recovery"), ("check", "No problems"), ("unlock", "Nobody is using")]
 )
 def test_the_repository_itself_can_be_looked_at(host: FreshHost, command: str, shown: str) -> None:
     assert shown in host.run("repository", *command.split(), "--identity", host.key)

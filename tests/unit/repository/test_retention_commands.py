@@ -110,7 +110,7 @@ def test_while_a_run_uses_the_repository_prune_is_busy_and_unlock_tells_who_it_i
         assert command("repository", "unlock", "--force", lease._token, "--quiet") == (0, "", "")
         assert vault.objects("locks") == []
     assert remaining(vault) == backups
-    assert "Nobody uses" in command("repository", "unlock")[1]
+    assert "Nobody is using" in command("repository", "unlock")[1]
 
 
 def test_damage_that_prune_comes_across_has_its_exit_code(command: Any, vault: Any, backups: Any) -> None:

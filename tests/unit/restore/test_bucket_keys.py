@@ -58,7 +58,7 @@ def test_refused_keys_of_this_host_are_named_before_anything_is_touched(
 ) -> None:
     monkeypatch.setenv("SECRET", "wrong")
     with pytest.raises(
-        PreflightError, match=r"files\.access_key and files\.secret_key.*Nothing was touched"
+        PreflightError, match=r"files\.access_key and files\.secret_key.*Nothing was changed"
     ) as caught:
         try_keys(bucket, None)
     assert "wrong'" not in str(caught.value)

@@ -76,7 +76,7 @@ def log(folder: Path) -> str:
 @pytest.mark.parametrize("fate", ["killed", "gives up"])
 def test_a_run_that_is_not_over_when_its_process_is_gone_is_recovered(folder: Path, fate: str) -> None:
     run(folder, fate)
-    wait_for(lambda: "run is over" in log(folder))
+    wait_for(lambda: "run is finished" in log(folder))
     assert tries(folder) == 1
 
 
@@ -88,28 +88,28 @@ def test_a_run_that_ended_is_not(folder: Path) -> None:
 
 def test_a_recovery_that_fails_is_tried_again_until_the_journal_is_closed(folder: Path) -> None:
     run(folder, "killed", succeeds=3)
-    wait_for(lambda: "run is over" in log(folder))
+    wait_for(lambda: "run is finished" in log(folder))
     assert tries(folder) == 3
-    assert "try 1 ended with exit code 16; the next one follows in 2 s" in log(folder)
-    assert "try 2 ended with exit code 16; the next one follows in 4 s" in log(folder)
+    assert "attempt 1 failed with exit code 16; the next one is in 2 s" in log(folder)
+    assert "attempt 2 failed with exit code 16; the next one is in 4 s" in log(folder)
 
 
 def test_one_that_finds_the_stack_busy_is_soon_tried_again(folder: Path) -> None:
     run(folder, "killed", succeeds=3, code=11)
-    wait_for(lambda: "run is over" in log(folder))
-    assert "try 2 ended with exit code 11; the next one follows in 2 s" in log(folder)
+    wait_for(lambda: "run is finished" in log(folder))
+    assert "attempt 2 failed with exit code 11; the next one is in 2 s" in log(folder)
 
 
 def test_a_recovery_that_says_all_is_well_while_the_journal_is_open_is_not_believed(folder: Path) -> None:
     run(folder, "killed", succeeds=2, code=0)
-    wait_for(lambda: "run is over" in log(folder))
+    wait_for(lambda: "run is finished" in log(folder))
     assert tries(folder) == 2
 
 
 def test_while_it_tries_it_says_so_and_it_goes_when_somebody_else_recovered(folder: Path) -> None:
     run(folder, "killed", succeeds=99)
     journal = folder / "run.jsonl"
-    wait_for(lambda: "try 1 ended" in log(folder))
+    wait_for(lambda: "attempt 1 failed" in log(folder))
     wait_for(lambda: (watch := watches(journal)) is not None and watch.tries >= 1)
     watch = watches(journal)
     assert watch is not None
@@ -117,7 +117,7 @@ def test_while_it_tries_it_says_so_and_it_goes_when_somebody_else_recovered(fold
     assert watch.next_at
     with journal.open("a") as file:
         file.write('{"event":"end"}\n')
-    wait_for(lambda: "run is over" in log(folder))
+    wait_for(lambda: "run is finished" in log(folder))
     assert watches(journal) is None
 
 

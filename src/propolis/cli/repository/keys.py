@@ -40,11 +40,11 @@ def add(
     ] = "",
     identity: IdentityFile = None,
     recipient: Annotated[
-        str, typer.Option("--recipient", help="Its public part: age1…, ssh-ed25519 … or ssh-rsa …", metavar="KEY")
+        str, typer.Option("--recipient", help="Its public key: age1…, ssh-ed25519 … or ssh-rsa …", metavar="KEY")
     ] = "",
     recipient_file: Annotated[
         Path | None,
-        typer.Option("--recipient-file", help="A file with its public part, e.g. id_ed25519.pub", readable=False),
+        typer.Option("--recipient-file", help="A file with its public key, e.g. id_ed25519.pub", readable=False),
     ] = None,
     new: Annotated[
         Path | None,
@@ -87,7 +87,7 @@ def add(
 
 @app.command("remove")
 def remove(
-    key: Annotated[str, typer.Argument(help="The key's name, or its public part", metavar="KEY")],
+    key: Annotated[str, typer.Argument(help="The key's name, or its public key", metavar="KEY")],
     identity: IdentityFile = None,
     plan: PlanOnly = False,
     config: ConfigFile = DEFAULT_CONFIG,

@@ -47,7 +47,7 @@ def init(
     recipient: Annotated[
         list[str] | None,
         typer.Option(
-            "--recipient", help="Or: the public part of a key you have (age1…, ssh-ed25519 …); may be repeated"
+            "--recipient", help="Or: the public key of a key you have (age1…, ssh-ed25519 …); may be repeated"
         ),
     ] = None,
     config: ConfigFile = DEFAULT_CONFIG,
@@ -85,7 +85,7 @@ def init(
                 f"[bold]The recovery key is in {recovery_key}.[/] Move it off this host, print it, keep two copies:"
             )
             out.print("without it nothing can be restored; whoever has it can read every backup.")
-            out.print(f"Its public part: {identity.recipient}")
+            out.print(f"Its public key: {identity.recipient}")
     else:
         recipients = [parse_recipient(text) for text in recipient]
         _make(settings, recipients, host)

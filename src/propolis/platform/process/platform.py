@@ -214,7 +214,7 @@ def _signal(process: table.Process, service: Service) -> None:
     except PermissionError as error:
         raise PreflightError(
             f"Service {service.name} can't be stopped: no permission to signal process {process.pid}",
-            left="It runs on",
+            left="It is still running",
             next="Run Propolis as root or as the service's user",
         ) from error
     finally:

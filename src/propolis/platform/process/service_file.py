@@ -79,7 +79,7 @@ def names(folder: Path) -> tuple[str, ...]:
     except OSError as error:
         raise ConfigError(
             f"platform.services: {folder} can't be read: {error.strerror}",
-            next="Name the folder that holds one <service>.yaml for each service",
+            next="Set it to the folder with one <service>.yaml per service",
         ) from error
     return tuple(entries)
 
@@ -88,7 +88,7 @@ def load(folder: Path, name: str) -> Service:
     """Read and check one service file. Raises ConfigError that names file and key."""
     path = Path(os.path.abspath(folder / f"{name}.yaml"))  # noqa: PTH100 - resolve() would follow links
     if not _NAME.fullmatch(name):
-        raise ConfigError(f"{path}: {name!r} is no name of a service (small letters, digits, - and _)")
+        raise ConfigError(f"{path}: {name!r} is not a valid service name (lower-case letters, digits, - and _)")
     spec = _parse(path)
     for key in ("pid_file", "log", "working_directory"):
         if not Path(getattr(spec, key)).is_absolute():
@@ -121,7 +121,7 @@ def _refuse_if_others_can_write(path: Path, status: os.stat_result) -> None:
     """Whoever can write the file decides what root runs."""
     if status.st_uid not in (0, os.geteuid()) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise ConfigError(
-            f"{path}: can be written by others than root and the user that runs Propolis",
+            f"{path}: users other than root and the one that runs Propolis can write to it",
             next=f"chown root {path}; chmod go-w {path}",
         )
 
@@ -154,7 +154,7 @@ def _account(path: Path, spec: ServiceFile) -> Account | None:
 
 def _umask(path: Path, spec: ServiceFile) -> int:
     if not re.fullmatch(r"0?[0-7]{3}", spec.umask):
-        raise ConfigError(f"{path}: umask: {spec.umask!r} is not octal, such as '027'")
+        raise ConfigError(f"{path}: umask: {spec.umask!r} is not an octal number, e.g. '027'")
     return int(spec.umask, 8)
 
 
@@ -164,5 +164,5 @@ def _signal(path: Path, spec: ServiceFile) -> signal.Signals:
     except KeyError as error:
         raise ConfigError(f"{path}: stop_signal: there is no signal {spec.stop_signal!r}") from error
     if number in (signal.SIGKILL, signal.SIGSTOP):
-        raise ConfigError(f"{path}: stop_signal: {number.name} gives a service no chance to end well")
+        raise ConfigError(f"{path}: stop_signal: {number.name} gives a service no chance to shut down cleanly")
     return number

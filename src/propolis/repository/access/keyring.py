@@ -48,7 +48,7 @@ _SPARE = "spare"
 
 
 class KeyHolder(msgspec.Struct, frozen=True):
-    """A person's or a host's key, as the ring knows it: its public part."""
+    """A person's or a host's key, as the ring knows it: its public key."""
 
     name: str
     kind: KeyKind

@@ -73,7 +73,7 @@ class Identity:
 
     @cached_property
     def recipient(self) -> Recipient:
-        """Its public part."""
+        """Its public key."""
         return Recipient(str(pyrage.x25519.Identity.from_str(self._text).to_public()))
 
     def exchange(self, share: bytes) -> bytes | None:
@@ -155,7 +155,7 @@ def write_identity(path: Path, identity: Identity, comment: str = "") -> None:
 
 
 def recipients_of(identities: Sequence[Identity]) -> list[Recipient]:
-    """The public parts."""
+    """The public keys."""
     return [identity.recipient for identity in identities]
 
 

@@ -20,7 +20,7 @@ TERMINAL = Path("-")
 
 
 class SshRecipient:
-    """The public part of an SSH key, of a kind that age takes."""
+    """The public key of an SSH key, of a kind that age takes."""
 
     def __init__(self, text: str) -> None:
         """`text` as in a `.pub` file, its comment left out; raises `RepositoryError` when age can't use it."""
@@ -119,7 +119,7 @@ def read_recipient(path: Path) -> tuple[AnyRecipient, str]:
         raise RepositoryError(f"The public key {path} can't be read: {reason}", next=next) from None
     keys = [line for line in lines if line and not line.startswith("#")]
     if keys and keys[0].startswith(("AGE-SECRET-KEY-", _BEGIN)):
-        raise RepositoryError(f"{path} holds a private key", next="Name the file of its public part")
+        raise RepositoryError(f"{path} holds a private key", next="Name the file of its public key")
     if len(keys) != 1:
         raise RepositoryError(f"{path} holds {len(keys)} keys where one belongs")
     parts = keys[0].split(maxsplit=2)

@@ -312,7 +312,7 @@ class FolderStorage:
         if error.errno in _DISK_ERRORS:
             return IntegrityError(
                 f"{name} in the repository {self.place} can't be read from its disk: {error.strerror}",
-                next="Look into the system's log for disk errors, and run propolis repository check",
+                next="Check the system log for disk errors, and run propolis repository check",
             )
         return self._failed("be read", error, name)
 

@@ -83,7 +83,7 @@ def require_absent(config: TheHiveConfig) -> None:
     )
     raise PreflightError(
         f"The platform has no service `thehive` that could be stopped, but {found}",
-        left="Nothing was touched",
+        left="Nothing was changed",
         next="Describe TheHive's service to the platform; `propolis doctor` tells what it knows",
     )
 
