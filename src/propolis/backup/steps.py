@@ -111,7 +111,7 @@ class CheckStack(Step[Context, Checked], frozen=True, kw_only=True, tag="check-s
     @property
     def title(self) -> str:
         """What it does."""
-        return "check that services answer, versions, folders and free space"
+        return "check services, versions, folders and free space"
 
     def do(self, context: Context, results: Results) -> Checked:
         """Raise PreflightError naming all that speaks against it; what only warns goes into the manifest."""
@@ -167,7 +167,7 @@ class OpenRepository(Step[Context, Opened], frozen=True, kw_only=True, tag="open
     @property
     def title(self) -> str:
         """What it does."""
-        return f"open the repository {self.url} and take its lock"
+        return f"open the repository {self.url} and take a lease on it"
 
     def do(self, context: Context, results: Results) -> Opened:
         """Raise RepositoryError or BusyError if it can't be written."""
@@ -189,7 +189,10 @@ class OpenRepository(Step[Context, Opened], frozen=True, kw_only=True, tag="open
         if options.reread or is_due(context.config.reread, writer.last_reread):
             writer.reread = True
         if writer.reread and writer.parent is not None:
-            context.observer.note(f"Every file is read anew (the last time was {writer.last_reread or 'never'})")
+            context.observer.note(
+                "Every file is read, even if its size and times did not change (last time: "
+                f"{writer.last_reread or 'never'})"
+            )
         return Opened(repository, writer)
 
     def summary(self, result: Opened) -> Mapping[str, Any]:
@@ -210,7 +213,7 @@ class StoreAhead(Step[Context, int], frozen=True, kw_only=True, tag="store-ahead
     @property
     def title(self) -> str:
         """What it does."""
-        return f"store the bucket of {self.tree} ahead, while TheHive serves"
+        return f"store the bucket of {self.tree} in advance, while TheHive is running"
 
     def do(self, context: Context, results: Results) -> int:
         """Store it; give how many bytes were read."""
@@ -230,7 +233,7 @@ class CountDocuments(Step[Context, Counted], frozen=True, kw_only=True, tag="cou
     @property
     def title(self) -> str:
         """What it does."""
-        return "count the documents of every index"
+        return "count the documents in every index"
 
     def do(self, context: Context, results: Results) -> Counted:
         """Count them."""
@@ -263,7 +266,7 @@ class CloneTrees(Step[Context, Cloned], frozen=True, kw_only=True, tag="clone-tr
         return f"clone {len(self.places)} folders: {', '.join(self.places)}"
 
     def do(self, context: Context, results: Results) -> Cloned:
-        """Clone them side by side. Raises PreflightError if a service was started meanwhile."""
+        """Clone them side by side. Raises PreflightError if a service was started in the meantime."""
         context.services.require_down(self.down)
         folders = [tree for tree in trees(context.config) if tree.name in self.places]
         point_in_time = utc_now()
@@ -322,7 +325,7 @@ class StoreTrees(Step[Context, Stats], frozen=True, kw_only=True, tag="store-tre
     @property
     def title(self) -> str:
         """What it does."""
-        return f"store what is new of {', '.join(self.trees)}"
+        return f"store new data of {', '.join(self.trees)}"
 
     def do(self, context: Context, results: Results) -> Stats:
         """Store them; give what it took."""
@@ -370,7 +373,7 @@ class WriteManifest(Step[Context, BackupSummary], frozen=True, kw_only=True, tag
             remember(context.config, opened.repository, summary.id)
         except PropolisError as error:
             # The backup is there all the same; only its loss might go unnoticed.
-            context.observer.note(f"This host could not note down that it made the backup: {error.what}")
+            context.observer.note(f"This host could not record that it made the backup: {error.what}")
         return summary
 
     def summary(self, result: BackupSummary) -> Mapping[str, Any]:
@@ -401,7 +404,7 @@ class DropClones(Step[Context, None], frozen=True, kw_only=True, tag="drop-clone
     @property
     def title(self) -> str:
         """What it does."""
-        return "drop the clones"
+        return "delete the clones"
 
     def do(self, context: Context, results: Results) -> None:
         """Drop them, those that are there."""

@@ -69,8 +69,8 @@ class ServiceControl:
         if up := [LABELS[name] for name in services if self.has(name) and self.is_running(name)]:
             names = " and ".join(up)
             raise PreflightError(
-                f"{names[0].upper()}{names[1:]} {'was' if len(up) == 1 else 'were'} started meanwhile",
-                left="Nothing was changed under it" if len(up) == 1 else "Nothing was changed under them",
+                f"{names[0].upper()}{names[1:]} {'was' if len(up) == 1 else 'were'} started in the meantime",
+                left="Its data was not changed" if len(up) == 1 else "Their data was not changed",
                 next="Run the same command again",
             )
 
@@ -111,7 +111,7 @@ class ServiceControl:
                 except PreflightError as error:
                     if not self.takes_unhealthy:
                         raise
-                    self._warn(f"TheHive is not healthy, which --force-unhealthy lets pass: {error.what}")
+                    self._warn(f"TheHive is not healthy; continuing because of --force-unhealthy: {error.what}")
                     return
             else:
                 answers(self._config, service, patience, lambda: self.is_running(service), self.logins.get(service))
@@ -130,14 +130,16 @@ class ServiceControl:
         except thehive.NeverListens:
             self._revived = True
             self._observer.note(
-                "TheHive runs but does not listen: it was started before its database and its index answered. "
-                "They answer now, so it is restarted"
+                "TheHive is running but does not listen, because it was started before its database and its index "
+                "answered. They answer now, so TheHive is restarted"
             )
             self._platform.stop("thehive")
             self.start("thehive")
             found = thehive.answers(config, patience, alive)
         if found.login_refused:
-            self._observer.note(f"TheHive calls itself well, but the login in propolis.yaml fails ({found.detail})")
+            self._observer.note(
+                f"TheHive reports that it is healthy, but the login in propolis.yaml fails ({found.detail})"
+            )
 
     def _never_listens(self) -> bool:
         """Whether it gave up on its stores, as far as that can be told: a slow start must not be cut short."""
@@ -175,7 +177,7 @@ class ServiceControl:
                         failures.append(error.what if isinstance(error, PropolisError) else describe(error))
             if failures:
                 raise ServicesDownError(
-                    f"Not all services came back: {'; '.join(failures)}",
+                    f"Not all services are running again: {'; '.join(failures)}",
                     next="See the service's own log, fix the cause, then run `propolis recover`",
                 )
 

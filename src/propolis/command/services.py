@@ -52,8 +52,7 @@ class StopService(Step[Context, None], frozen=True, kw_only=True, tag="stop-serv
     @property
     def title(self) -> str:
         """What it does."""
-        meanwhile = kind_of(self.service).stopping
-        return f"stop {LABELS[self.service]}" + (f" ({meanwhile})" if meanwhile else "")
+        return f"{kind_of(self.service).stopping} {LABELS[self.service]}"
 
     def do(self, context: Context, results: Results) -> None:
         """Stop it."""
@@ -92,7 +91,7 @@ class WaitForService(Step[Context, None], frozen=True, kw_only=True, tag="wait-f
     @property
     def title(self) -> str:
         """What it does."""
-        return f"wait until {LABELS[self.service]} answers ({kind_of(self.service).proof})"
+        return f"wait for {LABELS[self.service]} ({kind_of(self.service).proof})"
 
     def do(self, context: Context, results: Results) -> None:
         """Wait."""

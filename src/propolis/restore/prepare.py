@@ -124,7 +124,7 @@ def _targets(header: Header, request: RestoreRequest) -> tuple[Tree, ...]:
             "The target stack is laid out unlike the backup"
             + (f"; the backup lacks {', '.join(missing)}" if missing else "")
             + (f"; the target has no place for {', '.join(unplaced)}" if unplaced else ""),
-            left="Nothing was touched",
+            left="Nothing was changed",
             next="Restore some stores with --only, or configure the target as the backup's stack was",
         )
     return targets

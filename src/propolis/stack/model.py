@@ -77,9 +77,9 @@ class Service(ABC):
     needs: ClassVar[tuple[str, ...]] = ()
     """Roles of services that must answer before it starts, and may stop only after it; those that a stack has."""
     proof: ClassVar[str]
-    """What proves that it answers, e.g. `a query`."""
-    stopping: ClassVar[str] = ""
-    """What it does while it stops, where that takes long, e.g. `it drains`."""
+    """What proves that it answers, e.g. `query succeeds`."""
+    stopping: ClassVar[str] = "stop"
+    """What is done to stop it, e.g. `drain and stop`."""
     logins: ClassVar[str] = ""
     """What its logins are called, where they lie in its own data and come with a restore, e.g. `role`."""
 

@@ -50,7 +50,7 @@ def test_a_step_that_the_journal_does_not_have_keeps_nothing_down(fake_stack: Fa
     lines = [begin, promised(fake_stack, services=["thehive"]), {"event": "before", "step": 700}]
     journal = left(fake_stack, *lines)
     try:
-        with pytest.raises(PropolisError, match="it has no step 700") as caught:
+        with pytest.raises(PropolisError, match="the run has no step 700") as caught:
             fake_stack.recover()
         assert isinstance(caught.value, UnreadableJournal)
         assert fake_stack.is_running("thehive")

@@ -229,5 +229,5 @@ def test_a_backup_rereads_when_it_is_asked_or_when_the_rule_says_so(
         step = OpenRepository(url=config.repository.url)
         opened = step.do(context, Results([BackupOptions(reread=asked)]))
         assert opened.writer.reread is step.summary(opened)["reread"] is expected
-    assert [note for note in notes if "the last time was 2020-01-01" in note] == notes
+    assert [note for note in notes if "(last time: 2020-01-01" in note] == notes
     assert len(notes) == expected

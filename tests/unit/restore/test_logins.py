@@ -235,7 +235,7 @@ def test_what_can_not_be_compared_is_said_and_does_not_refuse(config: Config) ->
 def test_the_preflight_refuses_before_anything_is_touched(config: Config) -> None:
     logins = Logins(tuple(after(config, settings("thehive", THERE, index=HERE)).values()))
     look = Look(config, "restore", running=())
-    with pytest.raises(PreflightError, match="Nothing was touched"):
+    with pytest.raises(PreflightError, match="Nothing was changed"):
         require(rules_of(config, logins), look)
     require(rules_of(config, replace(logins, set_password=True)), look)
 

@@ -129,7 +129,7 @@ def repair_repository(
         care.show_repair(result)
     if not result.ok:
         raise IncompleteError(
-            f"{len(result.losses)} backups can't be restored whole"
+            f"{len(result.losses)} backups can't be restored completely"
             if result.losses
             else f"{len(result.unreadable)} objects can't be read from the storage",
             left="What is damaged was kept below quarantine/" if result.quarantined and not plan else "",

@@ -16,8 +16,8 @@ class Database(Service):
 
     role = "database"
     label = "the database"
-    proof = "a query"
-    stopping = "it drains"
+    proof = "query succeeds"
+    stopping = "drain and stop"
     logins = "role"
 
     def __init__(self, section: CassandraConfig) -> None:
