@@ -12,5 +12,5 @@ from propolis.report.console import escape
 
 def show_closed(out: Console, closed: str, file: Path | None) -> None:
     """Why this host can't back up yet, and the command that lets it."""
-    out.print(f"[yellow]no backups from here yet:[/] {escape(closed)}")
-    out.print(f"To go on backing up from this host: {escape(add_host_key(file))}")
+    out.print(f"[yellow]this host can't back up yet:[/] {escape(closed)}")
+    out.print(f"To back up from this host, run: {escape(add_host_key(file))}")

@@ -14,7 +14,7 @@ from propolis.restore import RestoreReport
 def show_restore(report: RestoreReport, file: Path | None = None) -> None:
     """What a restore did."""
     out = console()
-    out.print(f"[green]Backup {report.backup}[/] is restored: {', '.join(report.stores)}.")
+    out.print(f"[green]Backup {report.backup}[/] has been restored: {', '.join(report.stores)}.")
     rows = [
         ("written", f"{report.files} files, {human_bytes(report.bytes)}"),
         ("downtime of TheHive", "was not running" if report.downtime is None else f"{report.downtime:.1f} s"),

@@ -21,11 +21,11 @@ def show_status(status: StackStatus, file: Path | None = None) -> None:
         out.print(escape(f"running now: {run.command} since {run.started}, at step {run.step} of {run.steps}"))
     for run in status.half_done:
         told = escape(f"{run.command} of {run.started}, at step {run.step} of {run.steps}")
-        out.print(f"[red]left half done:[/] {told}; {_watched(run)}")
+        out.print(f"[red]unfinished:[/] {told}; {_watched(run)}")
     for unreadable in status.unreadable:
-        out.print(f"[red]left half done:[/] {escape(unreadable)}")
+        out.print(f"[red]unfinished:[/] {escape(unreadable)}")
     for leftover in status.leftovers:
-        out.print(f"[yellow]left over:[/] {escape(leftover)}")
+        out.print(f"[yellow]leftover:[/] {escape(leftover)}")
     for stranger in status.strangers:
         out.print(f"[yellow]left alone:[/] {escape(stranger)} {STRANGER}")
     if status.backups_error is not None:
