@@ -33,6 +33,7 @@ FAMILIES = {
     "setup": ("init", "doctor", "config"),
     "backup": ("backup",),
     "backups": ("list", "show"),
+    "contents": ("diff", "extract", "find"),
     "restores": ("restore", "verify"),
     "runs": ("recover", "status"),
     "repository.retention": ("hold",),

@@ -56,6 +56,12 @@ def require_target_apart(target: Config, source: Config) -> None:
     _require(itertools.product(_of_stack(target), kept), "Restore into other folders, or move the repository")
 
 
+def require_folder_apart(config: Config, key: str, folder: Path) -> None:
+    """Raise ConfigError unless a folder to write into is apart from all that one configuration names."""
+    found = [*_of_stack(config), Claim("state", config.state), *_of_repository(config.repository)]
+    _require(((Claim(key, folder), other) for other in found), "Name another folder")
+
+
 def overlap(one: Path, other: Path, mounted: Sequence[Mount]) -> bool:
     """Whether one of two paths is the other or contains it, through whatever links and mounts they are reached.
 

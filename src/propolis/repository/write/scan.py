@@ -16,6 +16,8 @@ from propolis.filesystem import holes
 
 Exclude = Callable[[str], bool]
 """Whether to leave out a path relative to the folder, and all below it."""
+Failed = Callable[[bytes, OSError], None]
+"""Told a path relative to the folder (empty: the folder itself) that can't be looked at, nor what is below."""
 
 
 class Found(msgspec.Struct):
@@ -28,17 +30,25 @@ class Found(msgspec.Struct):
     status: os.stat_result
 
 
-def walk(folder: bytes, exclude: Exclude | None) -> Iterator[Found]:
+def walk(folder: bytes, exclude: Exclude | None, failed: Failed | None = None) -> Iterator[Found]:
     """The folder and all in it, sorted so that a directory comes right before what it holds.
 
-    Raises `OSError` for what can't be listed.
+    `failed` is told what can't be looked at, and the rest is walked all the same; without it, and where the folder
+    itself can't be looked at, `OSError` is raised.
     """
     yield Found(b"d", b".", os.lstat(folder))
-    stack = [(b"", _names(folder))]
+    top = _names(folder, b"", failed)
+    stack = [] if top is None else [(b"", top)]
     while stack:
         prefix, names = stack[-1]
         # From its own descriptor the system finds a file faster than by its whole path.
-        with _opened(folder + b"/" + prefix) as here:
+        with contextlib.ExitStack() as closing:
+            try:
+                here = closing.enter_context(_opened(folder + b"/" + prefix))
+            except OSError as error:
+                _tell(failed, prefix[:-1], error)
+                stack.pop()
+                continue
             for name in names:
                 path = prefix + name
                 if exclude is not None and exclude(os.fsdecode(path)):
@@ -47,13 +57,16 @@ def walk(folder: bytes, exclude: Exclude | None) -> Iterator[Found]:
                     status = os.stat(name, dir_fd=here, follow_symlinks=False)
                 except OSError as error:
                     error.filename = folder + b"/" + path
-                    raise
+                    _tell(failed, path, error)
+                    continue
                 if stat.S_ISREG(status.st_mode):
                     yield Found(b"f", path, status)
                 elif stat.S_ISDIR(status.st_mode):
                     yield Found(b"d", path, status)
-                    stack.append((path + b"/", _names(folder + b"/" + path)))
-                    break  # and goes on here afterwards
+                    inner = _names(folder, path, failed)
+                    if inner is not None:
+                        stack.append((path + b"/", inner))
+                        break  # and goes on here afterwards
                 else:
                     yield Found(b"l" if stat.S_ISLNK(status.st_mode) else b"s", path, status)
             else:
@@ -87,8 +100,18 @@ def _data(file: int | bytes, size: int) -> list[tuple[int, int]]:
         os.close(opened)
 
 
-def _names(folder: bytes) -> Iterator[bytes]:
-    return iter(sorted(os.listdir(folder)))  # noqa: PTH208 - bytes
+def _names(folder: bytes, path: bytes, failed: Failed | None) -> Iterator[bytes] | None:
+    try:
+        return iter(sorted(os.listdir(folder + b"/" + path)))  # noqa: PTH208 - bytes
+    except OSError as error:
+        _tell(failed, path, error)
+        return None
+
+
+def _tell(failed: Failed | None, path: bytes, error: OSError) -> None:
+    if failed is None:
+        raise error
+    failed(path, error)
 
 
 @contextlib.contextmanager
