@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass
 from pathlib import Path
 
 from propolis import platform
 from propolis.command import leftovers
 from propolis.command.host_key import why_closed
+from propolis.command.kept import lacking, records
 from propolis.command.known import remembered
 from propolis.command.stores import open_repository
 from propolis.config.schema import Config
@@ -36,6 +38,41 @@ class RunStatus:
 
 
 @dataclass(frozen=True)
+class KeptState:
+    """Former data that one run replaced and keeps; `missing` says of each part what became of it."""
+
+    run: str
+    command: str
+    backup: str
+    at: str
+    until: str
+    files: int
+    bytes: int
+    due: bool
+    """Its time is over: the next backup or restore drops it, or `propolis clean`."""
+    missing: tuple[str, ...]
+
+
+def known_kept(state: Path) -> tuple[KeptState, ...]:
+    """What restores keep, by their records. Raises PreflightError if those can't be read."""
+    now = datetime.datetime.now(datetime.UTC)
+    return tuple(
+        KeptState(
+            kept.run,
+            kept.command,
+            kept.backup,
+            kept.at,
+            kept.until,
+            kept.files,
+            kept.bytes,
+            kept.is_due(now),
+            lacking(kept),
+        )
+        for kept in records(state).kept
+    )
+
+
+@dataclass(frozen=True)
 class StackStatus:
     """All of it. `backups` newest last; `backups_error` says why they can't be listed.
 
@@ -54,6 +91,8 @@ class StackStatus:
     backups: tuple[BackupSummary, ...]
     backups_error: str | None
     closed: str
+    kept: tuple[KeptState, ...] = ()
+    """Former data that restores keep, oldest first."""
     damaged: tuple[Finding, ...] = ()
     remarks: tuple[str, ...] = ()
 
@@ -79,12 +118,13 @@ def status(config: Config, identity: Path | None = None, last: int = 10) -> Stac
         services=_services(config),
         running=running,
         half_done=tuple(runs),
-        unreadable=tuple(str(error) for error in found.unreadable),
+        unreadable=(*(str(error) for error in found.unreadable), *records(config.state).unreadable),
         leftovers=tuple(map(str, left.ours)),
         strangers=tuple(map(str, left.strangers)),
         backups=known.backups[-last:],
         backups_error=problem,
         closed=why_closed(config),
+        kept=known_kept(config.state),
         damaged=known.findings,
         remarks=known.remarks,
     )

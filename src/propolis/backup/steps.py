@@ -17,11 +17,12 @@ from propolis.backup.reread import is_due
 from propolis.checks import RULES, THEHIVE, Look, require, told
 from propolis.clone.base import CloneReport, Method
 from propolis.command.context import Context, utc_now
+from propolis.command.kept import aside_prefixes, records
 from propolis.command.known import remember
 from propolis.command.reserve import ReleaseSpace, ReserveSpace
 from propolis.command.services import SERVICE_STEPS
 from propolis.command.stores import bucket_of, open_repository
-from propolis.config.schema import S3Files
+from propolis.config.schema import Config, S3Files
 from propolis.errors import PreflightError, PropolisError
 from propolis.repository import BackupSummary, Facts, ObjectSource, Repository, Stats, Writer, begin, idle_disk
 from propolis.repository.storage import reserve
@@ -219,7 +220,7 @@ class StoreAhead(Step[Context, int], frozen=True, kw_only=True, tag="store-ahead
         """Store it; give how many bytes were read."""
         writer = results[OpenRepository].writer
         with idle_disk():
-            writer.store_ahead(self.tree, bucket_of(context.config, self.tree))
+            writer.store_ahead(self.tree, own_objects(context.config, self.tree))
         return writer.stats.read
 
     def summary(self, result: int) -> Mapping[str, Any]:
@@ -307,7 +308,7 @@ class ListBucket(Step[Context, Listed], frozen=True, kw_only=True, tag="list-buc
 
     def do(self, context: Context, results: Results) -> Listed:
         """Keep the list."""
-        return Listed(self.tree, FrozenListing(bucket_of(context.config, self.tree)))
+        return Listed(self.tree, FrozenListing(own_objects(context.config, self.tree)))
 
     def summary(self, result: Listed) -> Mapping[str, Any]:
         """How many objects there are."""
@@ -447,6 +448,28 @@ def _store_clone(writer: Writer, tree: Tree, report: CloneReport) -> None:
         linked=report.linked,
         unkept=report.unkept,
     )
+
+
+class WithoutKept:
+    """An ObjectSource that leaves out what restores keep of the former data, copied aside within the bucket."""
+
+    def __init__(self, source: ObjectSource, prefixes: tuple[str, ...]) -> None:
+        self._source = source
+        self._prefixes = prefixes
+
+    def list(self) -> Iterator[ObjectMeta]:
+        """Return the stack's own objects."""
+        return (meta for meta in self._source.list() if not meta.key.startswith(self._prefixes))
+
+    def open_object(self, key: str) -> tuple[ObjectMeta, Iterator[Any]]:
+        """Read one; FileNotFoundError if it has gone since."""
+        return self._source.open_object(key)
+
+
+def own_objects(config: Config, tree: str) -> ObjectSource:
+    """Open the bucket of a tree, without what restores keep in it."""
+    kept = aside_prefixes(records(config.state).kept, tree)
+    return WithoutKept(bucket_of(config, tree), kept) if kept else bucket_of(config, tree)
 
 
 def bucket_name(bucket: S3Files) -> str:

@@ -29,12 +29,17 @@ def require(rules: Iterable[Rule], look: Look) -> tuple[Check, ...]:
     return tuple(check for check in found if check.result == "warn")
 
 
-def refuse(found: Iterable[Check], command: Command, left: str = "Nothing was changed") -> None:
-    """Raise PreflightError naming every check that failed, if any did, and what was `left` as it was."""
+def refuse(
+    found: Iterable[Check], command: Command, left: str = "Nothing was changed", what: str | None = None
+) -> None:
+    """Raise PreflightError naming every check that failed, if any did, and what was `left` as it was.
+
+    `what` can't be done then, if that isn't what the command is called.
+    """
     failed = [check for check in found if check.result == "fail"]
     if failed:
         raise PreflightError(
-            f"{_REFUSED[command]}: {'; '.join(told(check).rstrip('.') for check in failed)}",
+            f"{what or _REFUSED[command]}: {'; '.join(told(check).rstrip('.') for check in failed)}",
             left=left,
             next=". ".join(dict.fromkeys(check.hint.rstrip(".") for check in failed if check.hint)),
         )

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from propolis import clone
 from propolis.checks.look import Look, folders
 from propolis.checks.model import Check
+from propolis.command.kept import lacking, records
 from propolis.command.leftovers import STRANGER, find
 from propolis.run.journal import journal_folder
-from propolis.run.journals import open_runs
+from propolis.run.journals import open_runs, recorded_places
 
 
 def readable(look: Look) -> Iterator[Check]:
     """Whether each folder is there, can be read, and is owned by one user throughout its top."""
     for tree in folders(look.config):
         assert tree.path is not None
-        yield _readable(tree.name, tree.path)
+        own = clone.names_directly_in(tree.path, recorded_places(journal_folder(look.config.state)))
+        yield _readable(tree.name, tree.path, own)
 
 
-def _readable(name: str, path: Path) -> Check:
+def _readable(name: str, path: Path, own: frozenset[str]) -> Check:
     try:
         if not path.is_dir():
             return Check(name, "fail", f"{path} is not a folder", "Set the right path in propolis.yaml")
@@ -33,7 +37,7 @@ def _readable(name: str, path: Path) -> Check:
                 status = entry.stat(follow_symlinks=False)
                 if stat.S_ISDIR(status.st_mode) and not os.access(entry.path, os.R_OK | os.X_OK):
                     return Check(name, "fail", f"{entry.path} can't be read", "Run Propolis as root")
-                if status.st_uid != owner:
+                if status.st_uid != owner and entry.name not in own:
                     others.append(entry.name)
     except OSError as error:
         return Check(name, "fail", f"{error.filename or path}: {error.strerror}", "Run Propolis as root")
@@ -60,6 +64,26 @@ def leftovers(look: Look) -> Iterator[Check]:
         yield Check("leftovers", "warn", f"{stranger} {STRANGER}", hint)
     if not found.ours and not found.strangers and not unreadable:
         yield Check("leftovers", "ok", "no clone of an earlier run is left")
+
+
+def kept(look: Look) -> Iterator[Check]:
+    """Whether the former data that restores keep is there, and how much room it takes until when."""
+    found = records(look.config.state)
+    for why in found.unreadable:
+        yield Check("kept data", "fail", why, "Correct the record, or move it away with what is kept")
+    now = datetime.datetime.now(datetime.UTC)
+    for one in found.kept:
+        message = f"{one.bytes / 1024**2:,.1f} MiB that run {one.run} replaced, until {one.until[:10]}"
+        if gone := lacking(one):
+            hint = f"It can't be undone any more: `propolis clean {one.run}` drops what is left of it"
+            yield Check("kept data", "warn", f"{message}: {'; '.join(gone)}", hint)
+        elif one.is_due(now):
+            message = f"{message}: its time is over"
+            yield Check("kept data", "warn", message, "The next backup or restore drops it, or `propolis clean`")
+        else:
+            yield Check("kept data", "ok", message)
+    if not found.kept and not found.unreadable:
+        yield Check("kept data", "ok", "no restore keeps any")
 
 
 def state(look: Look) -> Iterator[Check]:

@@ -14,6 +14,8 @@ from propolis.clone import Survey
 from propolis.command.trials import trial
 from propolis.config.schema import Config
 from propolis.errors import PreflightError, PropolisError
+from propolis.run.journal import journal_folder
+from propolis.run.journals import recorded_places
 from propolis.stack.database import server as database
 from propolis.stack.index import contents as index_contents
 from propolis.stack.index import server as index
@@ -84,9 +86,9 @@ class Look:
     `running` are the services that run (None: all should, which is what the doctor expects). `wait` waits for one of
     them to answer for real, and raises PreflightError; the default is the doctor's, who is impatient. `survey` says
     what cloning a tree would take, `incoming` what a restore brings, `targets` what it replaces (None:
-    all folders). `force_unhealthy`: a TheHive that isn't healthy stops nothing. `identity` is a file with the
-    recovery key, for a host whose own key the repository doesn't know yet. `file` is the configuration where that
-    isn't the default one: hints name it.
+    all folders), `keep_days` for how many days it keeps that. `force_unhealthy`: a TheHive that isn't healthy stops
+    nothing. `identity` is a file with the recovery key, for a host whose own key the repository doesn't know yet.
+    `file` is the configuration where that isn't the default one: hints name it.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Look:
         incoming: Iterable[Wanted] | None = None,
         targets: Iterable[Target] | None = None,
         force_unhealthy: bool = False,
+        keep_days: int = 0,
         identity: Path | None = None,
         file: Path | None = None,
     ) -> None:
@@ -110,6 +113,7 @@ class Look:
         self.incoming = None if incoming is None else tuple(incoming)
         self.targets = None if targets is None else tuple(targets)
         self.force_unhealthy = force_unhealthy
+        self.keep_days = keep_days
         self.identity = identity
         self.file = file
         self.indices = Once(self._indices)
@@ -164,4 +168,5 @@ def folders(config: Config) -> tuple[Tree, ...]:
 def _survey(config: Config, tree: Tree) -> Survey:
     assert tree.path is not None
     with trial(config.state, tree.path) as place:
-        return clone.survey(tree.path, tree.immutable, kept_empty=tree.kept_empty, trial=place)
+        own = clone.names_directly_in(tree.path, recorded_places(journal_folder(config.state)))
+        return clone.survey(tree.path, tree.immutable, leave_out=own, kept_empty=tree.kept_empty, trial=place)

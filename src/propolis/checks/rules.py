@@ -38,6 +38,7 @@ RULES: tuple[Rule, ...] = (
     Rule("space for a restore", space.for_restore, stops=("restore",)),
     Rule(targets.NAME, targets.replaceable, stops=("restore",)),
     Rule("leftovers", folders.leftovers, stops=("doctor",)),
+    Rule("kept data", folders.kept, stops=("doctor",)),
     Rule("state folder", folders.state, stops=("doctor",)),
     Rule("bucket", repository.bucket, stops=("doctor", "backup")),
     Rule("host key", repository.host_key, stops=("doctor",)),

@@ -16,6 +16,7 @@ from propolis import clone
 from propolis.checks.look import Look, Wanted, folders
 from propolis.checks.model import Check
 from propolis.clone import Method
+from propolis.command.kept import records
 from propolis.command.reserve import RESERVE_BYTES
 from propolis.config.schema import Config
 from propolis.errors import PropolisError
@@ -39,6 +40,8 @@ class Filesystem:
     bytes: int = 0
     entries: int = 0
     reserve: int = 0
+    kept: int = 0
+    """What restores keep there of the former data: it can be dropped."""
 
     @property
     def needed(self) -> int:
@@ -63,6 +66,11 @@ def filesystems(config: Config, wanted: Iterable[Wanted]) -> list[Filesystem]:
             device = clone.place(tree.path, "space").parent.stat().st_dev
             if device in found:
                 found[device].reserve = RESERVE_BYTES
+    for kept in records(config.state).kept:
+        for folder in kept.folders:
+            device = _nearest(Path(folder.folder)).stat().st_dev
+            if device in found:
+                found[device].kept += folder.bytes
     return list(found.values())
 
 
@@ -99,7 +107,8 @@ def for_restore(look: Look) -> Iterator[Check]:
             Wanted(found.folder, found.bytes_total + found.files * ENTRY_BYTES, found.files) for found in surveys
         ]
     for filesystem in filesystems(look.config, wanted):
-        message = "a restore beside the present data needs"
+        stays = f", which stays for {look.keep_days} days," if look.keep_days else ""
+        message = f"a restore beside the present data{stays} needs"
         yield _told("space for a restore", filesystem, message, "Free some space there, or restore less with --only")
 
 
@@ -107,6 +116,8 @@ def _told(name: str, filesystem: Filesystem, what: str, hint: str) -> Check:
     where = f"the filesystem of {filesystem.folder} has {_mib(filesystem.free)} free"
     kept_free = _mib(filesystem.needed - filesystem.bytes)
     needed = f"{what} {_mib(filesystem.bytes)}, and services {kept_free}"
+    if filesystem.kept:
+        hint = f"{hint}; restores keep {_mib(filesystem.kept)} of former data there, `propolis clean --all` drops it"
     if filesystem.needed > filesystem.free:
         return Check(name, "fail", f"{where}, {needed}", hint)
     if filesystem.lacks_room:

@@ -35,7 +35,7 @@ FAMILIES = {
     "backups": ("list", "show"),
     "contents": ("diff", "extract", "find"),
     "restores": ("restore", "verify"),
-    "runs": ("recover", "status"),
+    "runs": ("recover", "status", "clean"),
     "repository.retention": ("hold",),
     "repository.repositories": ("repository",),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -51,15 +52,22 @@ AsOf = Annotated[
 BackupArgument = Annotated[str, typer.Argument(help="A backup's ID, the beginning of one, or `latest`", metavar="ID")]
 
 
-BARE = {"--read-data": "all"}
-"""Options that may stand without a value, and what they mean then."""
+CONFIGURED = "configured"
+LATEST = "latest"
+
+BARE = {
+    "--read-data": ("all", r"[^-].*"),
+    "--keep-old": (CONFIGURED, r"[0-9]+"),
+    "--undo": (LATEST, rf"{LATEST}|[0-9].*"),
+}
+"""Options that may stand without a value: what they mean then, and how a value looks that follows them."""
 
 
 def complete(arguments: Sequence[str]) -> list[str]:
     """Give bare options their value: the library of the command line knows options with one, or flags."""
-    following = [*arguments[1:], "-"]
+    following = [*arguments[1:], ""]
     return [
-        f"{given}={BARE[given]}" if given in BARE and after.startswith("-") else given
+        f"{given}={BARE[given][0]}" if given in BARE and not re.fullmatch(BARE[given][1], after) else given
         for given, after in zip(arguments, following, strict=False)
     ]
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from propolis.cli import undoing
 from propolis.cli.options import (
     DEFAULT_CONFIG,
     AsJson,
@@ -25,6 +25,7 @@ from propolis.cli.options import (
     observer,
 )
 from propolis.cli.targets import file_of, target_of
+from propolis.cli.undoing import KeepOld, NoKeepOld, Undo, days_here, days_of, require_somebody_to_ask
 from propolis.command.context import Context
 from propolis.errors import IntegrityError, UsageError
 from propolis.recovery import recover_held
@@ -32,17 +33,16 @@ from propolis.report import console
 from propolis.report.json import print_json
 from propolis.report.restores import show_restore
 from propolis.report.review import confirm, show_review
+from propolis.report.units import human_bytes
 from propolis.repository import VerifyLevel
 from propolis.restore import RestoreRequest
 from propolis.restore import restore as run_restore
 from propolis.restore.cold import restore_plan
 from propolis.restore.prepare import prepare
-from propolis.restore.review import review
+from propolis.restore.review import Review, review
 from propolis.run.journal import new_run_id
 from propolis.stack.stack import STORES
 from propolis.verify import verify_backup
-
-DROPPED = "The former data stays aside until the restored stack has passed its checks; then it is dropped."
 
 
 def register(app: typer.Typer) -> None:
@@ -52,7 +52,7 @@ def register(app: typer.Typer) -> None:
 
 
 def restore(
-    backup: BackupArgument,
+    backup: BackupArgument = "",
     identity: IdentityFile = None,
     only: Annotated[
         str,
@@ -89,6 +89,9 @@ def restore(
         typer.Option("--replace-keyspace", help="The same for a keyspace of others", metavar="NAME"),
     ] = None,
     at: AsOf = "",
+    keep_old: KeepOld = "",
+    no_keep_old: NoKeepOld = False,
+    undo: Undo = "",
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Do not ask before data is replaced; needed without a terminal")
     ] = False,
@@ -97,13 +100,26 @@ def restore(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Bring a backup back. What it replaces is kept aside until the checks pass; a failed restore is undone."""
+    """Bring a backup back. What it replaces is kept aside until the checks pass; a failed restore is undone.
+
+    With --keep-old the former data is kept for some days after that, too, and --undo puts it back.
+    """
+    if undo:
+        if backup or identity or only or set_password or replace_index or replace_keyspace or at:
+            raise UsageError("--undo takes a run, and none of ID, --identity, --only, --at and those that replace")
+        undoing.undo_restore(
+            undo, to, config, keep_old, no_keep_old=no_keep_old, yes=yes, plan=plan, as_json=as_json, quiet=quiet
+        )
+        return
+    if not backup:
+        raise UsageError("Name a backup by its ID or the beginning of one, or `latest`", next="See `propolis list`")
     stores = tuple(name.strip() for name in only.split(",") if name.strip())
     if unknown := sorted(set(stores) - set(STORES)):
         raise UsageError(f"--only: there is no store {', '.join(unknown)}; stores are {', '.join(STORES)}")
     moment = moment_of(at)
     if not (plan or yes):
         require_somebody_to_ask(quiet=quiet, as_json=as_json)
+    days = days_of(keep_old, no_keep_old=no_keep_old)
     source = config_of(config)
     target = source if to is None else target_of(to, source)
     request = RestoreRequest(
@@ -114,6 +130,7 @@ def restore(
         stores=stores,
         at=moment,
         set_password=set_password,
+        keep_days=days_here(days, keep_old, target),
         replace_indices=tuple(replace_index or ()),
         replace_keyspaces=tuple(replace_keyspace or ()),
     )
@@ -134,17 +151,6 @@ def restore(
         show_restore(report, named(config if to is None else file_of(to, target)))
 
 
-def require_somebody_to_ask(*, quiet: bool, as_json: bool) -> None:
-    """Raise UsageError where nobody can be asked whether data may be replaced. Opens nothing."""
-    if quiet or as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        why = "with --quiet or --json nobody is asked" if quiet or as_json else "there is no terminal to ask on"
-        raise UsageError(
-            f"A restore replaces this stack's data, and {why}",
-            left="Nothing was opened or changed",
-            next="Look at what it would do with --plan, then add --yes",
-        )
-
-
 def _agreed(request: RestoreRequest) -> RestoreRequest:
     """Show what would be replaced and ask, with nothing locked meanwhile; give the request for that very backup.
 
@@ -153,11 +159,25 @@ def _agreed(request: RestoreRequest) -> RestoreRequest:
     with Context(request.target, observer(quiet=False, as_json=False), new_run_id()) as context:
         restoration = prepare(request, context)
         restore_plan(restoration, context)  # what keeps a restore from being planned is said before somebody is asked
-        show_review(review(context, restoration), DROPPED)
+        found = review(context, restoration)
+        show_review(found, _fate(request, found))
         confirm("Replace it?")
         ask = functools.partial(typer.confirm, err=True)
         set_password = request.set_password or restoration.logins.agreed(ask)
         return replace(request, backup=restoration.manifest.id, set_password=set_password)
+
+
+def _fate(request: RestoreRequest, found: Review) -> str:
+    """What becomes of the former data."""
+    if not request.keep_days:
+        return "The former data stays aside until the restored stack has passed its checks; then it is dropped."
+    here = [store.here for store in found.stores if store.in_place]
+    least = "" if all(one.whole for one in here) else "at least "
+    days = f"{request.keep_days} {'day' if request.keep_days == 1 else 'days'}"
+    return (
+        f"The former data ({least}{human_bytes(sum(one.bytes for one in here))}) stays beside the restored data for "
+        f"{days}; until then `propolis restore --undo` puts it back."
+    )
 
 
 def verify(

@@ -1,4 +1,4 @@
-"""`recover`, `status`."""
+"""`recover`, `status`, `clean`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,24 @@ from typing import Annotated
 
 import typer
 
-from propolis.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, IdentityFile, Quiet, config_of, named, observer
+from propolis.cli.options import (
+    DEFAULT_CONFIG,
+    AsJson,
+    ConfigFile,
+    IdentityFile,
+    PlanOnly,
+    Quiet,
+    config_of,
+    named,
+    observer,
+)
+from propolis.command.kept import clean as clean_kept
+from propolis.command.kept import to_clean
 from propolis.config.load import load
-from propolis.recovery import recover_stack
+from propolis.errors import UsageError
+from propolis.recovery import recover_held, recover_stack
 from propolis.report import console
+from propolis.report import kept as kept_report
 from propolis.report.json import print_json
 from propolis.report.status import show_status
 from propolis.status import status as stack_status
@@ -20,6 +34,7 @@ def register(app: typer.Typer) -> None:
     """Add this family's commands."""
     app.command()(recover)
     app.command()(status)
+    app.command()(clean)
 
 
 def recover(
@@ -47,3 +62,33 @@ def status(identity: IdentityFile = None, config: ConfigFile = DEFAULT_CONFIG, a
         print_json(found)
     else:
         show_status(found, named(config))
+
+
+def clean(
+    run: Annotated[
+        str,
+        typer.Argument(help="The run whose former data is dropped: its ID, or the beginning of one", metavar="RUN"),
+    ] = "",
+    everything: Annotated[bool, typer.Option("--all", help="Drop all former data, whatever its time")] = False,
+    plan: PlanOnly = False,
+    config: ConfigFile = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Drop former data that restores keep (--keep-old): what is past its time, that of one run, or all."""
+    if run and everything:
+        raise UsageError("--all drops the former data of every run: leave it out, or the run")
+    settings = config_of(config)
+    if plan:
+        chosen = to_clean(settings.state, run, everything=everything)
+        if as_json:
+            print_json(chosen)
+        else:
+            kept_report.show_clean_plan(chosen)
+        return
+    told = observer(quiet=quiet, as_json=as_json)
+    report = clean_kept(settings, told, recover_held, run, everything=everything)
+    if as_json:
+        print_json(report)
+    elif not quiet:
+        kept_report.show_clean(report)

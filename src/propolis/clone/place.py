@@ -74,6 +74,10 @@ def drop(path: Path) -> None:
     or has something mounted below; and if removing fails half-way.
     """
     check_place(path)
+    _remove(path)
+
+
+def _remove(path: Path) -> None:
     try:
         kind = path.lstat().st_mode
     except FileNotFoundError:
@@ -81,7 +85,7 @@ def drop(path: Path) -> None:
     mounted = mounts_below(path.parent.resolve() / path.name)
     if not stat.S_ISDIR(kind) or path.is_mount() or mounted:
         raise PreflightError(
-            f"{path} is not a plain folder" if not mounted else f"{mounted[0]} is mounted below the clone {path}",
+            f"{path} is not a plain folder" if not mounted else f"{mounted[0]} is mounted below {path}",
             left="Nothing was removed",
             next="Look at it and remove it by hand",
         )
@@ -93,6 +97,20 @@ def drop(path: Path) -> None:
             raise _not_dropped(path, error) from error
     except OSError as error:
         raise _not_dropped(path, error) from error
+
+
+def drop_aside(path: Path) -> None:
+    """Remove for good what was moved aside. Idempotent; follows no symbolic link.
+
+    Raises PreflightError as `drop` does, for anything that isn't named as `aside` names it.
+    """
+    if not path.name.startswith(_ASIDE):
+        raise PreflightError(
+            f"{path} is not a place where data is moved aside",
+            left="Nothing was changed",
+            next="Remove it by hand if it is not needed",
+        )
+    _remove(path)
 
 
 def drop_leftover(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -44,6 +45,10 @@ class Context:
     def own_names(self, folder: Path) -> frozenset[str]:
         """What lies directly in a folder and is this stack's runs' own, by name, as their journals say."""
         return clone.names_directly_in(folder, recorded_places(journal_folder(self.config.state)))
+
+    def own_in(self, folder: Path) -> tuple[str, ...]:
+        """Those of `own_names` that are there now, such as data that an earlier restore keeps."""
+        return tuple(sorted(name for name in self.own_names(folder) if os.path.lexists(folder / name)))
 
     def warn(self, text: str) -> None:
         """Keep a warning for the report, and tell it now."""

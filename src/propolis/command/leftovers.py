@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from propolis import clone
+from propolis.command.kept import records
 from propolis.config.schema import Config
 from propolis.run.journal import journal_folder
 from propolis.run.journals import recorded_places
@@ -21,7 +22,10 @@ STRANGER = "looks like a leftover of Propolis, but no run of this stack created 
 
 @dataclass(frozen=True)
 class Leftovers:
-    """`ours` goes with `propolis recover`; `strangers` are left alone, and backed up where they lie in a store."""
+    """`ours` goes with `propolis recover`; `strangers` are left alone, and backed up where they lie in a store.
+
+    What a restore keeps of the former data is neither: its records tell of it (`propolis.command.kept`).
+    """
 
     ours: tuple[Path, ...]
     strangers: tuple[Path, ...]
@@ -30,10 +34,11 @@ class Leftovers:
 def find(config: Config) -> Leftovers:
     """Look, while no run is under way. Raises PreflightError if a folder or a journal can't be read."""
     recorded = recorded_places(journal_folder(config.state))
+    kept = {Path(folder.folder) for one in records(config.state).kept for folder in one.folders}
     folders = [tree.path for tree in trees(config) if tree.path is not None]
     if config.cassandra is not None:
         folders.append(config.cassandra.saved_caches)
     return Leftovers(
-        tuple(sorted(place for place in recorded if os.path.lexists(place))),
+        tuple(sorted(place for place in recorded - kept if os.path.lexists(place))),
         tuple(place for place in clone.lookalikes(folders) if place not in recorded),
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from propolis.command.context import Context
+from propolis.command.kept import drop_expired
 from propolis.config.schema import Config
 from propolis.errors import PreflightError
 from propolis.run import Journal, Observer, Outcome, Plan, StackLock, Telling, execute
@@ -24,17 +25,22 @@ def run(
     make_plan: Callable[[Context], Plan[Context]],
     observer: Observer,
     recover_first: RecoverFirst,
+    *,
+    spare: str = "",
 ) -> tuple[Context, Outcome]:
     """Run the plan that `make_plan` gives, as the only run on this stack.
 
-    `recover_first` undoes or finishes what an earlier run left (it is called with the lock held). Raises what the
-    plan raises; then the stack is as it was before, or the error is ServicesDownError and the watchdog tries on.
-    Nothing that `observer` does, or fails to do, has any bearing on the run.
+    `recover_first` undoes or finishes what an earlier run left (it is called with the lock held). Former data whose
+    time is over is dropped then, but not that of the run `spare`.
+
+    Raises what the plan raises; then the stack is as it was before, or the error is ServicesDownError and the
+    watchdog tries on. Nothing that `observer` does, or fails to do, has any bearing on the run.
     """
     interrupts = Interrupts()
     with StackLock(config.state), interrupts.active(), Telling(observer) as told:
         with interrupts.shield():
             recover_first(config.state, told)
+        drop_expired(config, told, spare)
         run_id = new_run_id()
         with Context(config, told, run_id) as context:
             plan = make_plan(context)

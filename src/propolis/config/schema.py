@@ -375,6 +375,17 @@ class RereadConfig(Model):
     )
 
 
+class RestoreConfig(Model):
+    """What a restore does with the data that it replaces."""
+
+    keep_old: int = Field(
+        default=0,
+        ge=0,
+        le=3650,
+        description="Keep what a restore replaced for this many days, for `propolis restore --undo`; 0: drop it",
+    )
+
+
 class TimeoutsConfig(Model):
     """How long to wait for a service, in seconds."""
 
@@ -414,6 +425,7 @@ class Config(Model):
     repository: RepositoryConfig
     retention: RetentionConfig = Field(default_factory=RetentionConfig)
     reread: RereadConfig = Field(default_factory=RereadConfig)
+    restore: RestoreConfig = Field(default_factory=RestoreConfig)
     timeouts: TimeoutsConfig = Field(default_factory=TimeoutsConfig)
 
     @property

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import typer
 
 from propolis.errors import Interrupted
 from propolis.report.console import console, escape
+from propolis.report.kept import moment
 from propolis.report.units import human_bytes
-
-if TYPE_CHECKING:
-    from propolis.restore.review import Review, StoreReview
+from propolis.restore.review import Review, StoreReview, UndoReview
 
 
 def show_review(review: Review, fate: str) -> None:
@@ -25,14 +24,20 @@ def show_review(review: Review, fate: str) -> None:
         )
     )
     out.print(escape(f"It replaces the data of the stack {review.target} on this host, {review.target_host}:"))
-    rows = [("store", "in the backup", "here now", "changed here since the backup")]
-    rows += [_row(store) for store in review.stores]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    for row in rows:
-        cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)]
-        out.print(escape("  " + "  ".join([*cells, row[3]]).rstrip()))
+    _show_stores(review.stores, "in the backup", "changed here since the backup")
     if review.since:
         out.print(escape(f"Changed since: files with a time after {review.since}, the services' own files included."))
+    for note in review.notes:
+        out.print(escape(printable(note)))
+    out.print(escape(fate))
+
+
+def show_undo_review(review: UndoReview, fate: str) -> None:
+    """The same of an undo."""
+    kept, out = review.kept, console(stderr=True)
+    out.print(escape(f"`{kept.command}` {kept.run} replaced data on {moment(kept.at)}, by {printable(kept.backup)}."))
+    out.print(escape(f"Its undo replaces the data of the stack {review.target} on this host, {review.target_host}:"))
+    _show_stores(review.stores, "before that run", "changed here since that run")
     for note in review.notes:
         out.print(escape(printable(note)))
     out.print(escape(fate))
@@ -56,8 +61,16 @@ def printable(text: str) -> str:
     )
 
 
+def _show_stores(stores: Sequence[StoreReview], held: str, changed: str) -> None:
+    rows = [("store", held, "here now", changed), *(_row(store) for store in stores)]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for row in rows:
+        cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)]
+        console(stderr=True).print(escape("  " + "  ".join([*cells, row[3]]).rstrip()))
+
+
 def _row(store: StoreReview) -> tuple[str, str, str, str]:
-    held = f"{store.backup_files} files, {human_bytes(store.backup_bytes)}"
+    held = f"{store.held_files} files, {human_bytes(store.held_bytes)}"
     if not store.in_place:
         return store.store, held, "not replaced", "laid beside this host's own, for comparison"
     here, least = store.here, "" if store.here.whole else "at least "

@@ -7,6 +7,7 @@ from pathlib import Path
 from propolis.command.leftovers import STRANGER
 from propolis.report.closed import show_closed
 from propolis.report.console import console, escape, show_backups
+from propolis.report.kept import show_kept
 from propolis.report.overview import show_findings
 from propolis.status import RunStatus, StackStatus
 
@@ -26,6 +27,7 @@ def show_status(status: StackStatus, file: Path | None = None) -> None:
         out.print(f"[red]unfinished:[/] {escape(unreadable)}")
     for leftover in status.leftovers:
         out.print(f"[yellow]leftover:[/] {escape(leftover)}")
+    show_kept(status.kept)
     for stranger in status.strangers:
         out.print(f"[yellow]left alone:[/] {escape(stranger)} {STRANGER}")
     if status.backups_error is not None:

@@ -7,27 +7,22 @@ that nothing refers to is harmless.
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from propolis.command.context import Context
+from propolis.command.kept import KeptObjects, Note, drop_objects, note_file, read_note, write_note
+from propolis.command.kept.objects import aside_prefix
 from propolis.command.stores import bucket_of
-from propolis.errors import PropolisError
+from propolis.errors import PreflightError
 from propolis.repository import RestoreResult, restore_bucket
 from propolis.restore.prepare import Restoration
-from propolis.run.journal import sync_folder
 from propolis.s3.objects import ObjectMeta
-
-
-class Note(msgspec.Struct, frozen=True):
-    """What a restore changes in a bucket, by key; `aside` is the prefix under which replaced objects are kept."""
-
-    aside: str
-    added: list[str]
-    replaced: list[str]
+from propolis.stack.files.bucket import S3Bucket
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +47,8 @@ def add_missing(context: Context, restoration: Restoration, tree: str) -> Filled
             added.append(key)
         elif (present[key].size, present[key].etag) != (entry.size, meta.etag):
             replaced.append(key)
-    note = Note(f".propolis-aside-{context.run_id}/", added, replaced)
-    _write(note_file(context, tree), note)
+    note = Note(aside_prefix(context.run_id), added, replaced)
+    write_note(_note_file(context, tree), note)
     for key in replaced:
         bucket.copy(key, note.aside + key)
     chosen = {key.encode() for key in (*added, *replaced)}
@@ -70,59 +65,100 @@ def add_missing(context: Context, restoration: Restoration, tree: str) -> Filled
     )
 
 
+def put_back(context: Context, kept: KeptObjects) -> Mapping[str, Any]:
+    """Take back what an earlier run changed in a bucket, keeping what is replaced and removed now in the same way.
+
+    Objects that came since are left: nothing refers to them. Raises PreflightError if a former object is gone.
+    """
+    note, bucket, present = _look(context, kept)
+    if gone := gone_objects(kept, note, present):
+        raise PreflightError(gone, left="The bucket was left as it is", next="Restore a backup instead")
+    new = Note(
+        aside_prefix(context.run_id),
+        added=[key for key in note.former if key not in present],
+        replaced=[key for key in note.former if key in present],
+        removed=[key for key in note.added if key in present],
+    )
+    write_note(_note_file(context, kept.tree), new)
+    for key in new.former:
+        bucket.copy(key, new.aside + key)
+    for key in note.former:
+        bucket.copy(note.aside + key, key)
+    for key in new.removed:
+        bucket.delete(key)
+    return {"added": len(new.added), "replaced": len(new.replaced), "removed": len(new.removed)}
+
+
+def require_kept(context: Context, kept: KeptObjects) -> None:
+    """Raise PreflightError unless every former object can be put back. Changes nothing."""
+    note, _, present = _look(context, kept)
+    if gone := gone_objects(kept, note, present):
+        raise PreflightError(gone, left="Nothing was touched", next="Restore a backup instead")
+
+
+def gone_objects(kept: KeptObjects, note: Note, present: set[str]) -> str:
+    """Say which former objects are no longer kept; empty if all are."""
+    gone = [key for key in note.former if note.aside + key not in present]
+    if not gone:
+        return ""
+    return f"{len(gone)} former objects are gone from {kept.place}, e.g. {note.aside}{gone[0]}"
+
+
 def take_back(context: Context, tree: str) -> None:
-    """Undo `add_missing`, as far as it got; idempotent."""
-    path = note_file(context, tree)
-    note = _read(path)
+    """Undo `add_missing` or `put_back`, as far as it got; idempotent."""
+    path = _note_file(context, tree)
+    note = read_note(path)
     if note is None:
         return
     bucket = bucket_of(context.config, tree)
-    kept = {meta.key for meta in bucket.list()}
-    for key in note.replaced:
-        if note.aside + key in kept:
+    present = _present(bucket, note)
+    for key in note.former:
+        if note.aside + key in present:
             bucket.copy(note.aside + key, key)
             bucket.delete(note.aside + key)
     for key in note.added:
-        if key in kept:
+        if key in present:
             bucket.delete(key)
     path.unlink()
 
 
 def forget_added(context: Context, tree: str) -> None:
-    """Make `add_missing` final: drop what was copied aside, and the note; idempotent."""
-    path = note_file(context, tree)
-    note = _read(path)
+    """Make `add_missing` or `put_back` final: drop what was copied aside, and the note; idempotent."""
+    path = _note_file(context, tree)
+    if path.exists():
+        drop_objects(bucket_of(context.config, tree), path)
+
+
+def kept_objects(context: Context, tree: str) -> KeptObjects | None:
+    """Describe what this run keeps of a bucket; None if it changed nothing there. Raises RepositoryError."""
+    path = _note_file(context, tree)
+    note = read_note(path)
     if note is None:
-        return
-    if note.replaced:
-        bucket = bucket_of(context.config, tree)
-        for key in note.replaced:
-            bucket.delete(note.aside + key)
-    path.unlink()
-
-
-def note_file(context: Context, tree: str) -> Path:
-    """Where the keys that this run touches are noted."""
-    return context.config.state / f"bucket-{context.run_id}-{tree.replace('/', '-')}.json"
-
-
-def _write(path: Path, note: Note) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(msgspec.json.encode(note))
-        file.flush()
-        os.fsync(file.fileno())
-    sync_folder(path.parent)
-
-
-def _read(path: Path) -> Note | None:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Note)
-    except FileNotFoundError:
         return None
-    except msgspec.DecodeError:
-        # Torn while it was written: then no object had been touched yet.
-        path.unlink()
-        return None
-    except OSError as error:
-        raise PropolisError(f"Can't read {path}: {error.strerror}") from error
+    bucket = bucket_of(context.config, tree)
+    sizes = [meta.size for meta in bucket.list() if meta.key.startswith(note.aside)]
+    return KeptObjects(tree, bucket.place, note.aside, str(path), len(sizes), sum(sizes))
+
+
+def _look(context: Context, kept: KeptObjects) -> tuple[Note, S3Bucket, set[str]]:
+    note = read_note(Path(kept.note))
+    if note is None:
+        raise PreflightError(f"{kept.note} is gone: it was renamed or removed", left="No object was touched")
+    bucket = bucket_of(context.config, kept.tree)
+    if bucket.place != kept.place:
+        raise PreflightError(
+            f"The former objects are kept in {kept.place}, and propolis.yaml names {bucket.place}",
+            left="No object was touched",
+            next="Set `files` to the bucket that was restored, or restore a backup instead",
+        )
+    return note, bucket, _present(bucket, note)
+
+
+def _present(bucket: S3Bucket, note: Note) -> set[str]:
+    """Which of a note's keys, there and aside, the bucket has."""
+    named = {*note.added, *note.former}
+    return {meta.key for meta in bucket.list() if meta.key in named or meta.key.startswith(note.aside)}
+
+
+def _note_file(context: Context, tree: str) -> Path:
+    return note_file(context.config.state, context.run_id, tree)

@@ -18,6 +18,7 @@ from propolis.command.services import KeepServices, start_steps, stop_steps
 from propolis.config.schema import Config
 from propolis.filesystem.unkept import Tally, Unkept
 from propolis.repository import BackupId
+from propolis.restore.former.keeping import DropAside, KeepOld, KeptReport
 from propolis.restore.prepare import Restoration, prepare
 from propolis.restore.request import RestoreRequest
 from propolis.restore.steps import (
@@ -26,7 +27,6 @@ from propolis.restore.steps import (
     CheckOthers,
     CheckRestore,
     CheckStores,
-    DropAside,
     FillBucket,
     GivePassword,
     LayBeside,
@@ -57,6 +57,9 @@ class RestoreReport:
     closed: str
     warnings: tuple[str, ...] = ()
     """What somebody should know of the target and of this restore."""
+    run: str = ""
+    kept: KeptReport | None = None
+    """What is kept of what was replaced; None: it was dropped."""
     passwords_set: tuple[str, ...] = ()
     """Roles and users that came with the data and got this host's passwords, such as `database: thehive`."""
     unkept: tuple[Unkept, ...] = ()
@@ -100,7 +103,11 @@ def restore_plan(restoration: Restoration, context: Context) -> Plan[Context]:
         steps += start_steps(tuple(name for name in wave if name in touched), stop_on_undo=True)
     steps.append(AcceptRestore(services=running))
     steps.append(ReleaseSpace(files=reserve))
-    steps.append(DropAside(swaps=swaps, buckets=buckets))
+    if days := restoration.request.keep_days:
+        backup = restoration.manifest.id
+        steps.append(KeepOld(swaps=swaps, buckets=buckets, days=days, command="restore", backup=backup))
+    else:
+        steps.append(DropAside(swaps=swaps, buckets=buckets))
     return Plan("restore", tuple(steps), given=(restoration, restoration.logins))
 
 
@@ -125,6 +132,8 @@ def restore(request: RestoreRequest, observer: Observer, recover_first: RecoverF
         downtime=context.services.downtime,
         laid_beside=tuple(str(restoration.beside_folder(tree)) for tree in restoration.beside),
         warnings=tuple(context.warnings),
+        run=context.run_id,
+        kept=results.get(KeepOld),
         passwords_set=tuple(f"{login.service}: {login.name}" for login in restoration.logins.to_set),
         closed=why_closed(request.target),
     )
@@ -144,7 +153,8 @@ def _swaps(context: Context, folders: list[Tree]) -> tuple[Swap, ...]:
     swaps = []
     for tree in folders:
         assert tree.path is not None
-        swaps.append(plan_swap(tree.path, context.run_id, staged=Path(_staged(context, tree))))
+        staged = Path(_staged(context, tree))
+        swaps.append(plan_swap(tree.path, context.run_id, staged=staged, own=context.own_in(tree.path)))
     cassandra = context.config.cassandra
     if (
         cassandra is not None
@@ -153,7 +163,8 @@ def _swaps(context: Context, folders: list[Tree]) -> tuple[Swap, ...]:
     ):
         # Caches of keys and rows by file: of the data that goes, so they must not meet the data that comes. A folder
         # that isn't there stays so: Cassandra makes it as its own user, and could not use one of ours.
-        swaps.append(plan_swap(cassandra.saved_caches, context.run_id, staged=None))
+        own = context.own_in(cassandra.saved_caches)
+        swaps.append(plan_swap(cassandra.saved_caches, context.run_id, staged=None, own=own))
     return tuple(swaps)
 
 

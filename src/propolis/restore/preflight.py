@@ -16,6 +16,7 @@ from propolis.repository import verify
 from propolis.repository.access.leases import ReadingLease
 from propolis.restore import others
 from propolis.restore.bucket_keys import try_keys
+from propolis.restore.measure import Measured
 from propolis.restore.prepare import Restoration
 from propolis.stack.stack import services, trees
 
@@ -49,7 +50,22 @@ def check(
         (*RULES, *rules(context, restoration, wanted)), _look(context, restoration, wanted, running, targets)
     ):
         context.warn(". ".join(part for part in (told(warning), warning.hint) if part))
+    if restoration.request.keep_days:
+        context.observer.note(_kept_beside(context, restoration))
     return {"backup": restoration.manifest.id, "packs": checked.packs}
+
+
+def _kept_beside(context: Context, restoration: Restoration) -> str:
+    """How much of the former data stays beside the restored data, and for how long."""
+    here, days = Measured(), restoration.request.keep_days
+    for tree in restoration.in_place:
+        if tree.path is not None:
+            here.add_folder(tree.path, None, context.own_names(tree.path))
+    least = "" if here.whole else "at least "
+    return (
+        f"The former data, {least}{here.files} files of {here.bytes / 1024**2:,.1f} MiB, stays where it is moved "
+        f"aside for {days} {'day' if days == 1 else 'days'}: beside the restored data, whose room was checked"
+    )
 
 
 def rules(context: Context, restoration: Restoration, wanted: tuple[str, ...]) -> tuple[Rule, ...]:
@@ -91,6 +107,7 @@ def _look(
         wait=lambda service: None,
         incoming=incoming,
         targets=targets,
+        keep_days=restoration.request.keep_days,
     )
 
 

@@ -26,6 +26,8 @@ class RestoreRequest:
     at: datetime | None = None
     set_password: bool = False
     """Give roles and users that come with the data this host's passwords, where theirs differ."""
+    keep_days: int = 0
+    """For how many days what is replaced is kept; 0: it is dropped once the restored stack passed its checks."""
     replace_indices: tuple[str, ...] = ()
     """Indices of others that may be replaced although they aren't in the backup, or are newer; names or UUIDs."""
     replace_keyspaces: tuple[str, ...] = ()

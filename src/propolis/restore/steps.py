@@ -18,13 +18,14 @@ from propolis.command.reserve import ReleaseSpace, ReserveSpace
 from propolis.command.services import SERVICE_STEPS
 from propolis.errors import IntegrityError
 from propolis.repository import RestoreResult, restore_folder
-from propolis.restore.bucket import Filled, add_missing, forget_added, take_back
+from propolis.restore.bucket import Filled, add_missing, take_back
+from propolis.restore.former.steps import UNDO_STEPS
 from propolis.restore.indices import check_indices, let_write
 from propolis.restore.logins import Logins
 from propolis.restore.owners import owner_map
 from propolis.restore.preflight import check, check_drained, check_others_again
 from propolis.restore.prepare import Restoration
-from propolis.restore.swap import Swap, drop_aside, swap_back, swap_in
+from propolis.restore.swap import Swap, swap_back, swap_in
 from propolis.run import Results, Step
 from propolis.run.step import tag_of
 from propolis.stack.database import server as database
@@ -318,25 +319,6 @@ class AcceptRestore(Step[Context, None], frozen=True, kw_only=True, tag="accept-
         """Nothing: the journal now holds it."""
 
 
-class DropAside(Step[Context, None], frozen=True, kw_only=True, tag="drop-aside"):
-    """Removes what was moved aside: the restore has passed its checks."""
-
-    swaps: tuple[Swap, ...]
-    buckets: tuple[str, ...]
-
-    @property
-    def title(self) -> str:
-        """What it does."""
-        return "drop what was moved aside"
-
-    def do(self, context: Context, results: Results) -> None:
-        """Drop it."""
-        for swap in self.swaps:
-            drop_aside(swap)
-        for tree in self.buckets:
-            forget_added(context, tree)
-
-
 _STEPS: tuple[type[Step[Context, Any]], ...] = (
     CheckRestore,
     StageFolder,
@@ -349,7 +331,7 @@ _STEPS: tuple[type[Step[Context, Any]], ...] = (
     CheckStores,
     LiftWriteBlocks,
     AcceptRestore,
-    DropAside,
+    *UNDO_STEPS,
     ReserveSpace,
     ReleaseSpace,
     *SERVICE_STEPS,

@@ -7,30 +7,22 @@ lies in the folder moved aside, all that was there before is aside, and what lie
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
 from propolis import clone
+from propolis.command.kept import Former, KeptFolder
 from propolis.errors import PropolisError
 from propolis.filesystem import attributes
 from propolis.run.journal import sync_folder
 
 OLD_MARKER = ".all-moved-aside"
 """Of journals that name none."""
-
-
-class Former(msgspec.Struct, frozen=True):
-    """Owner, mode and attributes of a folder before it was replaced."""
-
-    uid: int
-    gid: int
-    mode: int
-    attributes: tuple[tuple[bytes, bytes], ...] | None = None
-    """Names and values; None in journals that tell of none."""
 
 
 class Swap(msgspec.Struct, frozen=True):
@@ -45,19 +37,26 @@ class Swap(msgspec.Struct, frozen=True):
     aside: str
     former: Former | None
     marker: str = OLD_MARKER
+    others: tuple[str, ...] = ()
+    """Names in the target that are earlier runs' own, such as data that they keep: they stay where they are."""
+    kept: KeptFolder | None = None
+    """`staged` is what an earlier run replaced and keeps: it comes back as it was, and its marker stays behind."""
 
     @property
     def own(self) -> frozenset[str]:
-        """What lies in the target and is this run's own: there, where the target is a mount of its own."""
+        """What lies in the target and is a run's own: there, where the target is a mount of its own."""
         aside = Path(self.aside)
         if aside.parent != Path(self.target).resolve():
-            return frozenset()
+            return frozenset(self.others)
         place = aside.name.replace("-aside-", "-", 1)
-        return frozenset({aside.name, place, place + clone.RESERVE})
+        return frozenset({aside.name, place, place + clone.RESERVE, *self.others})
 
 
-def plan_swap(target: Path, run_id: str, *, staged: Path | None) -> Swap:
-    """Plan to replace `target`'s content with that of `staged`. Touches nothing."""
+def plan_swap(target: Path, run_id: str, *, staged: Path | None, own: Iterable[str] = ()) -> Swap:
+    """Plan to replace `target`'s content with that of `staged`; `own` are names in it that are runs' own.
+
+    Touches nothing.
+    """
     former = None
     if target.is_dir():
         status = target.stat()
@@ -69,7 +68,14 @@ def plan_swap(target: Path, run_id: str, *, staged: Path | None) -> Swap:
         str(clone.aside(target, run_id)),
         former,
         f"{OLD_MARKER}-{run_id}",
+        tuple(sorted(own)),
     )
+
+
+def plan_return(kept: KeptFolder, run_id: str, own: Iterable[str]) -> Swap:
+    """Plan to replace a folder's content with what it held before an earlier run, which keeps it. Touches nothing."""
+    swap = plan_swap(Path(kept.target), run_id, staged=Path(kept.folder), own=own)
+    return msgspec.structs.replace(swap, kept=kept)
 
 
 def swap_in(swap: Swap) -> None:
@@ -88,6 +94,10 @@ def _swap_in(swap: Swap) -> None:
     if swap.staged is not None:
         staged = Path(swap.staged)
         _close(target)
+        if swap.kept is not None:
+            _move_children(staged, target, frozenset({swap.kept.marker}))
+            _become(target, swap.kept.former)
+            return
         _move_children(staged, target, frozenset())
         _take_over(staged, target)
         sync_folder(target)
@@ -105,12 +115,7 @@ def swap_back(swap: Swap) -> None:
         sync_folder(aside)
     _close(target)
     _move_children(aside, target, frozenset())
-    if swap.former is None:
-        target.rmdir()
-    else:
-        former = swap.former
-        _dress(target, former.uid, former.gid, former.mode, former.attributes)
-        sync_folder(target)
+    _become(target, swap.former)
     # Last: without this folder there is nothing left to bring back.
     aside.rmdir()
     sync_folder(aside.parent)
@@ -122,7 +127,12 @@ def drop_aside(swap: Swap) -> None:
     with _explained(f"The former content in {aside} can't be removed", "The restore is complete but for that"):
         if aside.is_dir():
             shutil.rmtree(aside)
-    if swap.staged is not None:
+    drop_staged(swap)
+
+
+def drop_staged(swap: Swap) -> None:
+    """Remove the emptied staging folder; idempotent. What an earlier run keeps is for its record to drop."""
+    if swap.staged is not None and swap.kept is None:
         clone.drop(Path(swap.staged))
 
 
@@ -173,6 +183,21 @@ def _take_over(source: Path, target: Path) -> None:
     found = attributes.read_any(os.fsencode(source))
     _dress(target, status.st_uid, status.st_gid, status.st_mode & 0o7777, found)
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _become(target: Path, former: Former | None) -> None:
+    """Make the folder what it was before: by owner, mode and attributes, or not there at all."""
+    if former is not None:
+        _dress(target, former.uid, former.gid, former.mode, former.attributes)
+        sync_folder(target)
+        return
+    try:
+        target.rmdir()
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:
+            raise
+        return  # what runs keep lies in it
+    sync_folder(target.parent)
 
 
 def _close(target: Path) -> None:

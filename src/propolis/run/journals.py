@@ -133,7 +133,7 @@ def recorded_places(folder: Path) -> set[Path]:
     PreflightError if one can't be read: then nobody can say what is ours.
     """
     found: set[Path] = set()
-    for path in (*journals(folder), *trials(folder)):
+    for path in (*journals(folder), *trials(folder), *kept_files(folder)):
         found |= places_of(path)
     return found
 
@@ -141,6 +141,11 @@ def recorded_places(folder: Path) -> set[Path]:
 def trials(folder: Path) -> list[Path]:
     """Records of trials outside of runs (`propolis.command.trials`)."""
     return _files(folder, ".trial")
+
+
+def kept_files(folder: Path) -> list[Path]:
+    """Records of what restores replaced and keep (`propolis.command.kept`), oldest first."""
+    return _files(folder, ".kept")
 
 
 def places_of(path: Path) -> set[Path]:

@@ -18,9 +18,9 @@ import pytest
 from fakes.stack import FakeStack
 from propolis.command.context import Context
 from propolis.report.review import printable, show_review
-from propolis.restore import RestoreRequest
+from propolis.restore import RestoreRequest, measure
 from propolis.restore.prepare import prepare
-from propolis.restore.review import Review, measure, review
+from propolis.restore.review import Review, review
 from propolis.run import SilentObserver
 from propolis.run.journals import journals
 from propolis.run.lock import held
@@ -120,8 +120,8 @@ def test_what_changed_since_the_backup_is_counted_by_store(stack: FakeStack) -> 
         "index": 1,
         "files": 1,
     }
-    assert found["files"].here.files == found["files"].backup_files + 1
-    assert found["files"].here.bytes == found["files"].backup_bytes + len("since")
+    assert found["files"].here.files == found["files"].held_files + 1
+    assert found["files"].here.bytes == found["files"].held_bytes + len("since")
     assert all(store.here.whole and store.in_place for store in found.values())
 
 
@@ -143,7 +143,7 @@ def test_with_services_down_and_data_lost_it_still_shows_what_there_is(stack: Fa
         stack.start()
     (files,) = [store for store in found.stores if store.store == "files"]
     assert (files.here.files, files.here.whole) == (0, True)
-    assert files.backup_files
+    assert files.held_files
     assert "The documents here were not counted: it does not run." in found.notes
 
 

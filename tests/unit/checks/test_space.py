@@ -102,4 +102,4 @@ def test_files_that_can_not_be_made_are_as_missing_as_bytes(config: Config, disk
 def test_only_filesystems_that_are_written_to_are_looked_at(config: Config) -> None:
     assert filesystems(config, []) == []
     (found,) = filesystems(config, [Wanted(config.thehive.config, 1, 1)])
-    assert dataclasses.astuple(found)[3:] == (1, 1, RESERVE_BYTES)
+    assert dataclasses.astuple(found)[3:] == (1, 1, RESERVE_BYTES, 0)

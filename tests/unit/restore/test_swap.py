@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from propolis import clone
+from propolis.command.kept import Former
 from propolis.restore import swap as module
 from propolis.restore.swap import drop_aside, plan_swap, swap_back, swap_in
 
@@ -142,7 +143,7 @@ def test_content_that_is_only_named_like_ours_is_replaced_and_brought_back_like_
     if inside:
         reserve.write_text("room")
     status = target.stat()
-    former = module.Former(status.st_uid, status.st_gid, status.st_mode & 0o7777)
+    former = Former(status.st_uid, status.st_gid, status.st_mode & 0o7777)
     swap = module.Swap(str(target), str(place), str(aside), former, plan_swap(target, "run1", staged=place).marker)
 
     def present() -> dict[str, str]:
@@ -227,5 +228,5 @@ def test_nobody_else_may_enter_while_content_comes_in(
 
 
 def test_a_journal_that_tells_of_no_attributes_is_understood() -> None:
-    former = msgspec.json.decode(b'{"uid":1,"gid":2,"mode":493}', type=module.Former)
-    assert former == module.Former(1, 2, 0o755)
+    former = msgspec.json.decode(b'{"uid":1,"gid":2,"mode":493}', type=Former)
+    assert former == Former(1, 2, 0o755)

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from propolis.command.context import Context
+from propolis.command.kept import aside_prefixes, records
 from propolis.command.stores import open_bucket
 from propolis.errors import PropolisError
 from propolis.repository import Header, Manifest
 from propolis.restore import others
+from propolis.restore.measure import Measured
 from propolis.restore.prepare import Restoration
-from propolis.restore.review.measure import Measured
 from propolis.stack.index import contents as index_contents
 from propolis.stack.model import Tree
 from propolis.stack.stack import STORES
@@ -24,8 +25,8 @@ class StoreReview:
     """One store: in the backup, and here."""
 
     store: str
-    backup_files: int
-    backup_bytes: int
+    held_files: int
+    held_bytes: int
     here: Measured
     in_place: bool
     """False: it is laid beside, for comparison, and replaces nothing."""
@@ -107,7 +108,8 @@ def _measure(context: Context, of_store: list[Tree], here: Measured, since_ns: i
             here.add_folder(tree.path, since_ns, context.own_names(tree.path))
         elif tree.bucket is not None:
             try:
-                here.add_bucket(open_bucket(tree.bucket), since_ns)
+                kept = aside_prefixes(records(context.config.state).kept, tree.name)
+                here.add_bucket(open_bucket(tree.bucket), since_ns, kept)
             except PropolisError as error:
                 here.whole = False
                 yield f"The bucket of {tree.name} could not be looked at: {error.what}."

@@ -1,0 +1,129 @@
+"""`restore --undo`, and what a restore keeps for it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from propolis.cli.options import CONFIGURED, config_of, observer
+from propolis.cli.targets import target_of
+from propolis.command.context import Context
+from propolis.command.kept import find
+from propolis.config.schema import Config
+from propolis.errors import UsageError
+from propolis.recovery import recover_held
+from propolis.report import console
+from propolis.report.json import print_json
+from propolis.report.restores import show_undo
+from propolis.report.review import confirm, show_undo_review
+from propolis.restore.former import UndoRequest, undo, undo_plan
+from propolis.restore.former.steps import require_undoable
+from propolis.restore.review import review_undo
+from propolis.run.journal import new_run_id
+
+LONGEST = 3650
+UNCONFIGURED = 7
+"""Days for which --keep-old keeps where neither it nor the configuration says for how long."""
+
+KeepOld = Annotated[
+    str,
+    typer.Option(
+        "--keep-old",
+        help="Keep what is replaced for this many days (without a number: as restore.keep_old says, else 7), for "
+        "--undo; it stays where it is moved aside",
+        metavar="[DAYS]",
+    ),
+]
+NoKeepOld = Annotated[
+    bool, typer.Option("--no-keep-old", help="Drop what is replaced once the checks passed, whatever is configured")
+]
+Undo = Annotated[
+    str,
+    typer.Option(
+        "--undo",
+        help="Put back what a restore replaced and keeps: the newest, or that of RUN; see `propolis status`",
+        metavar="[RUN]",
+    ),
+]
+
+
+def days_of(keep_old: str, *, no_keep_old: bool) -> int | None:
+    """For how many days to keep what is replaced, 0 for not at all; None: no number is given. Raises UsageError."""
+    if keep_old and no_keep_old:
+        raise UsageError("--keep-old and --no-keep-old exclude each other: give one of them")
+    if no_keep_old:
+        return 0
+    if keep_old in ("", CONFIGURED):
+        return None
+    if not (keep_old.isascii() and keep_old.isdigit() and int(keep_old) <= LONGEST):
+        raise UsageError(f"--keep-old: {keep_old!r} is not a number of days from 0 to {LONGEST}")
+    return int(keep_old)
+
+
+def days_here(days: int | None, keep_old: str, target: Config) -> int:
+    """The same where no number is given: as the target's configuration says, but with --keep-old some at least."""
+    if days is not None:
+        return days
+    return target.restore.keep_old or (UNCONFIGURED if keep_old else 0)
+
+
+def require_somebody_to_ask(*, quiet: bool, as_json: bool) -> None:
+    """Raise UsageError where nobody can be asked whether data may be replaced. Opens nothing."""
+    if quiet or as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        why = "with --quiet or --json nobody is asked" if quiet or as_json else "there is no terminal to ask on"
+        raise UsageError(
+            f"A restore replaces this stack's data, and {why}",
+            left="Nothing was opened or changed",
+            next="Look at what it would do with --plan, then add --yes",
+        )
+
+
+def undo_restore(
+    run: str,
+    to: Path | None,
+    config: Path,
+    keep_old: str,
+    *,
+    no_keep_old: bool,
+    yes: bool,
+    plan: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Put back what a run replaced, having asked; or show how."""
+    days = days_of(keep_old, no_keep_old=no_keep_old)
+    if not (plan or yes):
+        require_somebody_to_ask(quiet=quiet, as_json=as_json)
+    source = config_of(config)
+    request = UndoRequest(source if to is None else target_of(to, source), run, days)
+    told = observer(quiet=quiet, as_json=as_json)
+    if plan:
+        with Context(request.target, told, new_run_id()) as context:
+            console.show_plan(undo_plan(request, context))
+        return
+    if not yes:
+        request = _agreed(request)
+    report = undo(request, told, recover_held)
+    if as_json:
+        print_json(report)
+    elif not quiet:
+        show_undo(report)
+
+
+def _agreed(request: UndoRequest) -> UndoRequest:
+    """Show what would be replaced and ask; give the request for that very run. Raises Interrupted without a yes."""
+    kept = find(request.target.state, request.run)
+    require_undoable(request.target, kept)
+    with Context(request.target, observer(quiet=False, as_json=False), new_run_id()) as context:
+        days = kept.days if request.days is None else request.days
+        fate = (
+            f"What is here now, with all that changed, is kept for {days} days in its turn."
+            if days
+            else "What is here now, with all that changed, is dropped once the former data has passed its checks."
+        )
+        show_undo_review(review_undo(context, kept), fate)
+        confirm("Put the former data back?")
+    return UndoRequest(request.target, kept.run, request.days)
