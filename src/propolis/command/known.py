@@ -7,12 +7,11 @@ highest key ring it has seen, and the newest backup it recorded.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 
 import msgspec
 
+from propolis import durable
 from propolis.clock import utc_now, utc_text
 from propolis.config.schema import Config
 from propolis.errors import IntegrityError, PropolisError
@@ -86,20 +85,9 @@ def remember(config: Config, repository: Repository, newest: BackupId | None = N
         now = msgspec.structs.replace(now, newest=before.newest, recorded=before.recorded)
     if before == now:
         return
-    new = file.with_name(f"{_FILE}.{os.getpid()}")
     try:
         config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as out:
-                out.write(msgspec.json.encode(known | {place: now}))
-                out.flush()
-                os.fsync(out.fileno())
-            new.replace(file)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                new.unlink()
-            raise
+        durable.write(file, msgspec.json.encode(known | {place: now}))
     except OSError as error:
         raise PropolisError(
             f"{file} can't be written: {error.strerror}",

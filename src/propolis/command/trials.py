@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-from propolis import clone
-from propolis.run.journal import journal_folder, sync_folder
+from propolis import clone, durable
+from propolis.run.journal import journal_folder
 
 
 @contextlib.contextmanager
@@ -24,12 +23,7 @@ def trial(state: Path, folder: Path) -> Iterator[Path]:
     place = clone.place(folder, name)
     record = journal_folder(state) / f"{name}.trial"
     with contextlib.suppress(OSError):
-        fd = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(msgspec.json.encode({"places": [str(place)]}) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        sync_folder(record.parent)
+        durable.write_new(record, msgspec.json.encode({"places": [str(place)]}) + b"\n")
     try:
         yield place
     finally:

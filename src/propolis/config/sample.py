@@ -12,8 +12,8 @@ from typing import Any, get_args
 from pydantic.fields import FieldInfo
 
 from propolis.config.schema import Config, Model, SecretRef
+from propolis.durable import write_new
 from propolis.errors import ConfigError
-from propolis.filesystem.new_file import write_new
 
 _WIDTH = 110
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*(:[A-Za-z0-9_./-]+)*(#[A-Za-z0-9_./-]+)?|\d+(\.\d+){3}")

@@ -17,9 +17,9 @@ import msgspec
 
 from propolis import clone
 from propolis.command.kept import Former, KeptFolder
+from propolis.durable import sync_folder
 from propolis.errors import PropolisError
 from propolis.filesystem import attributes
-from propolis.run.journal import sync_folder
 
 OLD_MARKER = ".all-moved-aside"
 """Of journals that name none."""

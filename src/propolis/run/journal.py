@@ -17,6 +17,7 @@ from typing import Any, Literal
 import msgspec
 
 from propolis import __version__
+from propolis.durable import sync_folder
 from propolis.errors import PropolisError
 
 FORMAT = 1
@@ -247,12 +248,3 @@ def new_run_id() -> str:
 def now() -> str:
     """UTC time in ISO 8601 with milliseconds: its sign and zone are never lost."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a new or renamed entry of `folder` durable."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

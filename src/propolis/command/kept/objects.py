@@ -6,13 +6,12 @@ is copied aside within the bucket first, under a prefix of the run.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
 
+from propolis import durable
 from propolis.errors import PropolisError
-from propolis.run.journal import sync_folder
 from propolis.stack.files.bucket import S3Bucket
 
 
@@ -44,12 +43,7 @@ def aside_prefix(run: str) -> str:
 
 def write_note(path: Path, note: Note) -> None:
     """Write it, durably. Raises OSError."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(msgspec.json.encode(note))
-        file.flush()
-        os.fsync(file.fileno())
-    sync_folder(path.parent)
+    durable.write(path, msgspec.json.encode(note))
 
 
 def read_note(path: Path) -> Note | None:

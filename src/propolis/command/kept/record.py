@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import os
 from collections.abc import Collection, Iterable
@@ -11,8 +10,9 @@ from pathlib import Path
 
 import msgspec
 
+from propolis import durable
 from propolis.errors import PreflightError, PropolisError, UsageError
-from propolis.run.journal import journal_folder, sync_folder
+from propolis.run.journal import journal_folder
 from propolis.run.journals import kept_files
 
 _LIMIT = 4 << 20
@@ -152,20 +152,8 @@ def find(state: Path, run: str) -> Kept:
 def record(state: Path, kept: Kept) -> None:
     """Write or replace the record of a run, durably: it is there whole or not at all. Raises PropolisError."""
     path = record_file(state, kept.run)
-    part = path.with_name(f"{path.name}.new")
     try:
-        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            with os.fdopen(fd, "wb") as file:
-                file.write(msgspec.json.encode(kept) + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                part.unlink()
-            raise
-        sync_folder(path.parent)
+        durable.write(path, msgspec.json.encode(kept) + b"\n")
     except OSError as error:
         raise PropolisError(
             f"{path}, which records what is kept, can't be written: {error.strerror}",
@@ -178,7 +166,7 @@ def forget(state: Path, run: str) -> None:
     """Remove the record of a run; idempotent."""
     path = record_file(state, run)
     path.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    durable.sync_folder(path.parent)
 
 
 def record_file(state: Path, run: str) -> Path:

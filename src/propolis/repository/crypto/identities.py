@@ -11,8 +11,8 @@ from pathlib import Path
 import pyrage
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
+from propolis.durable import write_new
 from propolis.errors import RepositoryError
-from propolis.filesystem.new_file import write_new
 
 CLOSED = "Run Propolis as root, or as the user that the file belongs to"
 """What to do about a key file that this user may not read."""

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from propolis.config import sample
+from propolis.durable import write_new
 from propolis.errors import PropolisError
-from propolis.filesystem.new_file import write_new
 from propolis.repository import Identity, read_identities, write_identity
 
 WRITERS: list[Callable[[Path], object]] = [
