@@ -28,6 +28,7 @@ from propolis.command.apart import require_folder_apart
 from propolis.command.stores import open_repository
 from propolis.compare import compare_backups, compare_live
 from propolis.errors import IncompleteError, IntegrityError, PropolisError, UsageError
+from propolis.filesystem.paths import shown
 from propolis.report.contents import (
     extract_as_json,
     found_as_json,
@@ -268,7 +269,7 @@ def _end(result: FindResult, whose: str, *, is_sum: bool) -> None:
 def _missing(chosen: Extract, left: str) -> IncompleteError:
     named = ", ".join(one.text for one in chosen.missing[:_NAMED])
     like = suggestions(chosen.manifest, chosen.missing)
-    trees = ", ".join(tree.name for tree in chosen.manifest.header.trees)
+    trees = ", ".join(shown(tree.name.encode()) for tree in chosen.manifest.header.trees)
     return IncompleteError(
         f"The backup {chosen.manifest.id} has nothing called {named}",
         left=left,

@@ -162,7 +162,9 @@ class ReadObject:
 
 def _alike(one: Item, other: Item) -> bool:
     kind, size = one.fields[0], one.fields[_SIZE]
-    return kind in (b"f", b"o") and kind == other.fields[0] and size == other.fields[_SIZE] and size != b"0"
+    if kind != other.fields[0] or size != other.fields[_SIZE]:
+        return False
+    return kind == b"o" or (kind == b"f" and size != b"0")  # of an object, the list doesn't tell all
 
 
 def _settled(pair: Pair, future: Future[Item | None] | None) -> Pair:

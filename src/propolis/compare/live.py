@@ -150,6 +150,5 @@ def _line(tree: str, meta: ObjectMeta) -> list[bytes]:
     time = meta.last_modified_ns
     entry = Entry("o", 0, 0, 0, "", "", time, meta.size, 0, tree, key, b"", object_extra(meta))
     fields = format_entry(entry).split(b"\t")
-    if meta.size:
-        fields[SEGMENTS] = UNREAD
+    fields[SEGMENTS] = UNREAD
     return fields

@@ -14,7 +14,7 @@ from propolis.filesystem.paths import shown
 from propolis.report.console import console, escape
 from propolis.report.json import plain
 from propolis.report.overview import show_findings
-from propolis.report.units import human_bytes
+from propolis.report.units import counted, human_bytes
 from propolis.report.unkept import NOT_RESTORED, show_unkept
 from propolis.repository.browse.choose import Chosen, label_of
 from propolis.repository.browse.diff import Change, Total, TreeDiff
@@ -108,7 +108,11 @@ def show_plan_of_extract(chosen: Extract) -> None:
 def show_extract(result: ExtractResult) -> None:
     """What was written, and what was not."""
     out = console()
-    out.print(escape(f"Wrote {result.files} files ({human_bytes(result.bytes)}) of {result.backup} to {result.to}."))
+    out.print(
+        escape(
+            f"Wrote {counted(result.files, 'file')} ({human_bytes(result.bytes)}) of {result.backup} to {result.to}."
+        )
+    )
     for one in result.paths:
         out.print(escape(f"  {one.text}: {_meant(one)}"))
     show_unkept(out, NOT_RESTORED, result.unkept)
@@ -128,11 +132,12 @@ def show_found(result: FindResult, *, stacks: bool) -> None:
     if result.how == "beginning":
         _say(f"No file is called {result.text}; these names begin so:")
     for file in result.files:
-        _say((f"{file.stack}: " if stacks else "") + f"{file.tree}/{shown(file.path)}")
+        stack = f"{shown(file.stack.encode())}: " if stacks else ""
+        _say(stack + shown(label_of(file.tree, file.path)))
         for number, run in enumerate(file.runs):
             _say(f"  {_backups(run)}: {human_bytes(run.size)}" + _content(file.runs, number))
     if result.left_out:
-        _say(f"… and {result.left_out} more files (--all lists them)")
+        _say(f"… and {result.left_out} more (--all lists them)")
     show_findings(result.damaged, result.remarks)
 
 
@@ -202,8 +207,8 @@ def _cells(total: Total) -> Iterator[str]:
 def _meant(one: Chosen) -> str:
     if not one.found:
         return "not in the backup"
-    parts = [f"{one.files} files ({human_bytes(one.size)})"]
-    parts += [f"{one.links} links"] * bool(one.links) + [f"{one.folders} folders"] * bool(one.folders)
+    parts = [f"{counted(one.files, 'file')} ({human_bytes(one.size)})"]
+    parts += [counted(count, what) for count, what in ((one.links, "link"), (one.folders, "folder")) if count]
     return ", ".join(parts)
 
 

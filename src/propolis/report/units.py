@@ -13,6 +13,11 @@ def human_bytes(count: int) -> str:
     return f"{size:.1f} TiB"
 
 
+def counted(count: int, what: str) -> str:
+    """Give a number of things, such as `1 file` or `3 files`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def human_seconds(seconds: float) -> str:
     """Give a span in its largest fitting unit, such as `3 h` or `4.2 s`."""
     if seconds < 90:

@@ -111,7 +111,9 @@ def suggestions(manifest: Manifest, missing: Sequence[Chosen]) -> list[str]:
     whole = [label_of(entry.tree, entry.path) for entry in manifest.entries() if entry.path == wanted]
     parts = shown(wanted).split("/")
     close = difflib.get_close_matches("/".join(parts[:2]), trees, _MOST, _LIKENESS)
-    return [shown(label) for label in whole[:_MOST]] or ["/".join([tree, *parts[2:]]) for tree in close]
+    return [shown(label) for label in whole[:_MOST]] or [
+        "/".join([shown(tree.encode()), *parts[2:]]) for tree in close
+    ]
 
 
 def _like(manifest: Manifest, tree: str, parts: list[bytes]) -> list[str]:
@@ -126,4 +128,4 @@ def _like(manifest: Manifest, tree: str, parts: list[bytes]) -> list[str]:
             names[shown(entry.path[len(begin) :].partition(b"/")[0])] = None
     lacking = parts[begin.count(b"/")]
     close = difflib.get_close_matches(shown(lacking), list(names), _MOST, _LIKENESS)
-    return [f"{tree}/{shown(begin)}{name}" for name in close]
+    return [shown(label_of(tree, begin)) + name for name in close]
