@@ -12,8 +12,9 @@ from propolis.backup.options import BACKGROUND, BackupOptions
 from propolis.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, PlanOnly, Quiet, config_of, observer
 from propolis.command.context import Context
 from propolis.recovery import recover_held
-from propolis.report import console
+from propolis.report.console import show_plan
 from propolis.report.json import print_json
+from propolis.report.runs import show_backup
 from propolis.repository import parse_rate
 from propolis.run import SilentObserver
 from propolis.run.journal import new_run_id
@@ -58,10 +59,10 @@ def backup(
     settings = config_of(config)
     if plan:
         with Context(settings, SilentObserver(), new_run_id()) as context:
-            console.show_plan(cold_plan(options, context))
+            show_plan(cold_plan(options, context))
         return
     report = back_up(settings, observer(quiet=quiet, as_json=as_json), recover_held, options)
     if as_json:
         print_json(report)
     elif not quiet:
-        console.show_backup(report)
+        show_backup(report)

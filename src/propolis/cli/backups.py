@@ -17,9 +17,8 @@ from propolis.cli.options import (
 from propolis.command.known import remembered
 from propolis.command.stores import open_repository
 from propolis.errors import IntegrityError
-from propolis.report import console
+from propolis.report.backups import backups_as_json, show_findings, show_overview, show_summary
 from propolis.report.json import plain, print_json
-from propolis.report.overview import backups_as_json, show_findings, show_overview
 from propolis.repository.records.marks import read_marks
 from propolis.repository.records.overview import overview
 
@@ -66,5 +65,5 @@ def show(
     if as_json:
         print_json(plain(summary) | {"remarks": remarks})
     else:
-        console.show_summary(summary)
+        show_summary(summary)
         show_findings(repository.damaged_rings, remarks)

@@ -29,10 +29,11 @@ from propolis.cli.undoing import KeepOld, NoKeepOld, Undo, days_here, days_of, r
 from propolis.command.context import Context
 from propolis.errors import IntegrityError, UsageError
 from propolis.recovery import recover_held
-from propolis.report import console
+from propolis.report.backups import show_verify
+from propolis.report.console import console, show_plan
 from propolis.report.json import print_json
-from propolis.report.restores import show_restore
 from propolis.report.review import confirm, show_review
+from propolis.report.runs import show_restore
 from propolis.report.units import human_bytes
 from propolis.repository import VerifyLevel
 from propolis.restore import RestoreRequest
@@ -137,10 +138,10 @@ def restore(
     if plan:
         with Context(target, observer(quiet=quiet, as_json=as_json), new_run_id()) as context:
             restoration = prepare(request, context)
-            console.show_plan(restore_plan(restoration, context))
+            show_plan(restore_plan(restoration, context))
             for found in restoration.logins.checks():
                 if found.result != "ok":
-                    console.console().print(f"{found.message}. {found.hint}.", markup=False)
+                    console().print(f"{found.message}. {found.hint}.", markup=False)
         return
     if not yes:
         request = _agreed(request)
@@ -202,7 +203,7 @@ def verify(
     if as_json:
         print_json(result)
     elif not quiet or not result.ok:
-        console.show_verify(result)
+        show_verify(result)
     if not result.ok:
         raise IntegrityError(
             f"Backup {result.id} failed verification: {result.findings[0].what}",

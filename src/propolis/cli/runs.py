@@ -23,9 +23,9 @@ from propolis.command.kept import to_clean
 from propolis.config.load import load
 from propolis.errors import UsageError
 from propolis.recovery import recover_held, recover_stack
-from propolis.report import console
 from propolis.report import kept as kept_report
 from propolis.report.json import print_json
+from propolis.report.runs import show_recovered
 from propolis.report.status import show_status
 from propolis.status import status as stack_status
 
@@ -52,7 +52,7 @@ def recover(
     if as_json:
         print_json(recovered)
     elif not quiet:
-        console.show_recovered(recovered)
+        show_recovered(recovered)
 
 
 def status(identity: IdentityFile = None, config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:

@@ -13,7 +13,8 @@ from propolis.command.apart import require_apart
 from propolis.config import sample
 from propolis.config.discovery.stack import SERVICES, discover
 from propolis.errors import ConfigError, PreflightError, UsageError
-from propolis.report import console
+from propolis.report.checks import show_checks
+from propolis.report.console import console, show_warning
 from propolis.report.json import print_json
 
 config_app = typer.Typer(name="config", help="Show and check the configuration.", no_args_is_help=True)
@@ -62,9 +63,9 @@ def init(
         if file is not None:
             section[key] = {"file": str(file.absolute())}
     found = discover(root, repository=section, name=name, folders=_folders(config_folder or []))
-    out = console.console()
+    out = console()
     for warning in found.warnings:
-        console.show_warning(warning)
+        show_warning(warning)
     if found.config is None:
         raise ConfigError(
             "The stack could not be found:\n" + "\n".join(found.problems),
@@ -98,7 +99,7 @@ def doctor(identity: IdentityFile = None, config: ConfigFile = DEFAULT_CONFIG, a
     if as_json:
         print_json(found)
     else:
-        console.show_checks(found)
+        show_checks(found)
     failed = [check for check in found if check.result == "fail"]
     if failed:
         raise PreflightError(
@@ -111,7 +112,7 @@ def doctor(identity: IdentityFile = None, config: ConfigFile = DEFAULT_CONFIG, a
 def config_check(config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Check the configuration: every mistake is told with file, line and key."""
     config_of(config)
-    console.console().print(f"{config}: no mistakes")
+    console().print(f"{config}: no mistakes")
 
 
 @config_app.command("show")

@@ -15,10 +15,10 @@ from propolis.command.kept import find
 from propolis.config.schema import Config
 from propolis.errors import UsageError
 from propolis.recovery import recover_held
-from propolis.report import console
+from propolis.report.console import show_plan
 from propolis.report.json import print_json
-from propolis.report.restores import show_undo
 from propolis.report.review import confirm, show_undo_review
+from propolis.report.runs import show_undo
 from propolis.restore.former import UndoRequest, undo, undo_plan
 from propolis.restore.former.steps import require_undoable
 from propolis.restore.review import review_undo
@@ -102,7 +102,7 @@ def undo_restore(
     told = observer(quiet=quiet, as_json=as_json)
     if plan:
         with Context(request.target, told, new_run_id()) as context:
-            console.show_plan(undo_plan(request, context))
+            show_plan(undo_plan(request, context))
         return
     if not yes:
         request = _agreed(request)

@@ -11,9 +11,9 @@ import msgspec
 
 from propolis.compare import Comparison
 from propolis.filesystem.paths import shown
+from propolis.report.backups import show_findings
 from propolis.report.console import console, escape
 from propolis.report.json import plain
-from propolis.report.overview import show_findings
 from propolis.report.units import counted, human_bytes
 from propolis.report.unkept import NOT_RESTORED, show_unkept
 from propolis.repository.browse.choose import Chosen, label_of
@@ -115,7 +115,7 @@ def show_extract(result: ExtractResult) -> None:
     )
     for one in result.paths:
         out.print(escape(f"  {one.text}: {_meant(one)}"))
-    show_unkept(out, NOT_RESTORED, result.unkept)
+    show_unkept(NOT_RESTORED, result.unkept)
     for name in result.unnamable:
         out.print(f"[yellow]not written:[/] {escape(name)} can't be a file's name here")
     for folder in result.leftovers:

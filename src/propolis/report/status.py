@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from propolis.command.leftovers import STRANGER
-from propolis.report.closed import show_closed
-from propolis.report.console import console, escape, show_backups
+from propolis.report.backups import show_backups, show_findings
+from propolis.report.console import console, escape
 from propolis.report.kept import show_kept
-from propolis.report.overview import show_findings
+from propolis.report.runs import show_closed
 from propolis.status import RunStatus, StackStatus
 
 
@@ -36,7 +36,7 @@ def show_status(status: StackStatus, file: Path | None = None) -> None:
         show_backups(status.backups)
         show_findings(status.damaged, status.remarks)
     if status.closed:
-        show_closed(out, status.closed, file)
+        show_closed(status.closed, file)
 
 
 def _watched(run: RunStatus) -> str:

@@ -23,8 +23,8 @@ from propolis.command.known import remembered
 from propolis.command.stores import keys_of, open_bucket, open_repository
 from propolis.config.schema import Config
 from propolis.errors import IncompleteError, IntegrityError, RepositoryError
-from propolis.report import care
 from propolis.report.json import print_json
+from propolis.report.repository import care
 from propolis.repository import BackupId, Location, ObjectSource, Observer, Repository, Stats
 from propolis.repository.access.leases import ReadingLease
 from propolis.repository.crypto.recipients import AnyKey

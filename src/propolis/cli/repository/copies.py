@@ -11,8 +11,8 @@ from propolis.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, PlanOnly, Q
 from propolis.command.apart import require_place_apart
 from propolis.config.schema import PlaceConfig, RepositoryConfig
 from propolis.errors import ConfigError
-from propolis.report import copies as report
 from propolis.report.json import print_json
+from propolis.report.repository import copies as report
 from propolis.repository import Location, Stats
 from propolis.repository.maintenance.copy import copy_repository
 from propolis.repository.storage.opening import open_storage

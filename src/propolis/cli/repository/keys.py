@@ -12,8 +12,8 @@ from propolis.command.known import remember
 from propolis.command.stores import open_repository
 from propolis.config.schema import Config
 from propolis.errors import RepositoryError, UsageError
-from propolis.report import keys as report
 from propolis.report.json import print_json
+from propolis.report.repository import keys as report
 from propolis.repository import Identity, Repository, read_identities, write_identity
 from propolis.repository.access.keyring import KeyHolder, host_holder
 from propolis.repository.crypto.identities import is_there

@@ -13,8 +13,8 @@ from propolis.cli.repository import care, copies, keys, retention
 from propolis.command.known import remember
 from propolis.config.schema import Config
 from propolis.errors import UsageError
-from propolis.report import console
-from propolis.report.keys import show_private_key
+from propolis.report.console import console, escape
+from propolis.report.repository.keys import show_private_key
 from propolis.repository import Identity, Location, Repository, write_identity
 from propolis.repository.crypto.recipients import AnyRecipient, parse_recipient
 from propolis.repository.storage import reserve
@@ -63,7 +63,7 @@ def init(
         )
     settings = config_of(config)
     host = keys.host_identity(settings.repository.host_key)
-    out = console.console()
+    out = console()
     if not recipient:
         identity = Identity.generate()
         # First the key, on disk or paper: a repository whose only key is lost would swallow backups for ever.
@@ -98,7 +98,7 @@ def _make(settings: Config, recovery: Sequence[AnyRecipient], host: Identity) ->
     remember(settings, repository)
     without = reserve.keep(repository.storage)
     if without:
-        console.console().print(f"[yellow]note:[/] {console.escape(without)}")
+        console().print(f"[yellow]note:[/] {escape(without)}")
 
 
 app.add_typer(keys.app)

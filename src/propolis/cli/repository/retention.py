@@ -19,9 +19,9 @@ from propolis.cli.options import (
 from propolis.command.known import remembered
 from propolis.command.stores import open_repository
 from propolis.errors import IntegrityError
+from propolis.report.backups import show_findings
 from propolis.report.json import print_json
-from propolis.report.overview import show_findings
-from propolis.report.retention import HoldResult, UnlockResult, show_hold, show_prune, show_unlock
+from propolis.report.repository.retention import HoldResult, UnlockResult, show_hold, show_prune, show_unlock
 from propolis.repository.access.leases import unlock as unlock_storage
 from propolis.repository.maintenance.prune import prune as prune_repository
 from propolis.repository.records.marks import add_hold, held, release_holds

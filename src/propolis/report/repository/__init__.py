@@ -1,0 +1,1 @@
+"""What commands that look after a repository found and did."""

@@ -1,0 +1,103 @@
+"""What a backup, a restore, an undo or a recovery did, for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from propolis.backup import BackupReport
+from propolis.command.host_key import add_host_key
+from propolis.recovery import Recovered
+from propolis.report.console import console, escape, show_pairs, show_warnings
+from propolis.report.kept import moment
+from propolis.report.units import human_bytes
+from propolis.report.unkept import NOT_BACKED_UP, NOT_RESTORED, show_unkept
+from propolis.restore import RestoreReport
+from propolis.restore.former import KeptReport, UndoReport
+
+
+def show_backup(report: BackupReport) -> None:
+    """What a backup did."""
+    stats, out = report.stats, console()
+    out.print(f"[green]Backup {report.summary.id}[/] is complete.")
+    rows = [
+        ("downtime of TheHive", "not running" if report.downtime is None else f"{report.downtime:.1f} s"),
+        ("copied during the downtime", human_bytes(report.bytes_copied_while_down)),
+        ("contents", f"{report.summary.files} files, {human_bytes(report.summary.bytes)}"),
+        ("unchanged, not read", f"{stats.unchanged} files"),
+        ("read", human_bytes(stats.read)),
+        ("new in the repository", f"{human_bytes(stats.new)}, stored as {human_bytes(stats.stored)}"),
+    ]
+    show_pairs(rows)
+    show_unkept(NOT_BACKED_UP, report.summary.header.unkept)
+    if report.altered.count:
+        named = ", ".join(report.altered.named)
+        out.print(
+            f"[red]{report.altered.count} files changed although their size and times did not:[/] {escape(named)}"
+            + (" and others." if report.altered.count > len(report.altered.named) else ".")
+        )
+        out.print(
+            "Either something changed them and set their times back, or the disk lost their content. Backup "
+            f"{report.summary.header.parent} has their former content."
+        )
+    show_warnings(report.warnings)
+
+
+def show_restore(report: RestoreReport, file: Path | None = None) -> None:
+    """What a restore did."""
+    out = console()
+    out.print(f"[green]Backup {report.backup}[/] has been restored: {', '.join(report.stores)}.")
+    rows = [
+        ("written", f"{report.files} files, {human_bytes(report.bytes)}"),
+        ("downtime of TheHive", "was not running" if report.downtime is None else f"{report.downtime:.1f} s"),
+    ]
+    if report.passwords_set:
+        rows.append(("given this host's password", ", ".join(report.passwords_set)))
+    if report.laid_beside:
+        rows.append(("other host's configuration", ", ".join(report.laid_beside)))
+    rows += row_of(report.run, report.kept)
+    show_pairs(rows)
+    show_unkept(NOT_RESTORED, report.unkept)
+    show_unkept(NOT_BACKED_UP, report.never_kept)
+    show_warnings(report.warnings)
+    if report.closed:
+        show_closed(report.closed, file)
+
+
+def show_undo(report: UndoReport) -> None:
+    """What an undo did."""
+    out = console()
+    out.print(escape(f"Run {report.undone} is undone: {', '.join(report.stores)} are what they were before it."))
+    rows = [
+        ("put back", f"{report.files} files, {human_bytes(report.bytes)}"),
+        ("downtime of TheHive", "was not running" if report.downtime is None else f"{report.downtime:.1f} s"),
+        *row_of(report.run, report.kept),
+    ]
+    show_pairs(rows)
+    show_warnings(report.warnings)
+
+
+def row_of(run: str, kept: KeptReport | None) -> list[tuple[str, str]]:
+    """The line of a report about what is kept of the replaced data; none if it was dropped."""
+    if kept is None:
+        return []
+    size = f"{kept.files} files, {human_bytes(kept.bytes)}"
+    return [
+        ("former data", f"{size}, kept until {moment(kept.until)}; to put it back: propolis restore --undo {run}")
+    ]
+
+
+def show_recovered(recovered: Sequence[Recovered]) -> None:
+    """What recovery found and did."""
+    out = console()
+    if not recovered:
+        out.print("There are no unfinished runs.")
+    for run in recovered:
+        out.print(escape(f"{run.command} of {run.started}: {run.outcome}"))
+
+
+def show_closed(closed: str, file: Path | None) -> None:
+    """Why this host can't back up yet, and the command that lets it."""
+    out = console()
+    out.print(f"[yellow]this host can't back up yet:[/] {escape(closed)}")
+    out.print(f"To back up from this host, run: {escape(add_host_key(file))}")
