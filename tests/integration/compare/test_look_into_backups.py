@@ -31,7 +31,7 @@ ATTACHED = "files/attachment/3f/attached"
 class Command:
     """The command line, in this process."""
 
-    def __init__(self, stack: FakeStack, capsys: Any) -> None:
+    def __init__(self, stack: FakeStack, capsys: pytest.CaptureFixture[str]) -> None:
         self.stack, self._capsys = stack, capsys
 
     def __call__(self, *arguments: str | Path, key: bool = False) -> tuple[int, str, str]:
@@ -51,7 +51,7 @@ class Command:
 
 
 @pytest.fixture
-def command(fake_stack: FakeStack, capsys: Any) -> Iterator[Command]:
+def command(fake_stack: FakeStack, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
     """The files of the stack are again as they were when the test ends, but for their times."""
     before = fake_stack.content()
     yield Command(fake_stack, capsys)

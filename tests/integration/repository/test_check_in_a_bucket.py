@@ -22,7 +22,7 @@ LARGE = b"deep/large"
 
 
 @pytest.fixture(scope="module", params=["minio", "versitygw"])
-def server(request: Any) -> Iterator[S3Server]:
+def server(request: pytest.FixtureRequest) -> Iterator[S3Server]:
     with run(request.param) as found:
         yield found
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -76,7 +75,11 @@ def test_no_repository_is_made_there(careless: Location, careful: Location, tmp_
 
 
 def test_doctor_says_what_still_holds_in_one_that_is_there_already(
-    careless: Location, careful: Location, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+    careless: Location,
+    careful: Location,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(look, "PATIENCE", 0.05)
     host, recovery = Identity.generate(), Identity.generate()

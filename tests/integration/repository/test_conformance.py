@@ -73,7 +73,7 @@ def in_bucket(server: S3Server, kind: str) -> Location:
 
 
 @pytest.fixture(params=KINDS)
-def location(request: Any, servers: Callable[[str], S3Server], tmp_path: Path) -> Location:
+def location(request: pytest.FixtureRequest, servers: Callable[[str], S3Server], tmp_path: Path) -> Location:
     kind: str = request.param
     return Location(str(tmp_path / "vault")) if kind == "folder" else in_bucket(servers(kind), kind)
 

@@ -2,8 +2,8 @@
 
 import itertools
 from pathlib import Path
-from typing import Any
 
+from integration.repository.conftest import Minio
 from propolis.repository import Facts, Identity, Location, Repository, restore_folder, verify
 from propolis.repository.access.keyring import KeyHolder
 from propolis.repository.maintenance.copy import copy_repository
@@ -13,7 +13,7 @@ from propolis.repository.write.begin import begin
 from unit.repository.repository_tools import TREE, fill, snapshot
 
 
-def test_a_folder_is_copied_to_a_bucket_and_that_to_another(minio: Any, tmp_path: Path) -> None:
+def test_a_folder_is_copied_to_a_bucket_and_that_to_another(minio: Minio, tmp_path: Path) -> None:
     host, recovery, added = (Identity.generate() for _ in range(3))
     places = [Location(str(tmp_path / "vault"))]
     places += [

@@ -5,7 +5,6 @@ import urllib.parse
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -99,7 +98,7 @@ def test_a_server_that_does_not_serve_it_so_is_asked_otherwise_and_no_longer_tri
 
 
 def test_where_a_proxy_is_to_be_used_no_connection_passes_it_by(
-    server: Relay, minio: Minio, monkeypatch: Any, content: bytes, storage: S3Storage
+    server: Relay, minio: Minio, monkeypatch: pytest.MonkeyPatch, content: bytes, storage: S3Storage
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")

@@ -4,7 +4,6 @@ import datetime
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -40,7 +39,7 @@ USES: dict[str, Use] = {
 
 
 @pytest.fixture(scope="module", params=["minio", "versitygw"])
-def server(request: Any) -> Iterator[S3Server]:
+def server(request: pytest.FixtureRequest) -> Iterator[S3Server]:
     with s3_stores.run(request.param) as running:
         yield running
 

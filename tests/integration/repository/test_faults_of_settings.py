@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -57,19 +56,19 @@ USES: dict[str, Use] = {
 
 
 @pytest.fixture(scope="module", params=["minio", "versitygw"])
-def server(request: Any) -> Iterator[S3Server]:
+def server(request: pytest.FixtureRequest) -> Iterator[S3Server]:
     with s3_stores.run(request.param) as running:
         running.make_bucket("present")
         yield running
 
 
 @pytest.fixture(scope="module")
-def certified(tmp_path_factory: Any) -> s3_lab.Certificates:
+def certified(tmp_path_factory: pytest.TempPathFactory) -> s3_lab.Certificates:
     return s3_lab.certificates(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(scope="module")
-def secure(certified: s3_lab.Certificates, tmp_path_factory: Any) -> Iterator[S3Server]:
+def secure(certified: s3_lab.Certificates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     folder = tmp_path_factory.mktemp("secure")
     with s3_lab.special_minio(folder, certs=certified.folder) as running:
         (folder / "data" / "present").mkdir()

@@ -1,8 +1,8 @@
 """A repository on a full disk can be pruned: the reserve that it has kept from the first day is given up for that."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,7 +21,7 @@ RULES = RetentionConfig(keep=KeepConfig(last=1), min_verified=0, grace_hours=0)
 
 
 @pytest.fixture(params=["ext4", "tmpfs"])
-def disk(request: Any, tmp_path: Path) -> Any:
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     if request.param == "ext4":
         with mounted("ext4", tmp_path, 64) as point:
             yield point
@@ -36,7 +36,7 @@ def disk(request: Any, tmp_path: Path) -> Any:
 
 
 @pytest.fixture
-def host(disk: Path, tmp_path: Path, capsys: Any) -> Host:
+def host(disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Host:
     found = Host(tmp_path, disk / "vault", capsys)
     assert reserve.keep(found.opened.storage) == ""
     return found
@@ -88,7 +88,7 @@ def test_a_full_repository_without_its_reserve_says_what_to_do(host: Host, disk:
 
 
 def test_a_prune_killed_while_the_reserve_is_given_up_loses_nothing_and_can_be_repeated(
-    disk: Path, tmp_path: Path, capsys: Any
+    disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     host = Host(tmp_path, disk / "vault", capsys)
     for after in range(1, 14):
@@ -118,7 +118,9 @@ def test_a_prune_killed_while_the_reserve_is_given_up_loses_nothing_and_can_be_r
         assert kept(host) >= reserve.LEAST
 
 
-def test_the_reserve_is_made_by_init_and_where_it_is_missing_by_the_next_prune(tmp_path: Path, capsys: Any) -> None:
+def test_the_reserve_is_made_by_init_and_where_it_is_missing_by_the_next_prune(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     host = Host(tmp_path, tmp_path / "vault", capsys)
     host.backup(1000)
     assert kept(host) == 0
@@ -129,7 +131,9 @@ def test_the_reserve_is_made_by_init_and_where_it_is_missing_by_the_next_prune(t
     assert (code, "note" in out) == (0, False)
 
 
-def test_a_read_only_repository_is_not_taken_for_a_full_one(tmp_path: Path, capsys: Any) -> None:
+def test_a_read_only_repository_is_not_taken_for_a_full_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     host = Host(tmp_path, tmp_path / "vault", capsys)
     host.backup(1000)
     reserve.keep(host.opened.storage)

@@ -28,7 +28,7 @@ with repository.writer("hive", observer=observe) as writer:
 """
 
 
-def test_a_killed_backup_is_resumed_by_the_next(tmp_path: Any) -> Any:
+def test_a_killed_backup_is_resumed_by_the_next(tmp_path: Path) -> Any:
     host, recovery = Identity.generate(), Identity.generate()
     write_identity(tmp_path / "key", host)
     location = Location(str(tmp_path / "vault"))

@@ -35,7 +35,7 @@ LONG = ObjectLockConfig(mode="governance", days=90)
 
 
 @pytest.fixture(scope="module", params=["minio", "versitygw"])
-def server(request: Any) -> Iterator[S3Server]:
+def server(request: pytest.FixtureRequest) -> Iterator[S3Server]:
     with s3_stores.run(request.param) as running:
         yield running
 
@@ -129,7 +129,7 @@ def test_no_date_is_moved_back_and_no_mode_is_weakened(server: S3Server, source:
 
 
 def test_a_backup_of_the_same_period_asks_for_nothing_that_its_parent_has(
-    vault: LockedVault, source: Path, monkeypatch: Any
+    vault: LockedVault, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vault.backup(source)
     repository = vault.open()
@@ -154,7 +154,7 @@ def test_a_backup_of_the_same_period_asks_for_nothing_that_its_parent_has(
 
 
 def test_a_parent_that_was_stored_without_locks_proves_nothing(
-    vault: LockedVault, source: Path, monkeypatch: Any
+    vault: LockedVault, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protection, "_SURE_NS", -(10**12))
     bare = replace(vault, location=replace(vault.location, object_lock=None))
@@ -168,7 +168,7 @@ def test_a_parent_that_was_stored_without_locks_proves_nothing(
 
 
 def test_a_parent_whose_lock_somebody_moved_proves_nothing(
-    vault: LockedVault, source: Path, monkeypatch: Any
+    vault: LockedVault, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else who owns the bucket could keep a host from locking packs anew, and wait for their locks to end."""
     monkeypatch.setattr(protection, "_SURE_NS", -(10**12))
@@ -182,7 +182,7 @@ def test_a_parent_whose_lock_somebody_moved_proves_nothing(
 
 
 def test_a_pack_that_was_overwritten_since_the_last_backup_is_noticed(
-    vault: LockedVault, source: Path, monkeypatch: Any
+    vault: LockedVault, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vault.backup(source)
     pack = next(stored for stored in vault.storage.list("packs"))
@@ -204,7 +204,7 @@ def test_to_lock_an_object_anew_does_not_date_it_anew(vault: LockedVault, source
 
 
 def test_a_run_from_one_period_to_the_next_locks_its_own_packs_anew(
-    vault: LockedVault, source: Path, monkeypatch: Any
+    vault: LockedVault, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repository = longer(vault).open()
     storage = repository.storage
@@ -285,7 +285,9 @@ def test_a_backup_that_is_killed_while_it_locks_is_not_recorded(
     assert_protected(longer(vault))
 
 
-def test_a_storage_that_refuses_to_lock_fails_the_backup(vault: LockedVault, source: Path, monkeypatch: Any) -> None:
+def test_a_storage_that_refuses_to_lock_fails_the_backup(
+    vault: LockedVault, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The server itself refuses: what is asked of it is a date in the past."""
     vault.backup(source)
     repository = longer(vault).open()

@@ -4,10 +4,9 @@ import datetime
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,9 +23,11 @@ from propolis_lab.servers import minio as s3_stores
 from propolis_lab.servers.minio import S3Server
 from unit.repository.repository_tools import TREE, fill, snapshot
 
+Command = Callable[..., tuple[int, str, str]]
+
 
 @pytest.fixture(scope="module", params=["minio", "versitygw"])
-def server(request: Any) -> Iterator[S3Server]:
+def server(request: pytest.FixtureRequest) -> Iterator[S3Server]:
     with s3_stores.run(request.param) as running:
         yield running
 
@@ -177,7 +178,7 @@ def test_a_bucket_with_versions_but_no_locks_has_a_past_too(server: S3Server, tm
 
 
 @pytest.fixture
-def command(vault: LockedVault, tmp_path: Path, capsys: Any) -> Any:
+def command(vault: LockedVault, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
     """Runs a command on the vault; its exit code and what it said."""
     place = vault.location
     bucket = {"s3-access": place.access_key, "s3-secret": place.secret_key}
@@ -205,7 +206,7 @@ def command(vault: LockedVault, tmp_path: Path, capsys: Any) -> Any:
     return call
 
 
-def test_commands_read_the_past(vault: LockedVault, command: Any, tmp_path: Path) -> None:
+def test_commands_read_the_past(vault: LockedVault, command: Command, tmp_path: Path) -> None:
     summary = vault.backup(files(tmp_path / "source", 2))
     at = moment().isoformat()
     key = ("--identity", str(tmp_path / "recovery.key"))

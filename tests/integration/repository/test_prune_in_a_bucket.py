@@ -4,7 +4,6 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -35,7 +34,7 @@ def new_bucket(server: S3Server) -> Location:
     )
 
 
-def test_a_bucket_is_pruned_and_repacked_and_the_rest_comes_back(server: S3Server, tmp_path: Any) -> None:
+def test_a_bucket_is_pruned_and_repacked_and_the_rest_comes_back(server: S3Server, tmp_path: Path) -> None:
     host, recovery = Identity.generate(), Identity.generate()
     location = new_bucket(server)
     repository = Repository.init(location, [recovery.recipient], host)

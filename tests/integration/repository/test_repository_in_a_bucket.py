@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from integration.repository.conftest import Minio
 from propolis.errors import BusyError, IncompleteError, RepositoryError
 from propolis.repository import Facts, Identity, Location, Repository, restore_bucket, restore_folder, verify
 from propolis.repository.write.begin import begin
@@ -25,25 +26,28 @@ CONTENTS = {
 }
 
 
+Keys = tuple[Identity, Identity]
+
+
 @pytest.fixture
-def location(minio: Any) -> Any:
+def location(minio: Minio) -> Location:
     return Location(
         f"s3://{minio.bucket()}/some/prefix", minio.endpoint, "us-east-1", minio.access_key, minio.secret_key
     )
 
 
 @pytest.fixture
-def keys() -> Any:
+def keys() -> Keys:
     return Identity.generate(), Identity.generate()
 
 
 @pytest.fixture
-def repository(location: Any, keys: Any) -> Any:
+def repository(location: Location, keys: Keys) -> Repository:
     return Repository.init(location, [keys[1].recipient], keys[0])
 
 
 @pytest.fixture
-def stack(minio: Any) -> Any:
+def stack(minio: Minio) -> S3Bucket:
     bucket = S3Bucket.open(minio.bucket(), "hive", minio.reached)
     for key, content in CONTENTS.items():
         bucket.put(
@@ -60,7 +64,9 @@ def contents(bucket: Any) -> Any:
     return found
 
 
-def test_a_folder_goes_to_a_bucket_and_comes_back(repository: Any, location: Any, keys: Any, tmp_path: Any) -> None:
+def test_a_folder_goes_to_a_bucket_and_comes_back(
+    repository: Repository, location: Location, keys: Keys, tmp_path: Path
+) -> None:
     source = fill(tmp_path / "source")
     for _ in range(2):
         with begin(repository, "hive") as writer:
@@ -74,7 +80,7 @@ def test_a_folder_goes_to_a_bucket_and_comes_back(repository: Any, location: Any
 
 
 def test_a_bucket_is_backed_up_and_comes_back_with_content_types_and_metadata(
-    repository: Any, location: Any, keys: Any, stack: Any, minio: Any
+    repository: Repository, location: Location, keys: Keys, stack: S3Bucket, minio: Minio
 ) -> None:
     for _ in range(2):
         with begin(repository, "hive") as writer:
@@ -90,7 +96,7 @@ def test_a_bucket_is_backed_up_and_comes_back_with_content_types_and_metadata(
     assert {key: content[0] for key, content in contents(target).items()} == CONTENTS
 
 
-def test_a_changed_object_is_read_again(repository: Any, stack: Any) -> Any:
+def test_a_changed_object_is_read_again(repository: Repository, stack: S3Bucket) -> Any:
     def backup() -> Any:
         with begin(repository, "hive") as writer:
             writer.add_bucket("files", "files/bucket", stack, "s3://hive")
@@ -102,7 +108,7 @@ def test_a_changed_object_is_read_again(repository: Any, stack: Any) -> Any:
     assert backup().read == 5
 
 
-def test_an_object_that_vanishes_is_named_and_no_backup_is_made(repository: Any, stack: Any) -> Any:
+def test_an_object_that_vanishes_is_named_and_no_backup_is_made(repository: Repository, stack: S3Bucket) -> Any:
     class Leaky:
         def list(self) -> Any:
             yield from stack.list()
@@ -117,7 +123,7 @@ def test_an_object_that_vanishes_is_named_and_no_backup_is_made(repository: Any,
     assert repository.list() == []
 
 
-def test_leases_hold_in_a_bucket(repository: Any, location: Any, keys: Any) -> None:
+def test_leases_hold_in_a_bucket(repository: Repository, location: Location, keys: Keys) -> None:
     other = Repository.open(location, [keys[0]])
     shared, exclusive = repository.lease("shared"), other.lease("exclusive")
     with shared, pytest.raises(BusyError, match="in use by process"), exclusive:
@@ -127,7 +133,9 @@ def test_leases_hold_in_a_bucket(repository: Any, location: Any, keys: Any) -> N
     assert list(repository.storage.list("locks")) == []
 
 
-def test_damage_in_a_bucket_is_found(repository: Any, location: Any, keys: Any, minio: Any, tmp_path: Any) -> None:
+def test_damage_in_a_bucket_is_found(
+    repository: Repository, location: Location, keys: Keys, minio: Minio, tmp_path: Path
+) -> None:
     source = fill(tmp_path / "source")
     with begin(repository, "hive") as writer:
         writer.add_folder("files", TREE, source, Path("/original"))
@@ -151,7 +159,9 @@ def test_damage_in_a_bucket_is_found(repository: Any, location: Any, keys: Any, 
         ({"url": "s3://{bucket}/elsewhere"}, "no repository at"),
     ],
 )
-def test_a_wrong_setting_is_named(repository: Any, location: Any, keys: Any, changes: Any, message: Any) -> None:
+def test_a_wrong_setting_is_named(
+    repository: Repository, location: Location, keys: Keys, changes: Any, message: Any
+) -> None:
     from dataclasses import replace
 
     bucket = location.url.removeprefix("s3://").partition("/")[0]
@@ -161,17 +171,18 @@ def test_a_wrong_setting_is_named(repository: Any, location: Any, keys: Any, cha
     if "elsewhere" not in changed.url:
         with pytest.raises(RepositoryError, match=message):
             Repository.init(changed, [keys[1].recipient])
+    assert location.secret_key
     assert location.secret_key not in str(caught.value)
     assert location.secret_key not in repr(changed) + repr(location)
 
 
 @pytest.mark.slow
-def test_a_server_that_is_not_there_is_an_error(keys: Any) -> None:
+def test_a_server_that_is_not_there_is_an_error(keys: Keys) -> None:
     with pytest.raises(RepositoryError, match="doesn't answer"):
         Repository.open(Location("s3://bucket/x", "http://127.0.0.1:9", access_key="a", secret_key="b"), [keys[0]])
 
 
-def test_a_full_disk_under_the_repository_is_an_error_and_frees_nothing(tmp_path: Any, keys: Any) -> None:
+def test_a_full_disk_under_the_repository_is_an_error_and_frees_nothing(tmp_path: Path, keys: Keys) -> None:
     if os.geteuid() != 0:
         pytest.skip("mounting a small file system needs root")
     small = tmp_path / "small"

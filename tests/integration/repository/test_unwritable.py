@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,7 +21,7 @@ TREE = "files/attachments"
 class Host:
     """A repository, a host that uses it, and the host's commands."""
 
-    def __init__(self, folder: Path, repository: Path, capsys: Any) -> None:
+    def __init__(self, folder: Path, repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.repository, self.folder, self._capsys = repository, folder, capsys
         self.recovery = Identity.generate()
         host = Identity.generate()
@@ -76,7 +75,7 @@ def fill(folder: Path) -> None:
 
 
 @pytest.fixture
-def host(tmp_path: Path, capsys: Any) -> Host:
+def host(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Host:
     return Host(tmp_path, tmp_path / "vault", capsys)
 
 
@@ -111,7 +110,9 @@ def test_a_repository_mounted_read_only_is_read_with_a_warning(host: Host, tmp_p
     assert len(list((host.repository / "verified").iterdir())) == 1
 
 
-def test_a_repository_on_a_full_disk_is_read_with_a_warning(tmp_path: Path, capsys: Any) -> None:
+def test_a_repository_on_a_full_disk_is_read_with_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with mounted("ext4", tmp_path, 32) as point:
         host = Host(tmp_path, point / "vault", capsys)
         backup = host.backup(100_000)

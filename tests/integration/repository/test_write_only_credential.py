@@ -56,7 +56,7 @@ class Stage:
 
 
 @pytest.fixture(params=["governance", "compliance"])
-def stage(request: Any, server: S3Server, tmp_path: Path) -> Stage:
+def stage(request: pytest.FixtureRequest, server: S3Server, tmp_path: Path) -> Stage:
     lock = ObjectLockConfig(mode=request.param, days=30)
     care = LockedVault(new_location(server, lock.days, lock.mode)).init()
     keys = host_credential(server, care.location, tmp_path)
@@ -210,7 +210,7 @@ def test_care_with_a_hosts_credential_says_which_to_use(stage: Stage, source: Pa
 
 
 def test_what_a_lost_lease_leaves_is_named_when_it_cannot_be_taken_back(
-    stage: Stage, source: Path, monkeypatch: Any
+    stage: Stage, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repository = stage.host.open()
     storage = repository.storage

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def config(tmp_path: Path) -> Config:
 
 
 @pytest.fixture
-def disk(monkeypatch: pytest.MonkeyPatch) -> Any:
+def disk(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Sets what the filesystem says is free."""
 
     def set_to(free: int, inodes: int | None = None) -> None:
@@ -57,7 +57,9 @@ def room(found: Iterable[Check], name: str) -> Check:
     return check
 
 
-def test_clones_of_one_filesystem_need_their_sum_and_what_is_reserved_there(config: Config, disk: Any) -> None:
+def test_clones_of_one_filesystem_need_their_sum_and_what_is_reserved_there(
+    config: Config, disk: Callable[..., None]
+) -> None:
     look = look_at(config, "backup", survey=surveyed(100 * MIB))
     needed = len(look.surveys) * 100 * MIB + RESERVE_BYTES + SPARE_BYTES
     for free, result in ((needed, "ok"), (needed - 1, "fail")):
@@ -65,13 +67,13 @@ def test_clones_of_one_filesystem_need_their_sum_and_what_is_reserved_there(conf
         assert room(for_clones(look), "space for a clone").result == result
 
 
-def test_doctor_and_backup_say_the_same_of_it(config: Config, disk: Any) -> None:
+def test_doctor_and_backup_say_the_same_of_it(config: Config, disk: Callable[..., None]) -> None:
     disk(300 * MIB)
     told = [list(for_clones(look_at(config, who, survey=surveyed(20 * MIB)))) for who in ("doctor", "backup")]
     assert told[0] == told[1]
 
 
-def test_a_restore_needs_all_that_it_brings_beside_what_is_there(config: Config, disk: Any) -> None:
+def test_a_restore_needs_all_that_it_brings_beside_what_is_there(config: Config, disk: Callable[..., None]) -> None:
     incoming = [Wanted(tree, 50 * MIB, 3) for tree in (config.thehive.config, config.state / "not" / "there" / "yet")]
     for free, result in ((100 * MIB + RESERVE_BYTES + SPARE_BYTES, "ok"), (100 * MIB + RESERVE_BYTES, "fail")):
         disk(free)
@@ -79,7 +81,7 @@ def test_a_restore_needs_all_that_it_brings_beside_what_is_there(config: Config,
         assert room(for_restore(look), "space for a restore").result == result
 
 
-def test_the_doctor_takes_a_restore_for_as_large_as_what_is_there(config: Config, disk: Any) -> None:
+def test_the_doctor_takes_a_restore_for_as_large_as_what_is_there(config: Config, disk: Callable[..., None]) -> None:
     disk(200 * MIB)
     look = look_at(config, "doctor", survey=surveyed(0))
     assert room(for_restore(look), "space for a restore").result == "fail"
@@ -87,7 +89,7 @@ def test_the_doctor_takes_a_restore_for_as_large_as_what_is_there(config: Config
     assert room(for_restore(look), "space for a restore").result == "ok"
 
 
-def test_files_that_can_not_be_made_are_as_missing_as_bytes(config: Config, disk: Any) -> None:
+def test_files_that_can_not_be_made_are_as_missing_as_bytes(config: Config, disk: Callable[..., None]) -> None:
     look = look_at(config, "backup", survey=surveyed(0, files=1000))
     disk(10**12, inodes=1000)
     found = room(for_clones(look), "space for a clone")

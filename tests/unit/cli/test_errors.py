@@ -1,7 +1,5 @@
 """An error is told in whole sentences."""
 
-from typing import Any
-
 import pytest
 
 from propolis.cli import run
@@ -23,7 +21,7 @@ def test_what_was_left_and_what_to_do_follow_what_is_wrong(error: PropolisError,
     assert str(error) == told
 
 
-def test_a_wrong_value_is_told_without_words_of_the_library(capsys: Any) -> None:
+def test_a_wrong_value_is_told_without_words_of_the_library(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["verify", "--level", "x"]) == 2
     told = capsys.readouterr().err
     assert "'x' is not one of 'manifest', 'sample', 'full'" in told

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -26,7 +25,7 @@ def folder() -> Iterator[Path]:
         yield folder
 
 
-def told(capsys: Any, *arguments: str) -> tuple[int, str]:
+def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
     """The exit code and the error that an ordinary user gets."""
     run(list(arguments))  # first as who runs the tests: all that is loaded on the way is there then
     capsys.readouterr()
@@ -35,7 +34,9 @@ def told(capsys: Any, *arguments: str) -> tuple[int, str]:
     return code, " ".join(capsys.readouterr().err.split())
 
 
-def test_an_unreadable_configuration_is_an_error_of_the_configuration(folder: Path, capsys: Any) -> None:
+def test_an_unreadable_configuration_is_an_error_of_the_configuration(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = folder / "propolis.yaml"
     file.chmod(0)
     code, error = told(capsys, "config", "check", "--config", str(file))
@@ -44,7 +45,9 @@ def test_an_unreadable_configuration_is_an_error_of_the_configuration(folder: Pa
     assert "Run Propolis as root, or name another file with --config." in error
 
 
-def test_an_unreadable_recovery_key_is_an_error_of_the_repository(folder: Path, capsys: Any) -> None:
+def test_an_unreadable_recovery_key_is_an_error_of_the_repository(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     key = folder / "recovery.key"
     key.chmod(0)
     code, error = told(capsys, "list", "--config", f"{folder}/propolis.yaml", "--identity", str(key))
@@ -53,13 +56,17 @@ def test_an_unreadable_recovery_key_is_an_error_of_the_repository(folder: Path, 
     assert "Run Propolis as root, or as the user that the file belongs to." in error
 
 
-def test_a_missing_recovery_key_is_an_error_of_the_repository(folder: Path, capsys: Any) -> None:
+def test_a_missing_recovery_key_is_an_error_of_the_repository(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     code, error = told(capsys, "list", "--config", f"{folder}/propolis.yaml", "--identity", f"{folder}/no.key")
     assert code == 13
     assert f"There is no key file {folder}/no.key. Name the file that holds the age identity." in error
 
 
-def test_an_unreadable_public_key_is_an_error_of_the_repository(folder: Path, capsys: Any) -> None:
+def test_an_unreadable_public_key_is_an_error_of_the_repository(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     key = folder / "id.pub"
     key.touch(mode=0)
     arguments = ["--config", f"{folder}/propolis.yaml", "--identity", f"{folder}/recovery.key"]
@@ -69,7 +76,9 @@ def test_an_unreadable_public_key_is_an_error_of_the_repository(folder: Path, ca
     assert "Run Propolis as root" in error
 
 
-def test_another_stack_that_cannot_be_seen_is_an_error_of_the_configuration(folder: Path, capsys: Any) -> None:
+def test_another_stack_that_cannot_be_seen_is_an_error_of_the_configuration(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     closed = folder / "closed"
     closed.mkdir(mode=0)
     code, error = told(

@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,7 +12,7 @@ from unit.repository.repository_tools import Vault, fill
 
 
 @pytest.fixture
-def vault(tmp_path: Any) -> Any:
+def vault(tmp_path: Path) -> Vault:
     host, recovery = Identity.generate(), Identity.generate()
     location = Location(str(tmp_path / "vault"))
     opened = Repository.init(location, [recovery.recipient], host, segment_bytes=1 << 20)
@@ -21,5 +20,5 @@ def vault(tmp_path: Any) -> Any:
 
 
 @pytest.fixture
-def source(tmp_path: Any) -> Any:
+def source(tmp_path: Path) -> Path:
     return fill(tmp_path / "source")

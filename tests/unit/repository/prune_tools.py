@@ -266,7 +266,7 @@ def expire_leases(folder: Path) -> None:
         path.rename(path.with_name(f"{kind}-20200101T000000Z-{token}"))
 
 
-def remaining(vault: Vault) -> list[str]:
+def remaining(vault: Vault) -> list[BackupId]:
     return [id for id, _ in vault.host.names()]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from propolis.repository import BackupSummary, Facts, Identity, Location, Repository, Stats, restore_folder
+from propolis.repository.format.table import SegmentTable
 from propolis.repository.write.begin import begin
 
 TREE = "files/attachments"
@@ -90,3 +91,10 @@ def snapshot(folder: Path) -> dict[bytes, tuple[Any, ...]]:
             attributes = {name: os.getxattr(path, name, follow_symlinks=False) for name in listed(path)}
             found[key] = (status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns, content, attributes)
     return found
+
+
+def pack_of(table: SegmentTable, segment: str) -> int:
+    """The number of the pack that holds a segment."""
+    place = table.find(bytes.fromhex(segment))
+    assert place is not None, segment
+    return place.pack

@@ -437,7 +437,7 @@ UNREADABLE = {
 
 
 @pytest.fixture(params=UNREADABLE)
-def backups(request: Any, tmp_path: Path) -> Iterator[tuple[MemoryStorage, str, str]]:
+def backups(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[MemoryStorage, str, str]]:
     """A repository of a good backup and a newer one that can't be restored; their IDs."""
     storage = new_storage()
     (tmp_path / "source").mkdir()

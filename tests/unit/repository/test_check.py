@@ -33,7 +33,7 @@ def checked(vault: Vault, *, key: str = "recovery", read: bool = True) -> CheckR
     return check(open_storage(vault.location), identities, read_data=ReadData() if read else None)
 
 
-def test_a_whole_repository_passes(vault: Any, source: Any) -> None:
+def test_a_whole_repository_passes(vault: Vault, source: Path) -> None:
     vault.backup(source)
     vault.backup(source)
     result = checked(vault)
@@ -44,7 +44,7 @@ def test_a_whole_repository_passes(vault: Any, source: Any) -> None:
     assert (result.remarks, result.unchecked) == ((), ())
 
 
-def test_with_the_hosts_key_it_says_that_content_was_not_decrypted(vault: Any, source: Any) -> None:
+def test_with_the_hosts_key_it_says_that_content_was_not_decrypted(vault: Vault, source: Path) -> None:
     vault.backup(source)
     result = checked(vault, key="host")
     assert result.ok
@@ -53,7 +53,7 @@ def test_with_the_hosts_key_it_says_that_content_was_not_decrypted(vault: Any, s
 
 
 @pytest.mark.parametrize("kind", ["keys", "packs", "indexes", "manifests"])
-def test_without_any_key_stored_bytes_are_compared_with_their_names(vault: Any, source: Any, kind: Any) -> None:
+def test_without_any_key_stored_bytes_are_compared_with_their_names(vault: Vault, source: Path, kind: Any) -> None:
     vault.backup(source)
     result = checked(vault, key="none")
     assert result.ok
@@ -68,7 +68,7 @@ def test_without_any_key_stored_bytes_are_compared_with_their_names(vault: Any, 
 
 
 @pytest.mark.parametrize("name", ["config", "keys"])
-def test_damage_to_what_describes_the_repository_is_a_finding(vault: Any, source: Any, name: Any) -> None:
+def test_damage_to_what_describes_the_repository_is_a_finding(vault: Vault, source: Path, name: Any) -> None:
     vault.backup(source)
     shutil.rmtree(vault.folder / "spare", ignore_errors=True)
     flip(vault.folder / "config" if name == "config" else vault.objects("keys")[0])
@@ -77,7 +77,7 @@ def test_damage_to_what_describes_the_repository_is_a_finding(vault: Any, source
     assert result.unchecked
 
 
-def test_a_damaged_pack_names_the_backups_and_files_that_it_hits(vault: Any, source: Any) -> None:
+def test_a_damaged_pack_names_the_backups_and_files_that_it_hits(vault: Vault, source: Path) -> None:
     first = vault.backup(source)
     (source / "text").write_bytes(b"other")
     second = vault.backup(source)
@@ -90,7 +90,7 @@ def test_a_damaged_pack_names_the_backups_and_files_that_it_hits(vault: Any, sou
     assert finding.hits[0].examples[0] in (f"{TREE}/deep/large", f"{TREE}/deep/exact")
 
 
-def test_missing_and_cut_packs_are_found_without_reading(vault: Any, source: Any) -> None:
+def test_missing_and_cut_packs_are_found_without_reading(vault: Vault, source: Path) -> None:
     summary = vault.backup(source)
     first, second, *_ = vault.objects("packs")
     first.unlink()
@@ -103,7 +103,7 @@ def test_missing_and_cut_packs_are_found_without_reading(vault: Any, source: Any
     assert all(hit.backup == summary.id and hit.files for finding in findings for hit in finding.hits)
 
 
-def test_a_missing_index_hits_the_files_whose_segments_it_knew(vault: Any, source: Any) -> None:
+def test_a_missing_index_hits_the_files_whose_segments_it_knew(vault: Vault, source: Path) -> None:
     summary = vault.backup(source)
     for path in vault.objects("indexes"):
         path.unlink()
@@ -114,7 +114,7 @@ def test_a_missing_index_hits_the_files_whose_segments_it_knew(vault: Any, sourc
     assert any("in no index" in remark for remark in result.remarks)
 
 
-def test_a_damaged_manifest_costs_its_backup_and_no_other(vault: Any, source: Any) -> None:
+def test_a_damaged_manifest_costs_its_backup_and_no_other(vault: Vault, source: Path) -> None:
     vault.backup(source)
     second = vault.backup(source)
     flip(vault.objects("manifests")[1])
@@ -123,7 +123,7 @@ def test_a_damaged_manifest_costs_its_backup_and_no_other(vault: Any, source: An
 
 
 @pytest.mark.parametrize("kind", ["holds", "spare"])
-def test_damaged_marks_and_spare_key_rings_are_found(vault: Any, source: Any, kind: Any) -> None:
+def test_damaged_marks_and_spare_key_rings_are_found(vault: Vault, source: Path, kind: Any) -> None:
     summary = vault.backup(source)
     add_hold(vault.host, summary.id, "evidence")
     assert checked(vault, read=False).ok
@@ -131,7 +131,7 @@ def test_damaged_marks_and_spare_key_rings_are_found(vault: Any, source: Any, ki
     assert [finding.object.split("/")[0] for finding in checked(vault, read=False).findings] == [kind]
 
 
-def test_strange_names_and_open_modes_are_remarks(vault: Any, source: Any) -> None:
+def test_strange_names_and_open_modes_are_remarks(vault: Vault, source: Path) -> None:
     vault.backup(source)
     (vault.folder / "packs" / "notes.txt").write_bytes(b"x")
     (vault.folder / "packs" / "notes.txt").chmod(0o600)
@@ -142,7 +142,7 @@ def test_strange_names_and_open_modes_are_remarks(vault: Any, source: Any) -> No
     assert "open to others" in result.remarks[1]
 
 
-def test_a_link_in_place_of_an_object_is_a_finding(vault: Any, source: Any) -> None:
+def test_a_link_in_place_of_an_object_is_a_finding(vault: Vault, source: Path) -> None:
     vault.backup(source)
     path = vault.objects("packs")[0]
     aside = vault.folder.parent / "aside"
@@ -151,19 +151,19 @@ def test_a_link_in_place_of_an_object_is_a_finding(vault: Any, source: Any) -> N
     assert any(path.name in finding.object for finding in checked(vault).findings)
 
 
-def test_a_repository_that_is_gone_is_no_finding(vault: Any, source: Any) -> None:
+def test_a_repository_that_is_gone_is_no_finding(vault: Vault, source: Path) -> None:
     vault.backup(source)
     shutil.rmtree(vault.folder)
     with pytest.raises(RepositoryError):
         checked(vault)
 
 
-def test_a_strangers_key_is_refused(vault: Any) -> None:
+def test_a_strangers_key_is_refused(vault: Vault) -> None:
     with pytest.raises(RepositoryError):
         check(open_storage(vault.location), [Identity.generate()])
 
 
-def test_an_index_whose_segments_leave_a_gap_is_found(vault: Any, source: Any) -> None:
+def test_an_index_whose_segments_leave_a_gap_is_found(vault: Vault, source: Path) -> None:
     vault.backup(source)
     pack = Pack("ab" * 32, 300, 100, "plain")
     stored = write_index([PackedSegments(pack, [(bytes(32), 0, 50)])], vault.full.key, vault.full.ring.recipients())
@@ -173,7 +173,7 @@ def test_an_index_whose_segments_leave_a_gap_is_found(vault: Any, source: Any) -
     assert "don't add up" in found[name]
 
 
-def test_a_genuine_manifest_that_breaks_the_rules_is_found(vault: Any, source: Any) -> None:
+def test_a_genuine_manifest_that_breaks_the_rules_is_found(vault: Vault, source: Path) -> None:
     summary = vault.backup(source)
     real = list(vault.full.manifest(summary.id).entries())
     text = TextWriter(vault.full.key)
@@ -210,7 +210,7 @@ def test_a_share_by_chance_has_its_size_and_at_least_one() -> None:
 
 
 def test_what_is_encrypted_to_strangers_is_called_that_and_not_damaged(
-    vault: Any, source: Any, tmp_path: Any
+    vault: Vault, source: Path, tmp_path: Path
 ) -> None:
     vault.backup(source)
     stranger = Identity.generate()

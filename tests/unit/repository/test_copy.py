@@ -19,7 +19,7 @@ from propolis.repository.records.marks import add_hold
 from propolis.repository.storage.folder import FolderStorage
 from propolis.repository.write.begin import begin
 from unit.repository.prune_tools import Clocks, Dated, Forgetful, Process, View
-from unit.repository.repository_tools import TREE, snapshot
+from unit.repository.repository_tools import TREE, Vault, snapshot
 from unit.repository.test_keys_on_the_command_line import CONFIG
 
 
@@ -51,7 +51,7 @@ def target(tmp_path: Path) -> FolderStorage:
     return FolderStorage(tmp_path / "second")
 
 
-def test_a_copy_is_byte_identical_and_restores(vault: Any, source: Any, tmp_path: Any, target: Any) -> None:
+def test_a_copy_is_byte_identical_and_restores(vault: Vault, source: Path, tmp_path: Path, target: Any) -> None:
     first = vault.backup(source)
     planned = copy_repository(vault.host.storage, target, plan=True)
     assert not (tmp_path / "second").exists()
@@ -69,7 +69,9 @@ def test_a_copy_is_byte_identical_and_restores(vault: Any, source: Any, tmp_path
     assert snapshot(tmp_path / "out") == snapshot(source)
 
 
-def test_a_copy_stopped_anywhere_lists_only_whole_backups_and_goes_on(vault: Any, source: Any, tmp_path: Any) -> None:
+def test_a_copy_stopped_anywhere_lists_only_whole_backups_and_goes_on(
+    vault: Vault, source: Path, tmp_path: Path
+) -> None:
     vault.backup(source)
     (source / "more").write_bytes(b"more")
     vault.backup(source)
@@ -89,7 +91,7 @@ def test_a_copy_stopped_anywhere_lists_only_whole_backups_and_goes_on(vault: Any
 
 
 def test_nothing_is_deleted_at_the_target_and_what_is_cut_short_is_mended(
-    vault: Any, source: Any, tmp_path: Any, target: Any
+    vault: Vault, source: Path, tmp_path: Path, target: Any
 ) -> None:
     vault.backup(source)
     copy_repository(vault.host.storage, target)
@@ -103,7 +105,7 @@ def test_nothing_is_deleted_at_the_target_and_what_is_cut_short_is_mended(
     assert contents(tmp_path / "second") == whole | {"notes": b"somebody's"}
 
 
-def test_a_damaged_source_adds_no_backup_to_the_copy(vault: Any, source: Any, tmp_path: Any, target: Any) -> None:
+def test_a_damaged_source_adds_no_backup_to_the_copy(vault: Vault, source: Path, tmp_path: Path, target: Any) -> None:
     vault.backup(source)
     pack = vault.objects("packs")[0]
     data = bytearray(pack.read_bytes())
@@ -119,7 +121,7 @@ def test_a_damaged_source_adds_no_backup_to_the_copy(vault: Any, source: Any, tm
 @pytest.mark.parametrize("keeps", [0, 100])
 @pytest.mark.parametrize("kind", ["packs/", "indexes/", "manifests/"])
 def test_a_target_that_loses_what_it_took_is_no_success_and_lists_no_backup(
-    vault: Any, source: Any, kind: str, keeps: int
+    vault: Vault, source: Path, kind: str, keeps: int
 ) -> None:
     vault.backup(source)
     target = Forgetful()
@@ -132,7 +134,7 @@ def test_a_target_that_loses_what_it_took_is_no_success_and_lists_no_backup(
     assert contents(vault.folder).items() <= target.objects.items()
 
 
-def test_what_is_held_is_held_in_the_copy(vault: Any, source: Any, target: FolderStorage) -> None:
+def test_what_is_held_is_held_in_the_copy(vault: Vault, source: Path, target: FolderStorage) -> None:
     first = vault.backup(source)
     add_hold(vault.host, first.id, "case 4711")
     vault.backup(source)
@@ -141,7 +143,7 @@ def test_what_is_held_is_held_in_the_copy(vault: Any, source: Any, target: Folde
     assert prune(Repository(target, [vault.host_key]), last, "hive").removed == ()
 
 
-def test_another_repository_is_never_copied_into(vault: Any, source: Any, tmp_path: Any, target: Any) -> None:
+def test_another_repository_is_never_copied_into(vault: Vault, source: Path, tmp_path: Path, target: Any) -> None:
     vault.backup(source)
     Repository.init(Location(str(tmp_path / "second")), [vault.recovery_key.recipient], vault.host_key)
     before = contents(tmp_path / "second")
@@ -151,7 +153,7 @@ def test_another_repository_is_never_copied_into(vault: Any, source: Any, tmp_pa
 
 
 def test_changed_keys_reach_the_copy_and_keys_changed_at_the_copy_are_refused(
-    vault: Any, source: Any, tmp_path: Any, target: Any
+    vault: Vault, source: Path, tmp_path: Path, target: Any
 ) -> None:
     vault.backup(source)
     copy_repository(vault.host.storage, target)
@@ -165,7 +167,7 @@ def test_changed_keys_reach_the_copy_and_keys_changed_at_the_copy_are_refused(
         copy_repository(vault.host.storage, target)
 
 
-def test_a_copy_waits_for_nobody_who_removes(vault: Any, source: Any, target: Any) -> None:
+def test_a_copy_waits_for_nobody_who_removes(vault: Vault, source: Path, target: Any) -> None:
     vault.backup(source)
     with vault.full.lease("exclusive"), pytest.raises(BusyError):
         copy_repository(vault.host.storage, target)
@@ -181,7 +183,7 @@ def clocks() -> Iterator[Clocks]:
         yield found
 
 
-def begun(vault: Any, source: Any, clocks: Clocks) -> tuple[Dated, Dated]:
+def begun(vault: Vault, source: Path, clocks: Clocks) -> tuple[Dated, Dated]:
     """A repository of two backups, and a copy that lacks the last of them."""
     vault.backup(source)
     target = Dated.of(vault, clocks)
@@ -211,7 +213,7 @@ def sleeping_copy(origin: Dated, target: Dated, at: int, meanwhile: Callable[[],
 
 
 def test_a_copy_that_slept_while_its_target_was_pruned_leaves_nothing_that_lacks_something(
-    vault: Any, source: Any, clocks: Clocks
+    vault: Vault, source: Path, clocks: Clocks
 ) -> None:
     tight = RetentionConfig(keep=KeepConfig(last=1), min_verified=0, min_fill=100, grace_hours=0)
     origin, pristine = begun(vault, source, clocks)
@@ -234,7 +236,7 @@ def test_a_copy_that_slept_while_its_target_was_pruned_leaves_nothing_that_lacks
 
 
 def test_a_copy_that_slept_takes_back_only_what_it_was_about_to_put_and_the_next_one_mends_that(
-    vault: Any, source: Any, clocks: Clocks
+    vault: Vault, source: Path, clocks: Clocks
 ) -> None:
     origin, pristine = begun(vault, source, clocks)
     lacked = []
@@ -255,7 +257,7 @@ def test_a_copy_that_slept_takes_back_only_what_it_was_about_to_put_and_the_next
 
 
 def test_a_backup_made_while_a_copy_runs_is_copied_whole_or_not_at_all(
-    vault: Any, source: Any, clocks: Clocks
+    vault: Vault, source: Path, clocks: Clocks
 ) -> None:
     pristine, target = begun(vault, source, clocks)
     (source / "late").write_bytes(b"late")
@@ -275,7 +277,9 @@ def test_a_backup_made_while_a_copy_runs_is_copied_whole_or_not_at_all(
             assert verify(full, id, "full").ok
 
 
-def test_the_command_copies_to_all_listed_places_or_to_a_folder(tmp_path: Path, capsys: Any) -> None:
+def test_the_command_copies_to_all_listed_places_or_to_a_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = tmp_path / "propolis.yaml"
     listed = f"copies: [{{url: {tmp_path}/one}}, {{url: {tmp_path}/two}}], host_key"
     config.write_text(CONFIG.format(root=tmp_path).replace("host_key", listed))

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def storage(tmp_path: Path) -> FolderStorage:
 
 
 @pytest.fixture
-def run(storage: FolderStorage) -> Any:
+def run(storage: FolderStorage) -> Iterator[subprocess.Popen[str]]:
     """Another process that holds an exclusive lease."""
     with subprocess.Popen([sys.executable, "-c", HOLD, storage.place], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -56,7 +57,7 @@ def is_busy(storage: FolderStorage) -> bool:
         return True
 
 
-def test_the_lease_of_a_killed_run_is_gone_at_once(storage: FolderStorage, run: Any) -> None:
+def test_the_lease_of_a_killed_run_is_gone_at_once(storage: FolderStorage, run: subprocess.Popen[str]) -> None:
     assert is_busy(storage)
     run.kill()
     run.wait()
@@ -66,7 +67,9 @@ def test_the_lease_of_a_killed_run_is_gone_at_once(storage: FolderStorage, run: 
     assert leases(storage) == []
 
 
-def test_a_killed_run_that_nobody_has_waited_for_is_gone_as_well(storage: FolderStorage, run: Any) -> None:
+def test_a_killed_run_that_nobody_has_waited_for_is_gone_as_well(
+    storage: FolderStorage, run: subprocess.Popen[str]
+) -> None:
     run.kill()
     stat = Path(f"/proc/{run.pid}/stat")
     while stat.read_text().rpartition(")")[2].split()[0] != "Z":
@@ -74,13 +77,15 @@ def test_a_killed_run_that_nobody_has_waited_for_is_gone_as_well(storage: Folder
     assert not is_busy(storage)
 
 
-def test_a_run_that_is_stopped_for_a_while_keeps_its_lease(storage: FolderStorage, run: Any) -> None:
+def test_a_run_that_is_stopped_for_a_while_keeps_its_lease(
+    storage: FolderStorage, run: subprocess.Popen[str]
+) -> None:
     run.send_signal(signal.SIGSTOP)
     assert is_busy(storage)
     assert unlock(storage, plan=True)[1] == []
 
 
-def test_unlock_removes_the_lease_of_a_killed_run(storage: FolderStorage, run: Any) -> None:
+def test_unlock_removes_the_lease_of_a_killed_run(storage: FolderStorage, run: subprocess.Popen[str]) -> None:
     run.kill()
     run.wait()
     found, removed = unlock(storage)
@@ -108,14 +113,14 @@ def test_what_is_not_known_for_certain_is_taken_for_alive(storage: FolderStorage
     assert is_busy(storage)
 
 
-def test_a_process_whose_start_cannot_be_seen_is_taken_for_alive(monkeypatch: Any) -> None:
+def test_a_process_whose_start_cannot_be_seen_is_taken_for_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     mine = msgspec.structs.replace(Holder.this(), start=1)
     assert mine.is_gone()
     monkeypatch.setattr(holder, "_stat", lambda pid: [])  # as where /proc hides others' processes
     assert not mine.is_gone()
 
 
-def test_what_ran_before_this_very_machine_was_booted_is_gone(monkeypatch: Any) -> None:
+def test_what_ran_before_this_very_machine_was_booted_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(holder, "_machine", lambda: "this")
     before = msgspec.structs.replace(Holder.this(), boot="the one before", machine="this")
     assert before.is_gone()
@@ -125,7 +130,7 @@ def test_what_ran_before_this_very_machine_was_booted_is_gone(monkeypatch: Any) 
 
 @pytest.mark.parametrize("lacks", ["class/dmi/id/product_uuid", "class/net/eth0/address", "machine-id"])
 def test_a_machine_is_known_only_by_all_that_tells_it_from_its_copies(
-    monkeypatch: Any, tmp_path: Path, lacks: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lacks: str
 ) -> None:
     for name in ("class/dmi/id/product_uuid", "class/net/eth0/address", "class/net/eth0/device/x", "machine-id"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

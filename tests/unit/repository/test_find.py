@@ -98,7 +98,9 @@ def test_a_name_is_found_exactly_by_a_pattern_or_by_its_beginning(vault: Vault, 
     wanted=st.integers(0, 3),
 )
 @settings(max_examples=40)
-def test_any_name_is_found_as_it_is_shown(tmp_path_factory: Any, names: list[bytes], wanted: int) -> None:
+def test_any_name_is_found_as_it_is_shown(
+    tmp_path_factory: pytest.TempPathFactory, names: list[bytes], wanted: int
+) -> None:
     folder = tmp_path_factory.mktemp("any")
     for name in names:
         Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).write_bytes(b"x")

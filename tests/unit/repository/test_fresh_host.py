@@ -21,7 +21,7 @@ ADD = "propolis repository key add --host --identity RECOVERY-KEY-FILE"
 class FreshHost:
     """Calls the command as its user does."""
 
-    def __init__(self, folder: Path, capsys: Any) -> None:
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder = folder
         self.key = folder / "recovery.key"
         self._capsys = capsys
@@ -53,7 +53,9 @@ def backup(tmp_path: Path) -> str:
 
 
 @pytest.fixture(params=["no key", "a key that the repository doesn't know"])
-def host(request: Any, backup: str, tmp_path: Path, capsys: Any) -> FreshHost:
+def host(
+    request: pytest.FixtureRequest, backup: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> FreshHost:
     (tmp_path / "propolis.yaml").write_text(CONFIG.format(root=tmp_path))
     (tmp_path / "services").mkdir()
     if request.param != "no key":
@@ -125,7 +127,9 @@ def test_a_wrong_key_is_named_with_the_right_one(host: FreshHost, tmp_path: Path
     assert "recovery (age1" in shown
 
 
-def test_without_a_repository_it_is_not_said_that_a_key_is_to_be_added(tmp_path: Path, capsys: Any) -> None:
+def test_without_a_repository_it_is_not_said_that_a_key_is_to_be_added(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "propolis.yaml").write_text(CONFIG.format(root=tmp_path))
     (tmp_path / "services").mkdir()
     host = FreshHost(tmp_path, capsys)

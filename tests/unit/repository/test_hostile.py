@@ -330,21 +330,21 @@ def bomb(size: int) -> bytes:
     return zstandard.ZstdCompressor(level=3).compress(bytes(size))
 
 
-def test_a_pack_that_inflates_to_gigabytes_fills_no_memory(evil: Any, tmp_path: Any) -> None:
+def test_a_pack_that_inflates_to_gigabytes_fills_no_memory(evil: Any, tmp_path: Path) -> None:
     piece = bomb(256 << 20)
     segment = evil.pack(CONTENT, stored=piece * 16, codec="zstd")
     evil.manifest([entry("d", b"."), entry("f", b"x", size=len(CONTENT), segments=segment)])
     assert read_in_little_room(evil, tmp_path) == ["check found", "verify found", "restore refused"]
 
 
-def test_a_pack_that_is_said_to_be_huge_is_refused_before_it_is_read(evil: Any, tmp_path: Any) -> None:
+def test_a_pack_that_is_said_to_be_huge_is_refused_before_it_is_read(evil: Any, tmp_path: Path) -> None:
     segment = evil.pack(CONTENT, says=1 << 45)
     evil.manifest([entry("d", b"."), entry("f", b"x", size=1 << 45, segments=segment)])
     assert read_in_little_room(evil, tmp_path) == ["check found", "verify found", "restore refused"]
 
 
 @pytest.mark.parametrize("kind", ["manifest", "index"])
-def test_a_text_of_one_endless_line_fills_no_memory(evil: Any, tmp_path: Any, kind: Any) -> None:
+def test_a_text_of_one_endless_line_fills_no_memory(evil: Any, tmp_path: Path, kind: Any) -> None:
     evil.manifest([entry("d", b".")])
     [name] = [name for name in evil.storage.objects if name.startswith("manifests/")]
     # Frames follow one another, so a gigabyte of zeros without a newline takes a few kilobytes.
@@ -360,14 +360,14 @@ def test_a_text_of_one_endless_line_fills_no_memory(evil: Any, tmp_path: Any, ki
     assert said == ["check found", *refused]
 
 
-def test_a_file_that_is_larger_than_its_segments_takes_no_disk(evil: Any, tmp_path: Any) -> None:
+def test_a_file_that_is_larger_than_its_segments_takes_no_disk(evil: Any, tmp_path: Path) -> None:
     segment = evil.pack(CONTENT)
     evil.manifest([entry("d", b"."), entry("f", b"x", size=1 << 50, segments=f"{segment},{segment}")])
     assert read_in_little_room(evil, tmp_path) == ["check found", "verify found", "restore refused"]
     assert not list((tmp_path / "out").rglob("*"))
 
 
-def test_more_files_than_the_header_states_are_not_written(evil: Any, tmp_path: Any) -> None:
+def test_more_files_than_the_header_states_are_not_written(evil: Any, tmp_path: Path) -> None:
     segment = evil.pack(CONTENT)
     size = len(CONTENT)
     files = [entry("f", b"%03d" % number, size=size, segments=segment) for number in range(500)]
@@ -376,7 +376,7 @@ def test_more_files_than_the_header_states_are_not_written(evil: Any, tmp_path: 
     assert not list((tmp_path / "out").rglob("*"))
 
 
-def test_the_little_room_is_enough_for_honest_data_and_bounds_it(evil: Any, tmp_path: Any) -> None:
+def test_the_little_room_is_enough_for_honest_data_and_bounds_it(evil: Any, tmp_path: Path) -> None:
     plain = os.urandom(16 << 20)
     segment = evil.pack(plain)
     evil.manifest([entry("d", b"."), entry("f", b"x", size=len(plain), segments=segment)])

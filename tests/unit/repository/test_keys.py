@@ -21,8 +21,9 @@ from propolis.repository.crypto.recipients import (
     read_recipient,
 )
 from propolis.repository.maintenance.rekey import add_key, list_keys, remove_key
+from propolis.repository.storage.folder import FolderStorage
 from propolis.repository.write.begin import begin
-from unit.repository.repository_tools import TREE, snapshot
+from unit.repository.repository_tools import TREE, Vault, snapshot
 from unit.repository.shell_tools import PAGE, ShellRestore
 
 
@@ -46,7 +47,7 @@ def new_holder(kind: str, tmp_path: Path) -> tuple[KeyHolder, AnyKey]:
     return KeyHolder.of("new", recipient), key
 
 
-def restores(vault: Any, keys: Any, source: Path, target: Path) -> bool:
+def restores(vault: Vault, keys: Any, source: Path, target: Path) -> bool:
     """Whether these keys bring the newest backup back."""
     repository = Repository.open(vault.location, keys)
     manifest = repository.manifest(repository.resolve("latest"))
@@ -57,7 +58,7 @@ def restores(vault: Any, keys: Any, source: Path, target: Path) -> bool:
 
 @pytest.mark.parametrize("kind", ["age", "ed25519", "rsa", "passphrase"])
 def test_an_added_key_opens_old_backups_and_new_ones_that_reuse_their_packs(
-    vault: Any, source: Any, tmp_path: Any, kind: Any
+    vault: Vault, source: Path, tmp_path: Path, kind: Any
 ) -> None:
     vault.backup(source)
     holder, key = new_holder(kind, tmp_path)
@@ -74,7 +75,7 @@ def test_an_added_key_opens_old_backups_and_new_ones_that_reuse_their_packs(
     assert restores(vault, [vault.recovery_key], source, tmp_path / "first")
 
 
-def test_a_removed_key_does_not_open_what_is_stored_afterwards(vault: Any, source: Any, tmp_path: Any) -> None:
+def test_a_removed_key_does_not_open_what_is_stored_afterwards(vault: Vault, source: Path, tmp_path: Path) -> None:
     vault.backup(source)
     second = Identity.generate()
     add_key(vault.full, KeyHolder.of("second", second.recipient))
@@ -96,13 +97,13 @@ def test_a_removed_key_does_not_open_what_is_stored_afterwards(vault: Any, sourc
     for ring in (copy / "keys").iterdir():
         if ring.name > old_ring.name:
             ring.unlink()
-    thief = Repository(type(vault.full.storage)(copy), [vault.recovery_key])
+    thief = Repository(FolderStorage(copy), [vault.recovery_key])
     with pytest.raises(IntegrityError, match="None of the"):
         thief.manifest(summary.id)
     assert "none of the repository's keys" in thief.load_table().damaged[0].what
 
 
-def test_a_removed_key_needs_one_that_stays_and_the_last_one_cannot_be_removed(vault: Any, tmp_path: Any) -> None:
+def test_a_removed_key_needs_one_that_stays_and_the_last_one_cannot_be_removed(vault: Vault, tmp_path: Path) -> None:
     with pytest.raises(RepositoryError, match="only recovery key"):
         remove_key(vault.full, "recovery")
     second = Identity.generate()
@@ -113,7 +114,7 @@ def test_a_removed_key_needs_one_that_stays_and_the_last_one_cannot_be_removed(v
         remove_key(Repository.open(vault.location, [second]), "third")
 
 
-def test_a_hosts_key_cannot_change_the_keys_and_a_plan_changes_nothing(vault: Any, source: Any) -> None:
+def test_a_hosts_key_cannot_change_the_keys_and_a_plan_changes_nothing(vault: Vault, source: Path) -> None:
     holder = KeyHolder.of("second", Identity.generate().recipient)
     with pytest.raises(RepositoryError, match=f"Give the recovery key recovery \\({vault.recovery_key.recipient}\\)"):
         add_key(vault.host, holder)
@@ -122,7 +123,7 @@ def test_a_hosts_key_cannot_change_the_keys_and_a_plan_changes_nothing(vault: An
     assert list_keys(vault.full)[0].name == "recovery"
 
 
-def test_the_keys_do_not_change_while_a_backup_runs(vault: Any) -> None:
+def test_the_keys_do_not_change_while_a_backup_runs(vault: Vault) -> None:
     holder = KeyHolder.of("second", Identity.generate().recipient)
     with vault.host.lease("shared"), pytest.raises(BusyError):
         add_key(vault.full, holder)
@@ -133,7 +134,7 @@ def test_the_keys_do_not_change_while_a_backup_runs(vault: Any) -> None:
         remove_key(stale, vault.host.ring.host[0].name)
 
 
-def test_a_new_host_goes_on_where_the_lost_one_ended(vault: Any, source: Any) -> None:
+def test_a_new_host_goes_on_where_the_lost_one_ended(vault: Vault, source: Path) -> None:
     vault.backup(source)
     new = Identity.generate()
     add_key(vault.full, KeyHolder.of("new-host", new.recipient), "host")
@@ -146,7 +147,7 @@ def test_a_new_host_goes_on_where_the_lost_one_ended(vault: Any, source: Any) ->
     assert vault.stats.read == 0
 
 
-def test_names_and_keys_are_unique(vault: Any) -> None:
+def test_names_and_keys_are_unique(vault: Vault) -> None:
     for holder in (
         KeyHolder.of("recovery", Identity.generate().recipient),
         KeyHolder.of("again", vault.recovery_key.recipient),
@@ -158,7 +159,7 @@ def test_names_and_keys_are_unique(vault: Any) -> None:
         KeyHolder.of('x"y', Identity.generate().recipient)
 
 
-def test_a_spare_stands_in_for_a_damaged_or_lost_key_ring(vault: Any, source: Any, tmp_path: Any) -> None:
+def test_a_spare_stands_in_for_a_damaged_or_lost_key_ring(vault: Vault, source: Path, tmp_path: Path) -> None:
     vault.backup(source)
     [ring] = vault.objects("keys")
     ring.write_bytes(ring.read_bytes()[:-2])
@@ -171,14 +172,14 @@ def test_a_spare_stands_in_for_a_damaged_or_lost_key_ring(vault: Any, source: An
         Repository.open(vault.location, [vault.recovery_key])
 
 
-def test_another_passphrase_opens_nothing(vault: Any) -> None:
+def test_another_passphrase_opens_nothing(vault: Vault) -> None:
     add_key(vault.full, KeyHolder.of_passphrase("words", Passphrase("right")))
     assert Repository.open(vault.location, [Passphrase("right")]).reads_packs
     with pytest.raises(RepositoryError, match=r"words \(a passphrase\)"):
         Repository.open(vault.location, [Passphrase("wrong")])
 
 
-def test_ssh_keys_that_cannot_be_used_are_refused_plainly(tmp_path: Any) -> None:
+def test_ssh_keys_that_cannot_be_used_are_refused_plainly(tmp_path: Path) -> None:
     with pytest.raises(RepositoryError, match="locked by a passphrase"):
         read_keys(ssh_key(tmp_path, "ed25519", "secret"))
     with pytest.raises(RepositoryError, match="no private SSH key that can be used"):
@@ -192,7 +193,7 @@ def test_ssh_keys_that_cannot_be_used_are_refused_plainly(tmp_path: Any) -> None
         read_keys(tmp_path / "ssh-ecdsa")
 
 
-def test_private_parts_show_in_no_repr(tmp_path: Any) -> None:
+def test_private_parts_show_in_no_repr(tmp_path: Path) -> None:
     path = ssh_key(tmp_path)
     key = SshIdentity(path.read_text())
     assert repr(key) == f"SshIdentity(of {SshRecipient(path.with_name(path.name + '.pub').read_text())})"
@@ -200,7 +201,7 @@ def test_private_parts_show_in_no_repr(tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "passphrase"])
-def test_the_shell_restores_with_any_kind_of_key(vault: Any, source: Any, tmp_path: Any, kind: Any) -> None:
+def test_the_shell_restores_with_any_kind_of_key(vault: Vault, source: Path, tmp_path: Path, kind: Any) -> None:
     holder, key = new_holder(kind, tmp_path)
     add_key(vault.full, holder)
     with begin(Repository.open(vault.location, [vault.host_key]), "hive") as writer:

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ repository: {{url: {root}/vault, host_key: {root}/host.key}}
 
 
 @pytest.fixture
-def propolis(tmp_path: Path, capsys: Any) -> Any:
+def propolis(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     config = tmp_path / "propolis.yaml"
     config.write_text(CONFIG.format(root=tmp_path))
     config.chmod(0o600)
@@ -42,7 +43,7 @@ def propolis(tmp_path: Path, capsys: Any) -> Any:
     return call
 
 
-def test_a_key_on_paper_is_shown_once_and_kept_nowhere(propolis: Any, tmp_path: Path) -> None:
+def test_a_key_on_paper_is_shown_once_and_kept_nowhere(propolis: Callable[..., str], tmp_path: Path) -> None:
     shown = propolis("init", "--print")
     [secret] = re.findall(r"^AGE-SECRET-KEY-1[0-9A-Z]{58}$", shown, re.M)
     assert shown.count("█") > 100
@@ -55,7 +56,9 @@ def test_a_key_on_paper_is_shown_once_and_kept_nowhere(propolis: Any, tmp_path: 
     assert "There is a repository" in shown
 
 
-def test_keys_are_added_listed_and_removed(propolis: Any, tmp_path: Path, monkeypatch: Any) -> None:
+def test_keys_are_added_listed_and_removed(
+    propolis: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second = tmp_path / "first.key", tmp_path / "second.key"
     propolis("init", "--recovery-key", first)
     assert "Give the recovery key recovery (age1" in propolis("key", "add", "jo", "--new", second, code=13)
@@ -74,7 +77,7 @@ def test_keys_are_added_listed_and_removed(propolis: Any, tmp_path: Path, monkey
     assert [role for _, role in names] == ["recovery", "recovery", "host"]
 
 
-def test_a_new_hosts_key_is_made_and_added(propolis: Any, tmp_path: Path) -> None:
+def test_a_new_hosts_key_is_made_and_added(propolis: Callable[..., str], tmp_path: Path) -> None:
     propolis("init", "--recovery-key", tmp_path / "recovery.key")
     (tmp_path / "host.key").unlink()
     propolis("key", "add", "--host", "--identity", tmp_path / "recovery.key")
@@ -82,7 +85,7 @@ def test_a_new_hosts_key_is_made_and_added(propolis: Any, tmp_path: Path) -> Non
     assert "Give one of" in propolis("key", "add", "--host", "--passphrase", code=2)
 
 
-def test_a_repository_that_was_exchanged_is_refused(propolis: Any, tmp_path: Path) -> None:
+def test_a_repository_that_was_exchanged_is_refused(propolis: Callable[..., str], tmp_path: Path) -> None:
     propolis("init", "--recovery-key", tmp_path / "recovery.key")
     [identity] = read_identities(tmp_path / "recovery.key")
     [host] = read_identities(tmp_path / "host.key")
@@ -94,7 +97,7 @@ def test_a_repository_that_was_exchanged_is_refused(propolis: Any, tmp_path: Pat
     propolis("key", "list")
 
 
-def test_a_repository_set_back_to_older_keys_is_refused(propolis: Any, tmp_path: Path) -> None:
+def test_a_repository_set_back_to_older_keys_is_refused(propolis: Callable[..., str], tmp_path: Path) -> None:
     propolis("init", "--recovery-key", tmp_path / "recovery.key")
     recipient = Identity.generate().recipient
     propolis("key", "add", "jo", "--recipient", recipient, "--identity", tmp_path / "recovery.key")
@@ -108,7 +111,9 @@ def test_a_repository_set_back_to_older_keys_is_refused(propolis: Any, tmp_path:
     [("init", "--print"), ("check",), ("prune",), ("repair",), ("unlock",), ("key", "list")],
     ids=" ".join,
 )
-def test_a_host_key_that_can_not_be_looked_at_is_told(propolis: Any, tmp_path: Path, arguments: Any) -> None:
+def test_a_host_key_that_can_not_be_looked_at_is_told(
+    propolis: Callable[..., str], tmp_path: Path, arguments: Any
+) -> None:
     propolis("init", "--recovery-key", tmp_path / "recovery.key")
     config = tmp_path / "propolis.yaml"
     # As for want of permission, but also for root: no file can have such a name.
@@ -117,7 +122,7 @@ def test_a_host_key_that_can_not_be_looked_at_is_told(propolis: Any, tmp_path: P
     assert f"The key file {tmp_path / ('k' * 300)} can't be read" in told.replace("\n", "")
 
 
-def test_keys_are_printed_whole_for_programs(propolis: Any, tmp_path: Path) -> None:
+def test_keys_are_printed_whole_for_programs(propolis: Callable[..., str], tmp_path: Path) -> None:
     propolis("init", "--recovery-key", tmp_path / "recovery.key")
     [identity] = read_identities(tmp_path / "recovery.key")
     assert str(identity.recipient) in propolis("key", "list")

@@ -17,7 +17,7 @@ from propolis.repository import Limits, idle_disk, parse_rate
 from propolis.repository.io.limits import Pace
 from propolis.repository.storage.folder import FolderStorage
 from propolis.repository.write import intake
-from unit.repository.repository_tools import snapshot
+from unit.repository.repository_tools import Vault, snapshot
 
 IDLE = 3
 
@@ -107,7 +107,7 @@ def test_a_backup_given_up_does_not_wait_for_its_turn() -> None:
     assert pace.wait(1, lambda: time.now > 3) < 5
 
 
-def test_a_failing_backup_under_a_limit_ends_and_is_resumed(vault: Any, source: Any) -> None:
+def test_a_failing_backup_under_a_limit_ends_and_is_resumed(vault: Vault, source: Path) -> None:
     def fail(stats: Any) -> None:
         if stats.packs:
             raise ZeroDivisionError
@@ -118,7 +118,9 @@ def test_a_failing_backup_under_a_limit_ends_and_is_resumed(vault: Any, source: 
     assert vault.stats.new < summary.bytes
 
 
-def test_a_backup_pays_for_every_pack_before_it_sends_the_next(vault: Any, source: Any, monkeypatch: Any) -> None:
+def test_a_backup_pays_for_every_pack_before_it_sends_the_next(
+    vault: Vault, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rate, time, sent = 256 << 10, Time(), list[tuple[float, int]]()
     monkeypatch.setattr(intake, "Pace", lambda upload: Pace(upload, time.clock, time.sleep))
     put = FolderStorage.put
@@ -135,13 +137,13 @@ def test_a_backup_pays_for_every_pack_before_it_sends_the_next(vault: Any, sourc
         assert moment == pytest.approx(sum(size for _, size in sent[:number]) / rate)
 
 
-def test_a_limited_backup_is_as_good_as_any(vault: Any, source: Any, tmp_path: Path) -> None:
+def test_a_limited_backup_is_as_good_as_any(vault: Vault, source: Path, tmp_path: Path) -> None:
     summary = vault.backup(source, limits=Limits(upload=4 << 20, background=True))
     vault.restore(summary, tmp_path / "out")
     assert snapshot(tmp_path / "out") == snapshot(source)
 
 
-def test_workers_in_the_background_rank_last_and_the_caller_does_not(vault: Any, source: Any) -> None:
+def test_workers_in_the_background_rank_last_and_the_caller_does_not(vault: Vault, source: Path) -> None:
     ranks: dict[str, tuple[int, int]] = {}
 
     def look(stats: Any) -> None:

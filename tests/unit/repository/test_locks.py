@@ -29,7 +29,7 @@ class OtherClock(FolderStorage):
 
 
 @pytest.fixture
-def storage(tmp_path: Any) -> FolderStorage:
+def storage(tmp_path: Path) -> FolderStorage:
     found = FolderStorage(tmp_path / "vault")
     found.prepare()
     return found
@@ -46,7 +46,7 @@ def foreign(storage: FolderStorage, kind: str, seconds: float, token: str = "f" 
 @pytest.mark.parametrize("ahead", [-MOST_SKEW - 5, MOST_SKEW + 5, 7200])
 @pytest.mark.parametrize("kind", ["shared", "exclusive"])
 def test_a_host_whose_clock_differs_too_much_gets_no_lease(
-    storage: Any, tmp_path: Any, ahead: int, kind: Any
+    storage: FolderStorage, tmp_path: Path, ahead: int, kind: Any
 ) -> None:
     foreign(storage, "exclusive", -10_000)
     before = sorted((tmp_path / "vault").rglob("*"))
@@ -61,13 +61,13 @@ def test_a_host_whose_clock_differs_too_much_gets_no_lease(
 
 
 @pytest.mark.parametrize("ahead", [-MOST_SKEW + 5, 0, MOST_SKEW - 5])
-def test_a_small_difference_of_clocks_is_borne(storage: Any, tmp_path: Any, ahead: float) -> None:
+def test_a_small_difference_of_clocks_is_borne(storage: FolderStorage, tmp_path: Path, ahead: float) -> None:
     with Lease(OtherClock(tmp_path / "vault", ahead), "exclusive") as lease:
         lease.check()
     assert not list(storage.list("locks"))
 
 
-def test_a_clock_that_goes_wrong_meanwhile_stops_the_work(storage: Any, tmp_path: Any) -> None:
+def test_a_clock_that_goes_wrong_meanwhile_stops_the_work(storage: FolderStorage, tmp_path: Path) -> None:
     other = OtherClock(tmp_path / "vault", 0)
     with Lease(other, "shared") as lease:
         other.ahead = 1000
@@ -82,7 +82,7 @@ def test_a_clock_that_goes_wrong_meanwhile_stops_the_work(storage: Any, tmp_path
         lease.check()
 
 
-def test_a_lease_counts_until_clocks_that_differ_agree_that_it_expired(storage: Any) -> None:
+def test_a_lease_counts_until_clocks_that_differ_agree_that_it_expired(storage: FolderStorage) -> None:
     assert GRACE == 60  # as the format has it
     name = foreign(storage, "shared", -GRACE + 20)
     with pytest.raises(BusyError, match="process 7 on other"), Lease(storage, "exclusive"):
@@ -93,7 +93,7 @@ def test_a_lease_counts_until_clocks_that_differ_agree_that_it_expired(storage: 
         assert len(leases(storage)) == 1
 
 
-def test_whoever_takes_a_lease_deletes_the_expired_ones_that_could_not_go_with_it(storage: Any) -> None:
+def test_whoever_takes_a_lease_deletes_the_expired_ones_that_could_not_go_with_it(storage: FolderStorage) -> None:
     prune, backup = foreign(storage, "exclusive", -9999, "1" * 32), foreign(storage, "shared", -9999, "2" * 32)
     with Lease(storage, "shared") as lease:
         assert {found.name for found in leases(storage)} == {backup, lease._name}
@@ -102,7 +102,7 @@ def test_whoever_takes_a_lease_deletes_the_expired_ones_that_could_not_go_with_i
         assert [found.name for found in leases(storage)] == [lease._name]
 
 
-def test_renewing_leaves_one_object_and_the_lease_held(storage: Any) -> None:
+def test_renewing_leaves_one_object_and_the_lease_held(storage: FolderStorage) -> None:
     with Lease(storage, "exclusive", seconds=5) as lease:
         first = lease._name
         time.sleep(2.6)
@@ -112,7 +112,9 @@ def test_renewing_leaves_one_object_and_the_lease_held(storage: Any) -> None:
     assert leases(storage) == []
 
 
-def test_a_holder_whose_lease_was_taken_for_expired_notices_at_once_and_for_ever(storage: Any, tmp_path: Any) -> None:
+def test_a_holder_whose_lease_was_taken_for_expired_notices_at_once_and_for_ever(
+    storage: FolderStorage, tmp_path: Path
+) -> None:
     with Lease(storage, "shared") as lease:
         (old,) = (tmp_path / "vault" / "locks").iterdir()
         old.rename(old.with_name(f"shared-20200101T000000Z-{lease._token}"))
@@ -126,7 +128,7 @@ def test_a_holder_whose_lease_was_taken_for_expired_notices_at_once_and_for_ever
     assert leases(storage) == []
 
 
-def test_a_lease_that_was_deleted_is_not_revived_by_renewing_it(storage: Any, tmp_path: Any) -> None:
+def test_a_lease_that_was_deleted_is_not_revived_by_renewing_it(storage: FolderStorage, tmp_path: Path) -> None:
     with Lease(storage, "shared") as lease:
         (old,) = (tmp_path / "vault" / "locks").iterdir()
         old.rename(old.with_name(f"shared-20200101T000000Z-{lease._token}"))
@@ -138,14 +140,14 @@ def test_a_lease_that_was_deleted_is_not_revived_by_renewing_it(storage: Any, tm
             lease.check()
 
 
-def test_a_lease_with_hardly_any_time_left_is_not_relied_upon(storage: Any) -> None:
+def test_a_lease_with_hardly_any_time_left_is_not_relied_upon(storage: FolderStorage) -> None:
     with Lease(storage, "shared") as lease:
         lease._expires -= 200
         with pytest.raises(RepositoryError, match="could not be renewed"):
             lease.check_time()
 
 
-def test_unlock_removes_expired_leases_and_others_only_by_name(storage: Any) -> None:
+def test_unlock_removes_expired_leases_and_others_only_by_name(storage: FolderStorage) -> None:
     expired, live = foreign(storage, "shared", -9999, "1" * 32), foreign(storage, "exclusive", 200, "2" * 32)
     third = foreign(storage, "shared", 100, "22" + "3" * 30)
     found, removed = unlock(storage, plan=True)
@@ -162,7 +164,7 @@ def test_unlock_removes_expired_leases_and_others_only_by_name(storage: Any) -> 
     assert leases(storage) == []
 
 
-def test_a_lease_nobody_can_read_still_counts(storage: Any, tmp_path: Any) -> None:
+def test_a_lease_nobody_can_read_still_counts(storage: FolderStorage, tmp_path: Path) -> None:
     name = foreign(storage, "exclusive", 100)
     (tmp_path / "vault" / name).write_bytes(b"\0")
     with pytest.raises(BusyError, match="someone"), Lease(storage, "shared"):

@@ -53,7 +53,7 @@ def new_storage(recovery: Identity, host: Identity) -> MemoryStorage:
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory: Any) -> Original:
+def original(tmp_path_factory: pytest.TempPathFactory) -> Original:
     chance = random.Random(1)
     folder = tmp_path_factory.mktemp("mutations") / "source"
     (folder / "deep").mkdir(parents=True)

@@ -31,7 +31,9 @@ from unit.repository.repository_tools import TREE, Vault, snapshot
 class Stack:
     """A host with a small stack, its backups, and its commands."""
 
-    def __init__(self, vault: Vault, folder: Path, capsys: Any, monkeypatch: Any) -> None:
+    def __init__(
+        self, vault: Vault, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         self.vault, self._capsys, self._monkeypatch = vault, capsys, monkeypatch
         self.source = folder / "small"
         self.source.mkdir()
@@ -80,7 +82,7 @@ class Stack:
 
 
 @pytest.fixture
-def stack(vault: Any, tmp_path: Path, capsys: Any, monkeypatch: Any) -> Stack:
+def stack(vault: Vault, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Stack:
     return Stack(vault, tmp_path, capsys, monkeypatch)
 
 
@@ -177,7 +179,9 @@ def test_the_next_backup_takes_the_newest_that_is_whole_as_its_parent(stack: Sta
         assert [ids[2] in remark for remark in writer.remarks] == [True]
 
 
-def test_an_unreadable_disk_is_not_taken_for_one_damaged_object(stack: Stack, monkeypatch: Any) -> None:
+def test_an_unreadable_disk_is_not_taken_for_one_damaged_object(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stack.backup()
 
     def broken(self: Any, name: str, *_: Any) -> Any:
@@ -413,7 +417,7 @@ def test_the_spare_stands_in_for_keys_that_were_replaced(stack: Stack, tmp_path:
     assert any("keys" in message for message in failed)
 
 
-def test_a_ring_of_another_writer_is_no_reason_for_an_older_one(vault: Any) -> None:
+def test_a_ring_of_another_writer_is_no_reason_for_an_older_one(vault: Vault) -> None:
     import msgspec
 
     from propolis.repository.crypto.identities import Identity
@@ -490,7 +494,9 @@ def test_a_backup_of_1970_is_not_the_oldest(stack: Stack) -> None:
     assert stack.vault.host.latest() == after
 
 
-def test_a_host_whose_clock_is_behind_says_so_and_keeps_the_order(stack: Stack, monkeypatch: Any) -> None:
+def test_a_host_whose_clock_is_behind_says_so_and_keeps_the_order(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from propolis.repository.catalog import listing
 
     ids = [stack.backup() for _ in range(2)]

@@ -10,7 +10,7 @@ import pytest
 
 from propolis.config.schema import KeepConfig, RetentionConfig
 from propolis.errors import BusyError, IntegrityError, RepositoryError
-from propolis.repository import Facts, Repository, verify
+from propolis.repository import BackupId, Facts, Repository, verify
 from propolis.repository.format.names import pack_name
 from propolis.repository.format.table import PackContents
 from propolis.repository.maintenance.prune import prune
@@ -34,7 +34,9 @@ from unit.repository.prune_tools import (
     remaining,
     restores,
 )
-from unit.repository.repository_tools import TREE
+from unit.repository.repository_tools import TREE, Vault, pack_of
+
+History = list[tuple[BackupId, str]]
 
 LAST = RetentionConfig(keep=KeepConfig(last=1), min_verified=0)
 TIGHT = RetentionConfig(keep=KeepConfig(last=1), min_verified=0, min_fill=100, grace_hours=0)
@@ -46,7 +48,7 @@ def words(size: int) -> bytes:
 
 
 @pytest.fixture
-def history(vault: Any, source: Any, tmp_path: Any) -> Any:
+def history(vault: Vault, source: Path, tmp_path: Path) -> History:
     """Three backups, each with things of its own; and what each of them should restore."""
     made = []
     (source / "prose").write_bytes(words(40_000))
@@ -61,7 +63,7 @@ def history(vault: Any, source: Any, tmp_path: Any) -> Any:
     return made
 
 
-def test_prune_removes_backups_by_the_rules_and_what_only_they_needed(vault: Any, history: Any) -> None:
+def test_prune_removes_backups_by_the_rules_and_what_only_they_needed(vault: Vault, history: History) -> None:
     before = len(vault.objects("packs"))
     planned = prune(vault.host, LAST, "hive", plan=True)
     assert remaining(vault) == [id for id, _ in history]
@@ -77,7 +79,9 @@ def test_prune_removes_backups_by_the_rules_and_what_only_they_needed(vault: Any
     assert vault.objects("locks") == []
 
 
-def test_without_the_recovery_key_sparse_packs_stay_and_with_it_they_are_repacked(vault: Any, history: Any) -> None:
+def test_without_the_recovery_key_sparse_packs_stay_and_with_it_they_are_repacked(
+    vault: Vault, history: History
+) -> None:
     first = prune(vault.host, TIGHT, "hive")
     assert first.packs_sparse > 0
     assert first.packs_repacked == 0
@@ -94,13 +98,13 @@ def test_without_the_recovery_key_sparse_packs_stay_and_with_it_they_are_repacke
     assert (again.packs_removed, again.packs_repacked, again.indexes_rewritten) == (0, 0, 0)
 
 
-def test_what_prune_left_is_used_by_the_next_backup(vault: Any, source: Any, history: Any) -> None:
+def test_what_prune_left_is_used_by_the_next_backup(vault: Vault, source: Path, history: History) -> None:
     prune(vault.full, TIGHT, "hive")
     vault.backup(source, parent=None)
     assert vault.stats.new == 0
 
 
-def test_backups_of_other_stacks_stay_whatever_the_rules(vault: Any, history: Any, source: Any) -> None:
+def test_backups_of_other_stacks_stay_whatever_the_rules(vault: Vault, history: History, source: Path) -> None:
     (source / "of the other").write_bytes(os.urandom(30_000))
     content = restores(source)
     with begin(vault.host, "other", parent=None) as writer:
@@ -117,7 +121,7 @@ def test_backups_of_other_stacks_stay_whatever_the_rules(vault: Any, history: An
         assert restores(vault, other) == content
 
 
-def test_a_held_backup_stays_until_it_is_released(vault: Any, history: Any) -> None:
+def test_a_held_backup_stays_until_it_is_released(vault: Vault, history: History) -> None:
     hold = add_hold(vault.host, history[0][0], "trial")
     assert [h.reason for h in read_marks(vault.full).holds[history[0][0]].values()] == [hold.reason] == ["trial"]
     assert prune(vault.host, LAST, "hive").removed == (history[1][0],)
@@ -128,7 +132,7 @@ def test_a_held_backup_stays_until_it_is_released(vault: Any, history: Any) -> N
         add_hold(vault.host, history[0][0], "too late")
 
 
-def test_a_hold_that_cannot_be_read_still_holds_and_is_reported(vault: Any, history: Any) -> None:
+def test_a_hold_that_cannot_be_read_still_holds_and_is_reported(vault: Vault, history: History) -> None:
     add_hold(vault.host, history[0][0], "trial")
     (mark,) = vault.objects("holds")
     data = bytearray(mark.read_bytes())
@@ -139,7 +143,7 @@ def test_a_hold_that_cannot_be_read_still_holds_and_is_reported(vault: Any, hist
     assert [finding.object for finding in result.findings] == [f"holds/{mark.name}"]
 
 
-def test_a_hold_copied_to_another_backup_or_repository_is_not_believed(vault: Any, history: Any) -> None:
+def test_a_hold_copied_to_another_backup_or_repository_is_not_believed(vault: Vault, history: History) -> None:
     add_hold(vault.host, history[0][0], "trial")
     (mark,) = vault.objects("holds")
     mark.rename(mark.with_name(mark.name.replace(history[0][0], history[1][0])))
@@ -148,7 +152,7 @@ def test_a_hold_copied_to_another_backup_or_repository_is_not_believed(vault: An
     assert list(marks.damaged) == [history[1][0]]
 
 
-def test_the_last_verified_backup_stays_and_superseded_results_go(vault: Any, history: Any) -> None:
+def test_the_last_verified_backup_stays_and_superseded_results_go(vault: Vault, history: History) -> None:
     rules = RetentionConfig(keep=KeepConfig(last=1), min_verified=1)
     for id, level in ((history[0][0], "sample"), (history[1][0], "sample"), (history[1][0], "full")):
         assert record_verification(vault.host, verify(vault.full, id, level)) is not None  # type: ignore[arg-type]
@@ -162,7 +166,7 @@ def test_the_last_verified_backup_stays_and_superseded_results_go(vault: Any, hi
 
 
 def test_a_verification_that_cannot_be_read_keeps_its_backup_until_all_is_verified_again(
-    vault: Any, history: Any
+    vault: Vault, history: History
 ) -> None:
     record_verification(vault.host, verify(vault.host, history[0][0], "full"))
     (mark,) = vault.objects("verified")
@@ -177,14 +181,12 @@ def test_a_verification_that_cannot_be_read_keeps_its_backup_until_all_is_verifi
     assert vault.objects("verified") == []
 
 
-def test_a_backup_that_failed_verification_takes_no_good_ones_place(vault: Any, history: Any) -> None:
+def test_a_backup_that_failed_verification_takes_no_good_ones_place(vault: Vault, history: History) -> None:
     manifest = vault.host.manifest(history[2][0])
     table = vault.host.load_table()
-    needed = {
-        table.find(bytes.fromhex(s.decode())).pack for e in manifest.entries() for s in e.segments.split(b",") if s
-    }
+    needed = {pack_of(table, s.decode()) for e in manifest.entries() for s in e.segments.split(b",") if s}
     older = {
-        table.find(bytes.fromhex(s.decode())).pack
+        pack_of(table, s.decode())
         for e in vault.host.manifest(history[1][0]).entries()
         for s in e.segments.split(b",")
         if s
@@ -203,7 +205,9 @@ def test_a_backup_that_failed_verification_takes_no_good_ones_place(vault: Any, 
     assert restores(vault, history[1][0]) == history[1][1]
 
 
-def test_data_of_a_killed_backup_stays_for_a_while_and_then_goes(vault: Any, source: Any, history: Any) -> None:
+def test_data_of_a_killed_backup_stays_for_a_while_and_then_goes(
+    vault: Vault, source: Path, history: History
+) -> None:
     (source / "more").write_bytes(os.urandom(700_000))
     host = Repository(Dying(vault.folder, 3), [vault.host_key])
     with pytest.raises(BaseException), begin(host, "hive") as writer:  # noqa: B017 - whatever a kill causes
@@ -226,7 +230,7 @@ def test_data_of_a_killed_backup_stays_for_a_while_and_then_goes(vault: Any, sou
         assert restores(vault, id) == content
 
 
-def test_nothing_is_removed_while_a_backup_that_stays_or_an_index_is_damaged(vault: Any, history: Any) -> None:
+def test_nothing_is_removed_while_a_backup_that_stays_or_an_index_is_damaged(vault: Vault, history: History) -> None:
     for folder, keeps in (("manifests", -1), ("indexes", 0)):
         victim = vault.objects(folder)[keeps]
         data = victim.read_bytes()
@@ -240,7 +244,7 @@ def test_nothing_is_removed_while_a_backup_that_stays_or_an_index_is_damaged(vau
     assert prune(vault.full, TIGHT, "hive").removed
 
 
-def test_packs_no_index_knows_stay_while_a_backup_lacks_segments(vault: Any, history: Any) -> None:
+def test_packs_no_index_knows_stay_while_a_backup_lacks_segments(vault: Vault, history: History) -> None:
     lost = vault.objects("indexes")[0]
     data = lost.read_bytes()
     lost.unlink()
@@ -252,10 +256,10 @@ def test_packs_no_index_knows_stay_while_a_backup_lacks_segments(vault: Any, his
     assert restores(vault, history[2][0]) == history[2][1]
 
 
-def test_a_missing_pack_is_reported_and_the_rest_is_pruned(vault: Any, history: Any) -> None:
+def test_a_missing_pack_is_reported_and_the_rest_is_pruned(vault: Vault, history: History) -> None:
     table = vault.host.load_table()
     entry = next(e for e in vault.host.manifest(history[2][0]).entries() if e.path == b"deep/exact")
-    pack = table.packs[table.find(bytes.fromhex(entry.segments.decode())).pack]
+    pack = table.packs[pack_of(table, entry.segments.decode())]
     path = vault.folder / "packs" / pack.hash[:2] / pack.hash
     data = path.read_bytes()
     path.unlink()
@@ -266,7 +270,7 @@ def test_a_missing_pack_is_reported_and_the_rest_is_pruned(vault: Any, history: 
     assert restores(vault, history[2][0]) == history[2][1]
 
 
-def test_a_damaged_pack_is_not_repacked_but_left_and_reported(vault: Any, history: Any) -> None:
+def test_a_damaged_pack_is_not_repacked_but_left_and_reported(vault: Vault, history: History) -> None:
     prune(vault.host, TIGHT, "hive")
     sparse = prune(vault.full, TIGHT, "hive", plan=True).packs_repacked
     for path in vault.objects("packs"):
@@ -282,7 +286,7 @@ def test_a_damaged_pack_is_not_repacked_but_left_and_reported(vault: Any, histor
 
 
 @pytest.mark.parametrize("wrong", ["index", "bytes"])
-def test_what_is_not_as_it_was_stored_is_not_repacked(vault: Any, history: Any, wrong: str) -> None:
+def test_what_is_not_as_it_was_stored_is_not_repacked(vault: Vault, history: History, wrong: str) -> None:
     table = vault.full.load_table()
     number, pack = max(enumerate(table.packs), key=lambda numbered: numbered[1].plain)
     segments = PackContents(table).of(number)
@@ -302,7 +306,7 @@ def test_what_is_not_as_it_was_stored_is_not_repacked(vault: Any, history: Any, 
 
 
 @pytest.mark.parametrize("keeps", [0, 100])
-def test_an_index_that_the_storage_loses_costs_no_backup(vault: Any, history: Any, keeps: int) -> None:
+def test_an_index_that_the_storage_loses_costs_no_backup(vault: Vault, history: History, keeps: int) -> None:
     whole = Dated.of(vault, Clocks())
     storage = Forgetful(whole.objects)
     storage.forgets, storage.keeps = "indexes/", keeps
@@ -312,7 +316,7 @@ def test_an_index_that_the_storage_loses_costs_no_backup(vault: Any, history: An
     assert whole.names("packs", "indexes") <= storage.objects.keys()
 
 
-def test_many_small_indexes_are_merged(vault: Any, source: Any, tmp_path: Any) -> None:
+def test_many_small_indexes_are_merged(vault: Vault, source: Path, tmp_path: Path) -> None:
     for number in range(20):
         (source / "text").write_bytes(b"%d" % number * 50)
         last = vault.backup(source)
@@ -321,7 +325,7 @@ def test_many_small_indexes_are_merged(vault: Any, source: Any, tmp_path: Any) -
     assert verify(vault.full, last.id, "full").ok
 
 
-def test_prune_and_backup_keep_out_of_each_others_way(vault: Any, source: Any, history: Any) -> None:
+def test_prune_and_backup_keep_out_of_each_others_way(vault: Vault, source: Path, history: History) -> None:
     with begin(vault.host, "hive"), pytest.raises(BusyError, match=r"process \d+ on .* \(shared\)"):
         prune(vault.host, LAST, "hive")
     with vault.host.lease("exclusive"), pytest.raises(BusyError, match="exclusive"):
@@ -331,7 +335,7 @@ def test_prune_and_backup_keep_out_of_each_others_way(vault: Any, source: Any, h
     assert remaining(vault) == [id for id, _ in history]
 
 
-def test_a_backup_that_slept_while_a_prune_went_by_is_refused(vault: Any, source: Any, history: Any) -> None:
+def test_a_backup_that_slept_while_a_prune_went_by_is_refused(vault: Vault, source: Path, history: History) -> None:
     (source / "late").write_bytes(os.urandom(100_000))
     with pytest.raises(RepositoryError, match="ran out"), begin(vault.host, "hive") as writer:
         writer.add_folder("files", TREE, source, Path("/original"))
@@ -347,11 +351,11 @@ def test_a_backup_that_slept_while_a_prune_went_by_is_refused(vault: Any, source
 
 
 def test_a_prune_that_slept_at_any_operation_while_backups_went_by_costs_them_nothing(
-    vault: Any, tmp_path: Any
+    vault: Vault, tmp_path: Path
 ) -> None:
     small = tmp_path / "small"
     small.mkdir()
-    contents: dict[str, str] = {}
+    contents: dict[BackupId, str] = {}
     for number in range(3):
         (small / f"new {number}").write_bytes(os.urandom(3000))
         (small / f"new {number - 1}").unlink(missing_ok=True)
@@ -391,7 +395,9 @@ def test_a_prune_that_slept_at_any_operation_while_backups_went_by_costs_them_no
                 assert restores(full, id) == contents.get(id, again)
 
 
-def test_a_backup_that_slept_at_any_operation_while_prunes_went_by_costs_nothing(vault: Any, tmp_path: Any) -> None:
+def test_a_backup_that_slept_at_any_operation_while_prunes_went_by_costs_nothing(
+    vault: Vault, tmp_path: Path
+) -> None:
     small = tmp_path / "small"
     small.mkdir()
     (small / "first").write_bytes(os.urandom(3000))
@@ -434,7 +440,7 @@ def test_a_backup_that_slept_at_any_operation_while_prunes_went_by_costs_nothing
 
 
 def test_a_prune_that_slept_at_any_operation_while_another_went_by_leaves_no_index_of_what_is_gone(
-    vault: Any, history: Any
+    vault: Vault, history: History
 ) -> None:
     two = RetentionConfig(keep=KeepConfig(last=2), min_verified=0, min_fill=100, grace_hours=0)
     clocks, count = Clocks(), Process()
@@ -458,7 +464,7 @@ def test_a_prune_that_slept_at_any_operation_while_another_went_by_leaves_no_ind
             assert {pack.hash for pack in full.load_table().packs} <= {name[-64:] for name in storage.names("packs")}
 
 
-def test_a_hold_that_slept_at_any_operation_says_so_or_holds(vault: Any, history: Any) -> None:
+def test_a_hold_that_slept_at_any_operation_says_so_or_holds(vault: Vault, history: History) -> None:
     oldest, clocks, count = history[0][0], Clocks(), Process()
     pristine = Dated.of(vault, clocks)
     add_hold(Repository(View(pristine.clone(), count), [vault.host_key]), oldest, "because")
@@ -478,7 +484,7 @@ def test_a_hold_that_slept_at_any_operation_says_so_or_holds(vault: Any, history
 
 
 def test_killed_at_any_operation_prune_loses_nothing_and_the_next_one_finishes(
-    vault: Any, source: Any, tmp_path: Any
+    vault: Vault, source: Path, tmp_path: Path
 ) -> None:
     small = tmp_path / "small"
     small.mkdir()

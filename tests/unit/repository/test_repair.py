@@ -48,7 +48,7 @@ def pass_days(folder: Path, days: int) -> None:
             os.utime(path, (modified, modified))
 
 
-def test_a_whole_repository_is_left_as_it_is(vault: Any, source: Any) -> None:
+def test_a_whole_repository_is_left_as_it_is(vault: Vault, source: Path) -> None:
     vault.backup(source)
     before = {path: path.read_bytes() for path in vault.folder.rglob("*") if path.is_file()}
     result = mended(vault, source)
@@ -57,7 +57,7 @@ def test_a_whole_repository_is_left_as_it_is(vault: Any, source: Any) -> None:
     assert {path: path.read_bytes() for path in vault.folder.rglob("*") if path.is_file()} == before
 
 
-def test_lost_packs_come_back_from_the_stacks_files(vault: Any, source: Any, tmp_path: Any) -> None:
+def test_lost_packs_come_back_from_the_stacks_files(vault: Vault, source: Path, tmp_path: Path) -> None:
     summary = vault.backup(source)
     flip(vault.objects("packs")[0])
     for path in vault.objects("packs")[1:]:
@@ -72,7 +72,7 @@ def test_lost_packs_come_back_from_the_stacks_files(vault: Any, source: Any, tmp
     assert check(open_storage(vault.location), [vault.recovery_key], read_data=ReadData()).ok
 
 
-def test_what_changed_in_the_stack_is_not_taken_and_its_files_are_named(vault: Any, source: Any) -> None:
+def test_what_changed_in_the_stack_is_not_taken_and_its_files_are_named(vault: Vault, source: Path) -> None:
     summary = vault.backup(source)
     for path in vault.objects("packs"):
         path.unlink()
@@ -86,7 +86,7 @@ def test_what_changed_in_the_stack_is_not_taken_and_its_files_are_named(vault: A
     assert loss.files == 2
 
 
-def test_damaged_objects_are_put_aside_and_not_deleted(vault: Any, source: Any) -> None:
+def test_damaged_objects_are_put_aside_and_not_deleted(vault: Vault, source: Path) -> None:
     vault.backup(source)
     path = vault.objects("packs")[0]
     flip(path)
@@ -100,7 +100,7 @@ def test_damaged_objects_are_put_aside_and_not_deleted(vault: Any, source: Any) 
     assert not path.exists()
 
 
-def test_a_plan_tells_the_same_and_touches_nothing(vault: Any, source: Any) -> None:
+def test_a_plan_tells_the_same_and_touches_nothing(vault: Vault, source: Path) -> None:
     vault.backup(source)
     flip(vault.objects("packs")[0])
     before = {path: path.read_bytes() for path in vault.folder.rglob("*") if path.is_file()}
@@ -116,7 +116,7 @@ def test_a_plan_tells_the_same_and_touches_nothing(vault: Any, source: Any) -> N
     assert planned.from_stack > 0
 
 
-def test_whole_pieces_of_a_damaged_pack_are_saved_with_the_recovery_key(vault: Any, tmp_path: Any) -> None:
+def test_whole_pieces_of_a_damaged_pack_are_saved_with_the_recovery_key(vault: Vault, tmp_path: Path) -> None:
     folder = tmp_path / "many"
     folder.mkdir()
     for number in range(40):
@@ -143,7 +143,7 @@ def test_whole_pieces_of_a_damaged_pack_are_saved_with_the_recovery_key(vault: A
 
 @pytest.mark.parametrize("how", ["missing", "damaged"])
 def test_a_lost_index_is_made_again_from_the_packs_with_the_recovery_key(
-    vault: Any, source: Any, tmp_path: Any, how: Any
+    vault: Vault, source: Path, tmp_path: Path, how: Any
 ) -> None:
     summary = vault.backup(source)
     for path in vault.objects("indexes"):
@@ -158,7 +158,7 @@ def test_a_lost_index_is_made_again_from_the_packs_with_the_recovery_key(
     assert snapshot(tmp_path / "out") == snapshot(source)
 
 
-def test_a_damaged_manifest_is_put_aside_so_that_the_others_can_be_listed(vault: Any, source: Any) -> None:
+def test_a_damaged_manifest_is_put_aside_so_that_the_others_can_be_listed(vault: Vault, source: Path) -> None:
     first, second = vault.backup(source), vault.backup(source)
     flip(vault.objects("manifests")[1], 400)
     result = mended(vault, source)
@@ -166,7 +166,7 @@ def test_a_damaged_manifest_is_put_aside_so_that_the_others_can_be_listed(vault:
     assert [summary.id for summary in Repository.open(vault.location, [vault.host_key]).list()] == [first.id]
 
 
-def test_links_in_the_stack_are_not_followed(vault: Any, source: Any) -> None:
+def test_links_in_the_stack_are_not_followed(vault: Vault, source: Path) -> None:
     vault.backup(source)
     content = (source / "text").read_bytes()
     (source.parent / "elsewhere").write_bytes(content)
@@ -178,13 +178,13 @@ def test_links_in_the_stack_are_not_followed(vault: Any, source: Any) -> None:
     assert loss.examples == (f"{TREE}/text",)
 
 
-def test_a_repair_without_a_key_is_refused(vault: Any, source: Any) -> None:
+def test_a_repair_without_a_key_is_refused(vault: Vault, source: Path) -> None:
     vault.backup(source)
     with pytest.raises(RepositoryError, match="without a key"):
         repair(Repository.open(vault.location, []))
 
 
-def test_a_link_in_place_of_a_pack_is_replaced_and_left(vault: Any, source: Any) -> None:
+def test_a_link_in_place_of_a_pack_is_replaced_and_left(vault: Vault, source: Path) -> None:
     summary = vault.backup(source)
     path = vault.objects("packs")[0]
     path.rename(source.parent / "aside")
@@ -196,7 +196,7 @@ def test_a_link_in_place_of_a_pack_is_replaced_and_left(vault: Any, source: Any)
     assert whole(vault, summary)
 
 
-def test_what_was_put_aside_is_told_of_and_goes_with_a_prune_after_a_month(vault: Any, source: Any) -> None:
+def test_what_was_put_aside_is_told_of_and_goes_with_a_prune_after_a_month(vault: Vault, source: Path) -> None:
     summary = vault.backup(source)
     flip(vault.objects("packs")[0])
     assert mended(vault, source).ok
@@ -216,7 +216,7 @@ def test_what_was_put_aside_is_told_of_and_goes_with_a_prune_after_a_month(vault
     assert whole(vault, summary)
 
 
-def test_what_was_put_aside_stays_while_a_backup_lacks_something(vault: Any, source: Any) -> None:
+def test_what_was_put_aside_stays_while_a_backup_lacks_something(vault: Vault, source: Path) -> None:
     vault.backup(source)
     flip(vault.objects("packs")[0])
     assert not mended(vault, None).ok
@@ -228,7 +228,7 @@ def test_what_was_put_aside_stays_while_a_backup_lacks_something(vault: Any, sou
 
 
 def test_what_was_put_aside_without_the_recovery_key_can_be_put_back_and_searched_with_it(
-    vault: Any, tmp_path: Any
+    vault: Vault, tmp_path: Path
 ) -> None:
     folder = tmp_path / "many"
     folder.mkdir()
@@ -249,7 +249,7 @@ def test_what_was_put_aside_without_the_recovery_key_can_be_put_back_and_searche
 
 @pytest.mark.parametrize("by", ["prune", "backup"])
 def test_a_repair_that_slept_at_any_operation_while_others_went_by_costs_them_nothing(
-    vault: Any, tmp_path: Any, by: str
+    vault: Vault, tmp_path: Path, by: str
 ) -> None:
     folder = tmp_path / "live"
     folder.mkdir()
@@ -311,7 +311,7 @@ class Failing(MemoryStorage):
 
 
 @pytest.mark.parametrize("kind", ["packs", "indexes", "manifests"])
-def test_what_the_storage_does_not_give_is_left_alone_and_no_success(vault: Any, source: Any, kind: Any) -> None:
+def test_what_the_storage_does_not_give_is_left_alone_and_no_success(vault: Vault, source: Path, kind: Any) -> None:
     vault.backup(source)
     objects = {str(path.relative_to(vault.folder)): path.read_bytes() for path in vault.objects("")}
     storage = Failing(objects)
@@ -342,7 +342,7 @@ class Bucket:
         return ObjectMeta(key, len(data), str(hash(data)), 1), chunks
 
 
-def test_objects_of_a_bucket_are_a_source_too(vault: Any) -> None:
+def test_objects_of_a_bucket_are_a_source_too(vault: Vault) -> None:
     chance = random.Random(3)
     bucket = Bucket(
         {"a": chance.randbytes(100), "b": chance.randbytes((2 << 20) + 5), "c": chance.randbytes(1 << 20)}

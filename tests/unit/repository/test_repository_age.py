@@ -1,6 +1,7 @@
 """The age format: read and written as the original programs do."""
 
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pyrage
@@ -91,7 +92,7 @@ def test_more_than_the_limit_is_refused() -> None:
         age.open_bytes(SEALED, [ONE], "x", 1000)
 
 
-def test_the_age_program_reads_and_writes_the_same(tmp_path: Any) -> None:
+def test_the_age_program_reads_and_writes_the_same(tmp_path: Path) -> None:
     key = tmp_path / "key"
     write_identity(key, ONE)
     (tmp_path / "sealed").write_bytes(SEALED)
@@ -102,7 +103,7 @@ def test_the_age_program_reads_and_writes_the_same(tmp_path: Any) -> None:
     assert age.open_bytes(sealed, [ONE], "x", 1 << 20) == bytes(70_000)
 
 
-def test_a_key_file_comes_back_and_is_private(tmp_path: Any) -> None:
+def test_a_key_file_comes_back_and_is_private(tmp_path: Path) -> None:
     key = tmp_path / "key"
     write_identity(key, ONE, "made by a test")
     assert key.stat().st_mode & 0o777 == 0o600
@@ -114,7 +115,7 @@ def test_a_key_file_comes_back_and_is_private(tmp_path: Any) -> None:
         read_identities(key)
 
 
-def test_a_private_key_shows_in_no_message(tmp_path: Any) -> None:
+def test_a_private_key_shows_in_no_message(tmp_path: Path) -> None:
     assert ONE.secret() not in repr(ONE)
     secret = ONE.secret()
     broken = secret[:-1] + ("P" if secret.endswith("Q") else "Q")

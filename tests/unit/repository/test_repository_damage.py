@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from propolis.errors import IntegrityError, PropolisError, RepositoryError
-from propolis.repository import Entry, Finding, Repository, verify
+from propolis.repository import BackupSummary, Entry, Finding, Repository, verify
 from propolis.repository.format.entries import EntryType, format_entry
 from propolis.repository.format.manifest import Manifest
 from propolis.repository.format.names import hash_name
@@ -22,7 +22,7 @@ from propolis.repository.format.rules import safe_parts
 from propolis.repository.format.text import TextWriter
 from propolis.repository.model import Stats
 from propolis.repository.read import target
-from unit.repository.repository_tools import TREE, snapshot
+from unit.repository.repository_tools import TREE, Vault, snapshot
 
 KINDS = ["config", "keys", "indexes", "manifests", "packs"]
 
@@ -53,11 +53,11 @@ def swap(path: Path) -> None:
     shutil.copy(random.choice(others), path)
 
 
-def objects(vault: Any, kind: Any) -> Any:
+def objects(vault: Vault, kind: Any) -> Any:
     return [vault.folder / "config"] if kind == "config" else vault.objects(kind)
 
 
-def checked(vault: Any, id: Any) -> bool:
+def checked(vault: Vault, id: Any) -> bool:
     """Whether a full verification by somebody with the recovery key calls the backup whole."""
     try:
         repository = Repository.open(vault.location, [vault.recovery_key])
@@ -68,7 +68,7 @@ def checked(vault: Any, id: Any) -> bool:
 
 @pytest.mark.parametrize("change", [flip, cut, lengthen, delete, swap])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_changed_object_is_found_by_verification(vault: Any, source: Any, kind: Any, change: Any) -> None:
+def test_a_changed_object_is_found_by_verification(vault: Vault, source: Path, kind: Any, change: Any) -> None:
     summary = vault.backup(source)
     assert checked(vault, summary.id)
     for spare in vault.objects("spare"):
@@ -83,7 +83,7 @@ def test_a_changed_object_is_found_by_verification(vault: Any, source: Any, kind
 
 @pytest.mark.parametrize("change", [flip, cut, delete])
 def test_a_damaged_pack_is_not_restored_and_its_files_are_named(
-    vault: Any, source: Any, tmp_path: Any, change: Any
+    vault: Vault, source: Path, tmp_path: Path, change: Any
 ) -> None:
     summary = vault.backup(source)
     largest = max(vault.objects("packs"), key=lambda path: path.stat().st_size)
@@ -97,7 +97,7 @@ def test_a_damaged_pack_is_not_restored_and_its_files_are_named(
         vault.restore(summary, tmp_path / "out")
 
 
-def test_a_swapped_pack_is_found_without_the_recovery_key(vault: Any, source: Any) -> None:
+def test_a_swapped_pack_is_found_without_the_recovery_key(vault: Vault, source: Path) -> None:
     summary = vault.backup(source)
     first, second = [path for path in vault.objects("packs") if path.stat().st_size > 1 << 20][:2]
     shutil.copy(first, second)
@@ -107,7 +107,7 @@ def test_a_swapped_pack_is_found_without_the_recovery_key(vault: Any, source: An
     assert not result.decrypted
 
 
-def test_missing_and_short_packs_are_found_at_the_first_level(vault: Any, source: Any) -> None:
+def test_missing_and_short_packs_are_found_at_the_first_level(vault: Vault, source: Path) -> None:
     summary = vault.backup(source)
     first, second, *_ = vault.objects("packs")
     first.unlink()
@@ -117,7 +117,7 @@ def test_missing_and_short_packs_are_found_at_the_first_level(vault: Any, source
     assert {finding.object[-64:] for finding in result.findings} == {first.name, second.name}
 
 
-def test_a_missing_index_is_found_at_the_first_level(vault: Any, source: Any) -> None:
+def test_a_missing_index_is_found_at_the_first_level(vault: Vault, source: Path) -> None:
     summary = vault.backup(source)
     for path in vault.objects("indexes"):
         path.unlink()
@@ -126,7 +126,7 @@ def test_a_missing_index_is_found_at_the_first_level(vault: Any, source: Any) ->
     assert "no index knows" in result.findings[0].what
 
 
-def test_a_damaged_manifest_does_not_hide_the_others_from_a_list_that_can_tell(vault: Any, source: Any) -> None:
+def test_a_damaged_manifest_does_not_hide_the_others_from_a_list_that_can_tell(vault: Vault, source: Path) -> None:
     first, second = vault.backup(source), vault.backup(source)
     path = vault.objects("manifests")[1]
     path.write_bytes(b"nonsense")
@@ -137,7 +137,7 @@ def test_a_damaged_manifest_does_not_hide_the_others_from_a_list_that_can_tell(v
     assert second.id[-8:] in damaged[0].object
 
 
-def test_a_manifest_under_another_time_is_refused(vault: Any, source: Any) -> None:
+def test_a_manifest_under_another_time_is_refused(vault: Vault, source: Path) -> None:
     vault.backup(source)
     [path] = vault.objects("manifests")
     path.rename(path.with_name("29991231T235959Z" + path.name[16:]))
@@ -145,7 +145,7 @@ def test_a_manifest_under_another_time_is_refused(vault: Any, source: Any) -> No
         vault.host.list()
 
 
-def test_a_damaged_newest_backup_does_not_stop_the_next_one(vault: Any, source: Any, tmp_path: Any) -> None:
+def test_a_damaged_newest_backup_does_not_stop_the_next_one(vault: Vault, source: Path, tmp_path: Path) -> None:
     first = vault.backup(source)
     [path] = vault.objects("manifests")
     flip(path)
@@ -158,7 +158,9 @@ def test_a_damaged_newest_backup_does_not_stop_the_next_one(vault: Any, source: 
 
 @given(seed=st.integers(0, 2**32))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_random_damage_is_found_or_harmless(small: Any, seed: Any, tmp_path_factory: Any) -> None:
+def test_random_damage_is_found_or_harmless(
+    small: tuple[Vault, Path, BackupSummary], seed: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     vault, source, summary = small
     chance = random.Random(seed)
     random.seed(seed)
@@ -175,7 +177,7 @@ def test_random_damage_is_found_or_harmless(small: Any, seed: Any, tmp_path_fact
 
 
 @pytest.fixture
-def small(vault: Any, tmp_path: Any) -> Any:
+def small(vault: Vault, tmp_path: Path) -> tuple[Vault, Path, BackupSummary]:
     source = tmp_path / "source"
     source.mkdir()
     for number in range(20):
@@ -190,7 +192,7 @@ def entry(type: EntryType, path: bytes, extra: bytes = b"", size: int = 0, segme
     return Entry(type, 0o755, 0, 0, "", "", 0, size, 0, TREE, path, segments, extra)
 
 
-def forged(vault: Any, source: Any, entries: Any) -> Manifest:
+def forged(vault: Vault, source: Path, entries: Any) -> Manifest:
     """A whole, proven manifest with these entries."""
     summary = vault.backup(source)
     real = list(vault.full.manifest(summary.id).entries())
@@ -231,7 +233,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("entries", HOSTILE.values(), ids=HOSTILE.keys())
 def test_a_hostile_manifest_writes_nothing_outside_of_the_target(
-    vault: Any, small_source: Any, tmp_path: Any, entries: Any
+    vault: Vault, small_source: Path, tmp_path: Path, entries: Any
 ) -> None:
     manifest = forged(vault, small_source, entries)
     outside = tmp_path / "outside"
@@ -247,7 +249,7 @@ def test_a_hostile_manifest_writes_nothing_outside_of_the_target(
 
 
 @pytest.fixture
-def small_source(tmp_path: Any) -> Any:
+def small_source(tmp_path: Path) -> Path:
     folder = tmp_path / "source"
     (folder / "deep").mkdir(parents=True)
     (folder / "deep-er").write_bytes(b"content")
@@ -264,13 +266,13 @@ def test_a_path_is_safe_or_refused(path: Any) -> None:
     assert os.path.normpath(b"/root/" + path) == b"/root/" + path
 
 
-def test_set_user_id_bits_are_not_restored(vault: Any, small_source: Any, tmp_path: Any) -> None:
+def test_set_user_id_bits_are_not_restored(vault: Vault, small_source: Path, tmp_path: Path) -> None:
     (small_source / "deep-er").chmod(0o4755)
     vault.restore(vault.backup(small_source), tmp_path / "out")
     assert (tmp_path / "out" / "deep-er").stat().st_mode & 0o7777 == 0o755
 
 
-def test_a_pack_that_inflates_beyond_its_stated_size_is_refused(vault: Any, tmp_path: Any) -> None:
+def test_a_pack_that_inflates_beyond_its_stated_size_is_refused(vault: Vault, tmp_path: Path) -> None:
     import zstandard
 
     from propolis.repository.crypto import age
@@ -286,7 +288,7 @@ def test_a_pack_that_inflates_beyond_its_stated_size_is_refused(vault: Any, tmp_
         opener.open(pack)
 
 
-def test_a_key_ring_with_a_strangers_recipient_is_refused(vault: Any) -> None:
+def test_a_key_ring_with_a_strangers_recipient_is_refused(vault: Vault) -> None:
     from propolis.repository import Identity
 
     [path] = vault.objects("keys")
@@ -298,7 +300,7 @@ def test_a_key_ring_with_a_strangers_recipient_is_refused(vault: Any) -> None:
         Repository.open(vault.location, [vault.host_key])
 
 
-def test_a_repository_that_cannot_be_written_says_so(vault: Any, source: Any) -> None:
+def test_a_repository_that_cannot_be_written_says_so(vault: Vault, source: Path) -> None:
     (vault.folder / "tmp").rmdir()
     (vault.folder / "tmp").write_bytes(b"in the way")
     with pytest.raises(RepositoryError, match="can't be written"):
@@ -307,7 +309,7 @@ def test_a_repository_that_cannot_be_written_says_so(vault: Any, source: Any) ->
 
 
 def test_a_write_that_is_lost_while_others_follow_is_no_success(
-    vault: Any, source: Any, tmp_path: Any, monkeypatch: Any
+    vault: Vault, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     summary = vault.backup(source)
     tried = []
@@ -324,7 +326,7 @@ def test_a_write_that_is_lost_while_others_follow_is_no_success(
     assert len(tried) == 1
 
 
-def test_what_is_in_the_cache_is_written_back_without_being_asked(monkeypatch: Any) -> None:
+def test_what_is_in_the_cache_is_written_back_without_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     written = threading.Event()
     monkeypatch.setattr(target, "sync_filesystem", lambda root: written.set())
     monkeypatch.setattr(target, "_CACHED", 10_000)

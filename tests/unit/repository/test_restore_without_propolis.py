@@ -28,7 +28,7 @@ from propolis.repository.write.begin import begin
 from propolis.s3.objects import ObjectMeta
 from unit.repository import test_mutations
 from unit.repository.memory_storage import MemoryStorage
-from unit.repository.repository_tools import TREE, fill, snapshot
+from unit.repository.repository_tools import TREE, Vault, fill, snapshot
 from unit.repository.shell_tools import ShellRestore, refused
 from unit.repository.test_hostile import CONTENT, KEYS, Evil, entry, hostile_entries, world
 from unit.repository.test_mutations import MUTATIONS, Objects, Original
@@ -40,13 +40,13 @@ MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
 @pytest.fixture
-def script(tmp_path: Any) -> ShellRestore:
+def script(tmp_path: Path) -> ShellRestore:
     (tmp_path / "shell").mkdir()
     return ShellRestore(tmp_path / "shell")
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory: Any) -> ShellRestore:
+def shell(tmp_path_factory: pytest.TempPathFactory) -> ShellRestore:
     """The same for tests that run it many times."""
     return ShellRestore(tmp_path_factory.mktemp("shell"))
 
@@ -81,7 +81,9 @@ def objects_of(target: Path) -> dict[str, bytes]:
 # -- what can be backed up comes back ----------------------------------------------------------------------------
 
 
-def test_the_script_restores_byte_identically(vault: Any, source: Any, script: Any, tmp_path: Any) -> None:
+def test_the_script_restores_byte_identically(
+    vault: Vault, source: Path, script: ShellRestore, tmp_path: Path
+) -> None:
     vault.backup(source)
     (source / "added").write_bytes(b"later")
     objects = {"attachment/a b": b"content", "attachment/é\\": os.urandom(2 << 20), "empty": b""}
@@ -280,7 +282,7 @@ OBJECTS = st.dictionaries(
 )
 # Making a failing case smaller would run the script for minutes.
 @settings(max_examples=25, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
-def test_whatever_is_backed_up_the_script_restores_identically(shell: Any, made: Any, objects: Any) -> None:
+def test_whatever_is_backed_up_the_script_restores_identically(shell: ShellRestore, made: Any, objects: Any) -> None:
     with tempfile.TemporaryDirectory(dir=MEMORY) as name:
         folder = Path(name)
         make(folder / "source", made)
@@ -298,7 +300,7 @@ def test_whatever_is_backed_up_the_script_restores_identically(shell: Any, made:
         assert (objects_of(target) if objects else {}) == objects
 
 
-def test_what_is_not_restored_is_told(vault: Any, source: Any, script: Any, tmp_path: Any) -> None:
+def test_what_is_not_restored_is_told(vault: Vault, source: Path, script: ShellRestore, tmp_path: Path) -> None:
     os.mkfifo(source / "pipe")
     os.mkfifo(source / "deep" / "pipe")
     os.setxattr(source / "text", "user.kept", b"value")
@@ -315,7 +317,7 @@ def test_what_is_not_restored_is_told(vault: Any, source: Any, script: Any, tmp_
 
 
 def test_what_a_clock_ahead_dated_is_not_the_latest(
-    vault: Any, tmp_path: Any, script: Any, monkeypatch: pytest.MonkeyPatch
+    vault: Vault, tmp_path: Path, script: ShellRestore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = tmp_path / "small"
     source.mkdir()
@@ -334,7 +336,9 @@ def test_what_a_clock_ahead_dated_is_not_the_latest(
     assert f"dated later than now; the last one is {future}" in done.stdout
 
 
-def test_the_script_restores_what_is_the_users_own_without_being_root(vault: Any, source: Any, script: Any) -> None:
+def test_the_script_restores_what_is_the_users_own_without_being_root(
+    vault: Vault, source: Path, script: ShellRestore
+) -> None:
     vault.backup(source)
     script.use(vault.recovery_key)
     nobody = 65534
@@ -392,7 +396,7 @@ class Attempts:
             return what, closed
 
 
-def test_no_object_that_is_needed_can_be_damaged_exchanged_or_missing(shell: Any, original: Any) -> None:
+def test_no_object_that_is_needed_can_be_damaged_exchanged_or_missing(shell: ShellRestore, original: Any) -> None:
     objects = {name: data for name, data in original.second.items() if not name.startswith("locks/")}
     backup = original.backups[1].id
     attempts = Attempts(shell, original)
@@ -425,7 +429,7 @@ def test_no_object_that_is_needed_can_be_damaged_exchanged_or_missing(shell: Any
     assert not needed, needed
 
 
-def test_a_spare_key_ring_stands_in(shell: Any, original: Any) -> None:
+def test_a_spare_key_ring_stands_in(shell: ShellRestore, original: Any) -> None:
     attempts = Attempts(shell, original)
     keys = [name for name in original.second if name.startswith("keys/")]
     attempts.add("missing", {name: data for name, data in original.second.items() if name not in keys})
@@ -433,7 +437,7 @@ def test_a_spare_key_ring_stands_in(shell: Any, original: Any) -> None:
     assert attempts.judge() == {"missing": False, "damaged": False}
 
 
-def test_every_mutation_is_refused_or_restores_byte_identically(shell: Any, original: Any) -> None:
+def test_every_mutation_is_refused_or_restores_byte_identically(shell: ShellRestore, original: Any) -> None:
     chance = random.Random(7)
     attempts = Attempts(shell, original)
     for number in range(3 * len(MUTATIONS)):
@@ -444,7 +448,7 @@ def test_every_mutation_is_refused_or_restores_byte_identically(shell: Any, orig
     assert len(set(attempts.judge().values())) == 2
 
 
-def test_what_is_not_there_is_said(shell: Any, original: Any, tmp_path: Any) -> None:
+def test_what_is_not_there_is_said(shell: ShellRestore, original: Any, tmp_path: Path) -> None:
     vault = store(original.second, tmp_path / "vault")
     target = tmp_path / "out"
     shell.use(Identity.generate())
@@ -483,7 +487,7 @@ def shell_of_evil(evil: Evil, shell: ShellRestore, folder: Path) -> Any:
 @example(entries=[entry("l", b"dir", extra=b"/tmp"), entry("f", b"dir/x")], ordered=False)
 # Making a failing case smaller would run the script for minutes.
 @settings(max_examples=25, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
-def test_no_manifest_leads_the_script_out_of_its_target(shell: Any, entries: Any, ordered: Any) -> None:
+def test_no_manifest_leads_the_script_out_of_its_target(shell: ShellRestore, entries: Any, ordered: Any) -> None:
     storage = MemoryStorage(KEYS.storage.objects)
     evil = Evil(Repository(storage, [KEYS.recovery]), storage, KEYS.recovery)
     segment = evil.pack(CONTENT)
@@ -525,7 +529,7 @@ def test_no_manifest_leads_the_script_out_of_its_target(shell: Any, entries: Any
         (b"f\t644\t0\t0\t-\t-\t0\t5\t0\tT\ta\tabc\t-", "no index knows its segment abc"),
     ],
 )
-def test_a_line_that_is_not_understood_is_refused(shell: Any, tmp_path: Any, line: Any, why: Any) -> None:
+def test_a_line_that_is_not_understood_is_refused(shell: ShellRestore, tmp_path: Path, line: Any, why: Any) -> None:
     storage = MemoryStorage(KEYS.storage.objects)
     evil = Evil(Repository(storage, [KEYS.recovery]), storage, KEYS.recovery)
     tree = TreeHeader(TREE, "files", "folder", "/original", 2, 0, 0)

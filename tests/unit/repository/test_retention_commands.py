@@ -2,24 +2,26 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from propolis.cli import run
 from propolis.config.sample import sample
-from propolis.repository import Facts
+from propolis.repository import BackupId, Facts
 from propolis.repository.write.begin import begin
 from unit.repository.prune_tools import age, remaining
-from unit.repository.repository_tools import TREE
+from unit.repository.repository_tools import TREE, Vault, pack_of
+
+Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def command(vault: Any, tmp_path: Any, capsys: Any) -> Any:
+def command(vault: Vault, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
     """Runs a command on the vault; its exit code and what it said."""
-    vault.recovery = tmp_path / "recovery.key"
-    for path, identity in ((tmp_path / "host.key", vault.host_key), (vault.recovery, vault.recovery_key)):
+    keys = {"host.key": vault.host_key, "recovery.key": vault.recovery_key}
+    for path, identity in ((tmp_path / name, identity) for name, identity in keys.items()):
         path.write_text(identity.secret())
         path.chmod(0o600)
     text = (
@@ -42,7 +44,7 @@ def command(vault: Any, tmp_path: Any, capsys: Any) -> Any:
 
 
 @pytest.fixture
-def backups(vault: Any, tmp_path: Any) -> Any:
+def backups(vault: Vault, tmp_path: Path) -> list[BackupId]:
     source = tmp_path / "small"
     source.mkdir()
     for number in range(3):
@@ -54,7 +56,9 @@ def backups(vault: Any, tmp_path: Any) -> Any:
     return remaining(vault)
 
 
-def test_prune_tells_its_plan_with_reasons_and_then_does_it(command: Any, vault: Any, backups: Any) -> None:
+def test_prune_tells_its_plan_with_reasons_and_then_does_it(
+    command: Command, vault: Vault, backups: list[BackupId]
+) -> None:
     code, out, _ = command("repository", "prune", "--plan")
     assert code == 0
     assert f"remove {backups[0]}  no rule keeps it" in out
@@ -65,7 +69,9 @@ def test_prune_tells_its_plan_with_reasons_and_then_does_it(command: Any, vault:
     assert len(vault.objects("packs")) == 1
 
 
-def test_a_hold_is_shown_and_heeded_until_it_is_released(command: Any, vault: Any, backups: Any) -> None:
+def test_a_hold_is_shown_and_heeded_until_it_is_released(
+    command: Command, vault: Vault, backups: list[BackupId]
+) -> None:
     assert "is held" in command("hold", backups[0], "--reason", "case 12")[1]
     assert "held" in command("list")[1]
     assert "case 12" in command("show", backups[0])[1]
@@ -77,11 +83,11 @@ def test_a_hold_is_shown_and_heeded_until_it_is_released(command: Any, vault: An
 
 
 def test_the_result_of_a_verification_is_kept_and_shown_unless_unwanted(
-    command: Any, vault: Any, backups: Any
+    command: Command, vault: Vault, backups: list[BackupId]
 ) -> None:
     assert command("verify", backups[1], "--no-record", "--quiet")[0] == 0
     assert vault.objects("verified") == []
-    assert command("verify", backups[1], "--identity", str(vault.recovery), "--quiet")[0] == 0
+    assert command("verify", backups[1], "--identity", str(vault.folder.with_name("recovery.key")), "--quiet")[0] == 0
     for path in vault.objects("packs"):
         data = path.read_bytes()
         path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
@@ -95,7 +101,7 @@ def test_the_result_of_a_verification_is_kept_and_shown_unless_unwanted(
 
 
 def test_while_a_run_uses_the_repository_prune_is_busy_and_unlock_tells_who_it_is(
-    command: Any, vault: Any, backups: Any
+    command: Command, vault: Vault, backups: list[BackupId]
 ) -> None:
     with vault.host.lease("shared") as lease:
         code, _, err = command("repository", "prune")
@@ -113,10 +119,12 @@ def test_while_a_run_uses_the_repository_prune_is_busy_and_unlock_tells_who_it_i
     assert "Nobody is using" in command("repository", "unlock")[1]
 
 
-def test_damage_that_prune_comes_across_has_its_exit_code(command: Any, vault: Any, backups: Any) -> None:
+def test_damage_that_prune_comes_across_has_its_exit_code(
+    command: Command, vault: Vault, backups: list[BackupId]
+) -> None:
     table = vault.host.load_table()
     entry = next(e for e in vault.host.manifest(backups[2]).entries() if e.size)
-    digest = table.packs[table.find(bytes.fromhex(entry.segments.decode())).pack].hash
+    digest = table.packs[pack_of(table, entry.segments.decode())].hash
     (vault.folder / "packs" / digest[:2] / digest).unlink()
     code, out, err = command("repository", "prune")
     assert code == 14

@@ -91,7 +91,9 @@ def storage(tmp_path: Path) -> FolderStorage:
     return storage
 
 
-def test_a_write_that_was_lost_once_is_never_called_durable(storage: FolderStorage, monkeypatch: Any) -> None:
+def test_a_write_that_was_lost_once_is_never_called_durable(
+    storage: FolderStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     storage.put("packs/aa/one", b"x")
 
     def fail(path: Path) -> None:
@@ -116,7 +118,7 @@ def test_what_is_deleted_before_a_flush_is_no_loss(storage: FolderStorage) -> No
 
 @pytest.mark.parametrize("links", [True, False])
 def test_a_created_object_is_whole_or_not_there(
-    storage: FolderStorage, tmp_path: Path, monkeypatch: Any, links: bool
+    storage: FolderStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
 ) -> None:
     if not links:
 
