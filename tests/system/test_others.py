@@ -11,6 +11,7 @@ from propolis.command.stores import open_repository
 from propolis.repository import Manifest
 from propolis.restore import others
 from propolis.stack.index.contents import indices
+from propolis.stack.index.service import Index
 from propolis_lab import http
 from sections import cassandra, elasticsearch
 from system.conftest import Scene
@@ -61,7 +62,9 @@ class Neighbours:
     def losses(self, *, running: bool = True) -> dict[str, str]:
         """What a restore would take that isn't TheHive's."""
         config, manifest = self.scene.propolis.config, self.manifest()
-        found, _ = others.index_losses(elasticsearch(config), manifest, running=running)
+        index = Index.of(config)
+        assert index is not None
+        found, _ = others.index_losses(index, manifest, running=running)
         more, _ = others.keyspace_losses(cassandra(config), manifest, running=running)
         return {loss.names[0]: loss.why for loss in [*found, *more] if not loss.thehives}
 

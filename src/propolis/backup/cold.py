@@ -7,11 +7,11 @@ from functools import partial
 from typing import Any
 
 from propolis import clone
+from propolis.backup.count import CountDocuments
 from propolis.backup.options import BackupOptions
 from propolis.backup.steps import (
     CheckStack,
     CloneTrees,
-    CountDocuments,
     DropClones,
     ListBucket,
     OpenRepository,
@@ -26,7 +26,8 @@ from propolis.command.services import KeepServices, start_steps, stop_steps
 from propolis.config.schema import Config
 from propolis.repository import Altered, BackupSummary, Stats
 from propolis.run import Observer, Plan, Step
-from propolis.stack.stack import services, trees
+from propolis.stack.index.service import Index
+from propolis.stack.stack import instances, services, trees, with_dependents
 
 DEFAULTS = BackupOptions()
 
@@ -59,6 +60,9 @@ def cold_plan(options: BackupOptions, context: Context) -> Plan[Context]:
     }
     reserve = reserve_files(context)
     all_services = services(context.config)
+    indices = {service.role for service in instances(context.config) if isinstance(service, Index)}
+    # Whoever writes to an index is stopped before its documents are counted.
+    users = {"thehive"} | with_dependents(context.config, indices) - indices
     steps: list[Step[Context, Any]] = [
         CheckStack(running=running, trials=trials),
         OpenRepository(url=context.config.repository.url),
@@ -69,9 +73,9 @@ def cold_plan(options: BackupOptions, context: Context) -> Plan[Context]:
             down=tuple(name for name in all_services if name not in running),
         ),
         ReserveSpace(files=reserve),
-        *stop_steps(tuple(name for name in running if name == "thehive")),
-        *((CountDocuments(),) if "index" in running else ()),
-        *stop_steps(tuple(name for name in running if name != "thehive")),
+        *stop_steps(tuple(name for name in running if name in users)),
+        *(CountDocuments(service=name) for name in running if name in indices),
+        *stop_steps(tuple(name for name in running if name not in users)),
         CloneTrees(places=places, down=all_services),
         *(ListBucket(tree=tree.name) for tree in kept if tree.bucket is not None),
         *start_steps(running),

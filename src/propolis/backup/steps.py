@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 
 from propolis import clone
+from propolis.backup.count import CountDocuments, Counted
 from propolis.backup.options import BackupOptions
 from propolis.backup.reread import is_due
-from propolis.checks import RULES, THEHIVE, Look, require, told
+from propolis.checks import THEHIVE, Look, require, rules_of, told
 from propolis.clone.base import CloneReport, Method
 from propolis.command.context import Context, utc_now
 from propolis.command.kept import aside_prefixes, records
@@ -23,14 +24,12 @@ from propolis.command.reserve import ReleaseSpace, ReserveSpace
 from propolis.command.services import SERVICE_STEPS
 from propolis.command.stores import bucket_of, open_repository
 from propolis.config.schema import Config, S3Files
-from propolis.errors import PreflightError, PropolisError
+from propolis.errors import PropolisError
 from propolis.repository import BackupSummary, Facts, ObjectSource, Repository, Stats, Writer, begin, idle_disk
 from propolis.repository.storage import reserve
 from propolis.run import Results, Step
 from propolis.run.step import tag_of
 from propolis.s3.objects import ObjectMeta
-from propolis.stack.index import contents as index_contents
-from propolis.stack.index import server as index
 from propolis.stack.model import Tree
 from propolis.stack.stack import trees
 
@@ -58,16 +57,6 @@ class Opened:
 
     repository: Repository
     writer: Writer
-
-
-@dataclass(frozen=True)
-class Counted:
-    """What every index held when nothing wrote to it any more."""
-
-    documents: Mapping[str, int]
-    """Of TheHive's own, by name."""
-    indices: list[dict[str, Any]] | None
-    """Of all, whoever's they are: a restore replaces the whole folder, and has to show each again. None: not told."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +116,7 @@ class CheckStack(Step[Context, Checked], frozen=True, kw_only=True, tag="check-s
             survey=partial(self._survey, context),
             force_unhealthy=force_unhealthy,
         )
-        for check in require(RULES, look):
+        for check in require(rules_of(look), look):
             context.warn(told(check))
             context.services.takes_unhealthy |= check.name == THEHIVE and force_unhealthy
         services: dict[str, str] = {}
@@ -226,30 +215,6 @@ class StoreAhead(Step[Context, int], frozen=True, kw_only=True, tag="store-ahead
     def summary(self, result: int) -> Mapping[str, Any]:
         """How many bytes were read."""
         return {"read": result}
-
-
-class CountDocuments(Step[Context, Counted], frozen=True, kw_only=True, tag="count-documents"):
-    """Counts every index's documents now that nothing writes: a restore must show the same numbers."""
-
-    @property
-    def title(self) -> str:
-        """What it does."""
-        return "count the documents in every index"
-
-    def do(self, context: Context, results: Results) -> Counted:
-        """Count them."""
-        config = context.config.require_elasticsearch()
-        documents = index.documents(config)
-        try:
-            indices = index_contents.indices(config, refresh=True)
-        except PreflightError as error:
-            context.warn(f"Only TheHive's own indices could be counted: {error.what}")
-            return Counted(documents, None)
-        return Counted(documents, [info.as_fact() for info in indices])
-
-    def summary(self, result: Counted) -> Mapping[str, Any]:
-        """The documents of TheHive's own."""
-        return {"documents": result.documents}
 
 
 class CloneTrees(Step[Context, Cloned], frozen=True, kw_only=True, tag="clone-trees"):
@@ -367,7 +332,7 @@ class WriteManifest(Step[Context, BackupSummary], frozen=True, kw_only=True, tag
                 kind="cold",
                 started=checked.started,
                 services=dict(checked.services),
-                facts=self._facts(context, checked, results.get(CountDocuments), results[CloneTrees]),
+                facts=self._facts(context, checked, results.all(CountDocuments), results[CloneTrees]),
             )
         )
         try:
@@ -381,7 +346,9 @@ class WriteManifest(Step[Context, BackupSummary], frozen=True, kw_only=True, tag
         """Which backup it is."""
         return {"backup": result.id}
 
-    def _facts(self, context: Context, checked: Checked, counted: Counted | None, cloned: Cloned) -> dict[str, Any]:
+    def _facts(
+        self, context: Context, checked: Checked, counted: tuple[Counted, ...], cloned: Cloned
+    ) -> dict[str, Any]:
         """What the manifest tells of the stack."""
         facts = {
             **checked.facts,
@@ -390,10 +357,8 @@ class WriteManifest(Step[Context, BackupSummary], frozen=True, kw_only=True, tag
             "downtime_seconds": context.services.downtime,
             "warnings": context.warnings,
         }
-        if counted is not None:
-            facts["documents"] = counted.documents
-            if counted.indices is not None:
-                facts["indices"] = counted.indices
+        for one in counted:
+            facts |= one.as_facts(context.config)
         return facts
 
 

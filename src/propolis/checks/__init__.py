@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from propolis.checks.asking import ask, refuse, require, told
 from propolis.checks.look import Look
-from propolis.checks.model import Check, Command, Result
-from propolis.checks.rule import Rule
-from propolis.checks.rules import RULES, checks
-from propolis.checks.services import THEHIVE
+from propolis.checks.rules import checks, rules_of
+from propolis.stack.rules import Check, Command, Result, Rule
+from propolis.stack.thehive.rules import NAME as THEHIVE
 
 __all__ = [
-    "RULES",
     "THEHIVE",
     "Check",
     "Command",
@@ -25,5 +23,6 @@ __all__ = [
     "checks",
     "refuse",
     "require",
+    "rules_of",
     "told",
 ]

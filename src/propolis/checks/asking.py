@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from propolis.checks.look import Look
-from propolis.checks.model import Check, Command
-from propolis.checks.rule import Rule
 from propolis.errors import PreflightError, PropolisError
+from propolis.stack.rules import Check, Command, Rule
 
 _REFUSED = {
     "doctor": "The stack is not ready for a backup",
@@ -17,12 +16,12 @@ _REFUSED = {
 }
 
 
-def ask(rules: Iterable[Rule], look: Look) -> list[Check]:
+def ask(rules: Iterable[Rule[Look]], look: Look) -> list[Check]:
     """Ask the rules that concern the command, in their order. A failure that doesn't stop it is a warning to it."""
     return [check for rule in rules if rule.concerns(look.command) for check in _found(rule, look)]
 
 
-def require(rules: Iterable[Rule], look: Look) -> tuple[Check, ...]:
+def require(rules: Iterable[Rule[Look]], look: Look) -> tuple[Check, ...]:
     """Ask the rules that concern the command; give the warnings. Raises PreflightError naming every failure."""
     found = ask(rules, look)
     refuse(found, look.command)
@@ -50,7 +49,7 @@ def told(check: Check) -> str:
     return f"{check.name}: {check.message}"
 
 
-def _found(rule: Rule, look: Look) -> list[Check]:
+def _found(rule: Rule[Look], look: Look) -> list[Check]:
     """Ask one rule; whatever it raises is a failed check, after those it came to."""
     found: list[Check] = []
     try:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from propolis import clone
 from propolis.checks.look import Look, folders
-from propolis.checks.model import Check
 from propolis.command.kept import lacking, records
 from propolis.command.leftovers import STRANGER, find
 from propolis.run.journal import journal_folder
 from propolis.run.journals import open_runs, recorded_places
+from propolis.stack.rules import Check
 
 
 def readable(look: Look) -> Iterator[Check]:

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from propolis.checks.look import Look
-from propolis.checks.model import Check
-from propolis.checks.services import clock
 from propolis.command.host_key import add_host_key, why_closed
 from propolis.command.known import remembered
 from propolis.command.leftovers import STRANGER
@@ -23,6 +21,7 @@ from propolis.repository.records.overview import overview
 from propolis.repository.storage import reserve
 from propolis.run.journal import journal_file, journal_folder
 from propolis.run.journals import OURS
+from propolis.stack.rules import Check, clock
 
 
 def bucket(look: Look) -> Iterator[Check]:

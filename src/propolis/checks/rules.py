@@ -7,32 +7,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from propolis.checks import database, folders, index, repository, services, settings, space, targets
+from propolis.checks import folders, repository, services, settings, space, targets
 from propolis.checks.asking import ask
 from propolis.checks.look import Look
-from propolis.checks.model import Check
-from propolis.checks.rule import Rule
 from propolis.config.schema import Config
+from propolis.stack.rules import Check, Rule
 
-RULES: tuple[Rule, ...] = (
+_FIRST: tuple[Rule[Look], ...] = (
     Rule("hosts", settings.this_host, stops=("doctor", "backup", "restore")),
     Rule("settings", settings.agree, stops=("doctor", "backup")),
     Rule("services", services.running, stops=("doctor",), warns=("backup",)),
-    Rule("database", database.answers, stops=("doctor", "backup"), warns=("restore",)),
-    Rule("database version", database.version, stops=("doctor", "backup"), warns=("restore",)),
-    Rule("database nodes", database.nodes, stops=("doctor", "backup", "restore")),
-    Rule("database state", database.state, stops=("doctor", "backup"), warns=("restore",)),
-    Rule("database cluster", database.cluster, stops=("doctor", "backup", "restore")),
-    Rule("database keyspace", database.keyspace, stops=("doctor", "backup")),
-    Rule("database clock", database.time, warns=("backup", "restore")),
-    Rule("index", index.answers, stops=("doctor", "backup"), warns=("restore",)),
-    Rule("index version", index.version, stops=("doctor", "backup"), warns=("restore",)),
-    Rule("index health", index.health, stops=("doctor", "backup")),
-    Rule("index nodes", index.nodes, stops=("doctor", "backup", "restore")),
-    Rule("index contents", index.contents, stops=("doctor", "backup")),
-    Rule("indices", index.all_indices, warns=("backup",)),
-    Rule("index writes", index.writes, stops=("doctor",), warns=("backup",)),
-    Rule("thehive", services.thehive_health, stops=("doctor", "backup")),
+)
+_LAST: tuple[Rule[Look], ...] = (
     Rule("folders", folders.readable, stops=("doctor", "backup")),
     Rule("space for a clone", space.for_clones, stops=("doctor", "backup")),
     Rule("space for a restore", space.for_restore, stops=("restore",)),
@@ -46,6 +32,11 @@ RULES: tuple[Rule, ...] = (
 )
 
 
+def rules_of(look: Look) -> tuple[Rule[Look], ...]:
+    """Every rule that the stack has to keep: those of each service between those of all."""
+    return (*_FIRST, *(rule for service in look.services.values() for rule in service.rules()), *_LAST)
+
+
 def checks(config: Config, identity: Path | None = None, file: Path | None = None) -> list[Check]:
     """Ask every rule, as the doctor does; takes a few seconds.
 
@@ -53,4 +44,5 @@ def checks(config: Config, identity: Path | None = None, file: Path | None = Non
     configuration where that isn't the default one: hints name it.
     Writes only a lock into the repository and little trial files where clones would lie, and removes them.
     """
-    return ask(RULES, Look(config, identity=identity, file=file))
+    look = Look(config, identity=identity, file=file)
+    return ask(rules_of(look), look)

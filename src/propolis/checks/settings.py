@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from propolis.checks.look import Look
-from propolis.checks.model import Check
 from propolis.config import agreement
 from propolis.errors import ConfigError
+from propolis.stack.rules import Check
 
 
 def this_host(look: Look) -> Iterator[Check]:

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from propolis import clone
 from propolis.checks.look import Look, Wanted, folders
-from propolis.checks.model import Check
 from propolis.clone import Method
 from propolis.command.kept import records
 from propolis.command.reserve import RESERVE_BYTES
 from propolis.config.schema import Config
 from propolis.errors import PropolisError
+from propolis.stack.rules import Check
 
 SPARE_BYTES = 128 * 2**20
 """Left free beside all that is needed: services write, and a file takes more than its own bytes."""

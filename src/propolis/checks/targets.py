@@ -15,9 +15,9 @@ from pathlib import Path
 
 from propolis import clone
 from propolis.checks.look import Look, Target, folders
-from propolis.checks.model import Check
 from propolis.clone.mounts import mounts_below
 from propolis.filesystem.flags import fixed, fixed_below
+from propolis.stack.rules import Check
 
 NAME = "folders to replace"
 _NAMED = 3

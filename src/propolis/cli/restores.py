@@ -42,7 +42,7 @@ from propolis.restore.cold import restore_plan
 from propolis.restore.prepare import prepare
 from propolis.restore.review import Review, review
 from propolis.run.journal import new_run_id
-from propolis.stack.stack import STORES
+from propolis.stack.stack import OPTIONAL, STORES
 from propolis.verify import verify_backup
 
 
@@ -89,6 +89,14 @@ def restore(
         list[str] | None,
         typer.Option("--replace-keyspace", help="The same for a keyspace of others", metavar="NAME"),
     ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--without",
+            help=f"Leave this service and its data as they are here ({', '.join(OPTIONAL)}); may be repeated",
+            metavar="SERVICE",
+        ),
+    ] = None,
     at: AsOf = "",
     keep_old: KeepOld = "",
     no_keep_old: NoKeepOld = False,
@@ -123,6 +131,10 @@ def restore(
     days = days_of(keep_old, no_keep_old=no_keep_old)
     source = config_of(config)
     target = source if to is None else target_of(to, source)
+    left_out = tuple(without or ())
+    if unknown := sorted(set(left_out) - set(OPTIONAL)):
+        raise UsageError(f"--without: {', '.join(unknown)} is not one of {', '.join(OPTIONAL)}")
+    target = target.model_copy(update=dict.fromkeys(left_out))
     request = RestoreRequest(
         source=source,
         target=target,
@@ -130,6 +142,7 @@ def restore(
         identity=identity,
         stores=stores,
         at=moment,
+        without=left_out,
         set_password=set_password,
         keep_days=days_here(days, keep_old, target),
         replace_indices=tuple(replace_index or ()),

@@ -112,5 +112,6 @@ def start_steps(services: tuple[str, ...], *, stop_on_undo: bool = False) -> tup
     for wave in START_WAVES:
         wanted = [name for name in wave if name in services]
         steps += [StartService(service=name, stop_on_undo=stop_on_undo) for name in wanted]
-        steps += [WaitForService(service=name) for name in wanted]
+        # TheHive first: its downtime ends with its answer, which may come before that of another of its wave.
+        steps += [WaitForService(service=name) for name in sorted(wanted, key=lambda name: name != "thehive")]
     return tuple(steps)

@@ -27,6 +27,11 @@ def elsewhere(config: Config) -> list[str]:
         named.append(("database.host", config.cassandra.host))
     if config.elasticsearch is not None:
         named.append(("index.url", urlsplit(config.elasticsearch.url).hostname or ""))
+    for key, section in (("minio", config.minio), ("cortex", config.cortex)):
+        if section is not None:
+            named.append((f"{key}.url", urlsplit(section.url).hostname or ""))
+    if config.cortex is not None and config.cortex.index is not None:
+        named.append(("cortex.index.url", urlsplit(config.cortex.index.url).hostname or ""))
     return [
         f"{key} in propolis.yaml names {host}, which is not this host: servers on other hosts can't be backed up yet"
         for key, host in named

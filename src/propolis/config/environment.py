@@ -24,12 +24,12 @@ def of_service(root: Path, service: str, unit: str) -> dict[str, str]:
         return own
     found: dict[str, str] = {}
     for folder in ("default", "sysconfig"):
-        found |= _variables(root / "etc" / folder / unit)
+        found |= variables(root / "etc" / folder / unit)
     for directive, value in _directives(root, unit):
         if directive == "Environment":
             found |= dict(_pairs(_split(value)))
         elif directive == "EnvironmentFile":
-            found |= _variables(root / value.removeprefix("-").lstrip("/"))
+            found |= variables(root / value.removeprefix("-").lstrip("/"))
     return found
 
 
@@ -61,7 +61,8 @@ def _directives(root: Path, unit: str) -> Iterator[tuple[str, str]]:
                 yield name.strip(), value.strip()
 
 
-def _variables(file: Path) -> dict[str, str]:
+def variables(file: Path) -> dict[str, str]:
+    """Give the variables that a file sets, as systemd and shells read it; none where it can't be read."""
     return dict(_pairs(word for line in _lines(file) for word in _split(line.removeprefix("export "))))
 
 

@@ -88,12 +88,13 @@ def _section(section: Model, path: str, notes: Mapping[str, str], *, whole: bool
 
     `whole` renders defaults as keys too, for a section that becomes a comment altogether.
     """
-    for name, field in type(section).model_fields.items():
+    for name, field in _fields(type(section)):
         value = getattr(section, name)
         key = f"{path}{name}"
         is_section = isinstance(value, Model) and not isinstance(value, SecretRef)
-        if is_section and not path:
+        if not path and (is_section or _sections_of(field)):
             yield ""
+        if is_section and not path:
             yield from _comment(str(type(value).__doc__).splitlines()[0])
         elif field.description:
             yield from _comment(field.description)
@@ -128,9 +129,15 @@ def _is_section(kind: type) -> bool:
 
 def _unset(model: type[Model]) -> Iterator[str]:
     """Show the keys of a section that isn't there."""
-    for name, field in model.model_fields.items():
+    for name, field in _fields(model):
         yield from _comment(field.description or "")
         yield f"{name}:"
+        yield from (f"  {line}" for inner in _sections_of(field) for line in _unset(inner))
+
+
+def _fields(model: type[Model]) -> list[tuple[str, FieldInfo]]:
+    """List the keys of a section: what tells one kind from another first, as people read it first."""
+    return sorted(model.model_fields.items(), key=lambda field: field[0] != "kind")
 
 
 def _comment(text: str) -> list[str]:

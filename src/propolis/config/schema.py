@@ -186,13 +186,9 @@ class BerkeleyConfig(Model):
     folder: AbsolutePath = Field(description="db.janusgraph.storage.directory of application.conf")
 
 
-class ElasticsearchConfig(Model):
-    """Elasticsearch or OpenSearch on this host."""
+class IndexServerConfig(Model):
+    """A server of Elasticsearch or OpenSearch on this host."""
 
-    kind: Literal["elasticsearch"] = Field(
-        default="elasticsearch",
-        description="elasticsearch: a server of either make; lucene: an index in a folder of TheHive's own",
-    )
     url: HttpUrl = Field(description="Base URL, e.g. http://127.0.0.1:9200")
     username: Text | None = Field(default=None, description="User to log in with, if the index asks for one")
     password: SecretRef | None = Field(default=None, description="Where that user's password is")
@@ -202,10 +198,6 @@ class ElasticsearchConfig(Model):
     ca_password: SecretRef | None = Field(default=None, description="Where the password of a PKCS12 ca is")
     verify_host: bool = Field(
         default=True, description="Refuse a certificate (https) that doesn't name the address in url"
-    )
-    prefix: Text = Field(default="thehive", description="index.search.index-name: TheHive's indices begin with it")
-    audit: Text | None = Field(
-        default=None, description="audit.elasticsearch.index-name, where TheHive keeps its audit log in the index"
     )
     config: AbsolutePath = Field(
         description="Its configuration folder, which holds elasticsearch.yml or opensearch.yml"
@@ -224,6 +216,19 @@ class ElasticsearchConfig(Model):
     def tls(self) -> TlsConfig:
         """How to speak TLS to it, where `url` asks for that."""
         return TlsConfig(ca=self.ca, ca_password=self.ca_password, verify_host=self.verify_host)
+
+
+class ElasticsearchConfig(IndexServerConfig):
+    """Elasticsearch or OpenSearch on this host."""
+
+    kind: Literal["elasticsearch"] = Field(
+        default="elasticsearch",
+        description="elasticsearch: a server of either make; lucene: an index in a folder of TheHive's own",
+    )
+    prefix: Text = Field(default="thehive", description="index.search.index-name: TheHive's indices begin with it")
+    audit: Text | None = Field(
+        default=None, description="audit.elasticsearch.index-name, where TheHive keeps its audit log in the index"
+    )
 
 
 class LuceneConfig(Model):
@@ -268,6 +273,57 @@ class S3Files(Model):
     access_key: SecretRef | None = Field(
         default=None,
         description="Where the access key is; without keys, those count that AWS gives this host (IAM role)",
+    )
+    secret_key: SecretRef | None = Field(default=None, description="Where the secret key is")
+    ca: AbsolutePath | None = Field(
+        default=None, description="PEM file of the authority that signed its certificate (https)"
+    )
+
+    @model_validator(mode="after")
+    def _keys_are_whole(self) -> Self:
+        if (self.access_key is None) != (self.secret_key is None):
+            raise ValueError("access_key and secret_key go together: one is set, the other isn't")
+        return self
+
+
+class CortexIndexConfig(IndexServerConfig):
+    """An index of Cortex's own."""
+
+
+class CortexConfig(Model):
+    """Cortex on this host. Leave the section out where the stack has none, or none that is to be backed up."""
+
+    url: HttpUrl = Field(description="Base URL, e.g. http://127.0.0.1:9001")
+    config: AbsolutePath = Field(description="Its configuration folder, which holds application.conf")
+    jobs: AbsolutePath | None = Field(
+        default=None, description="job.directory, where that is a folder of Cortex's alone (its default is /tmp)"
+    )
+    api_key: SecretRef | None = Field(
+        default=None, description="Where an API key is (of any user): then a login proves that Cortex works"
+    )
+    prefix: Text = Field(default="cortex", description="search.index: Cortex's indices begin with it")
+    index: CortexIndexConfig | None = Field(
+        default=None, description="Cortex's own index; without this section, Cortex's indices lie in TheHive's"
+    )
+
+
+class MinioConfig(Model):
+    """MinIO on this host, whose bucket holds TheHive's attachments: its data folders are backed up, cold."""
+
+    url: HttpUrl = Field(description="Base URL, e.g. http://127.0.0.1:9002")
+    data: tuple[AbsolutePath, ...] = Field(
+        min_length=1, description="Its data folders, one for each drive; all of them are on this host"
+    )
+    config: AbsolutePath | None = Field(
+        default=None, description="Its configuration folder: environment file, certificates, files of its KMS or KES"
+    )
+    environment: AbsolutePath | None = Field(
+        default=None,
+        description="The file with its environment, e.g. /etc/default/minio: is it encrypted, and with which key",
+    )
+    access_key: SecretRef | None = Field(
+        default=None,
+        description="Where an administrator's access key is, to ask for the version; else that of files",
     )
     secret_key: SecretRef | None = Field(default=None, description="Where the secret key is")
     ca: AbsolutePath | None = Field(
@@ -422,11 +478,23 @@ class Config(Model):
         Field(discriminator=_kind("elasticsearch")),
     ]
     files: Annotated[FolderFiles | S3Files, Field(discriminator="kind")]
+    minio: MinioConfig | None = Field(
+        default=None, description="MinIO on this host that holds the bucket of `files`; a bucket elsewhere has none"
+    )
+    cortex: CortexConfig | None = Field(default=None, description="Cortex on this host, if the stack has one")
     repository: RepositoryConfig
     retention: RetentionConfig = Field(default_factory=RetentionConfig)
     reread: RereadConfig = Field(default_factory=RereadConfig)
     restore: RestoreConfig = Field(default_factory=RestoreConfig)
     timeouts: TimeoutsConfig = Field(default_factory=TimeoutsConfig)
+
+    @model_validator(mode="after")
+    def _services_have_their_stores(self) -> Self:
+        if self.minio is not None and not isinstance(self.files, S3Files):
+            raise ValueError("minio needs files.kind: s3, the bucket that it holds; leave the section out otherwise")
+        if self.cortex is not None and self.cortex.index is None and self.elasticsearch is None:
+            raise ValueError("cortex needs an index: set cortex.index, as TheHive keeps its own in a folder")
+        return self
 
     @property
     def cassandra(self) -> CassandraConfig | None:

@@ -17,8 +17,9 @@ import msgspec
 from propolis.command.context import Context
 from propolis.command.kept import KeptObjects, Note, drop_objects, note_file, read_note, write_note
 from propolis.command.kept.objects import aside_prefix
-from propolis.command.stores import bucket_of
-from propolis.errors import PreflightError
+from propolis.command.stores import bucket_of, open_bucket
+from propolis.config.schema import S3Files
+from propolis.errors import IntegrityError, PreflightError, RepositoryError
 from propolis.repository import RestoreResult, restore_bucket
 from propolis.restore.prepare import Restoration
 from propolis.s3.objects import ObjectMeta
@@ -162,3 +163,15 @@ def _present(bucket: S3Bucket, note: Note) -> set[str]:
 
 def _note_file(context: Context, tree: str) -> Path:
     return note_file(context.config.state, context.run_id, tree)
+
+
+def require_bucket(bucket: S3Files) -> None:
+    """Check that a MinIO whose folders were restored holds the bucket. Raises IntegrityError."""
+    try:
+        next(open_bucket(bucket).list(), None)
+    except RepositoryError as error:
+        raise IntegrityError(
+            f"The restored MinIO does not open its bucket {bucket.bucket}: {error.what}",
+            left="The former data is being put back",
+            next="Check the keys of `files` in propolis.yaml, and with what MinIO encrypts (propolis doctor)",
+        ) from None

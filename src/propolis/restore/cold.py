@@ -36,8 +36,9 @@ from propolis.restore.steps import (
 )
 from propolis.restore.swap import Swap, plan_swap
 from propolis.run import Observer, Plan, Step
+from propolis.stack.index.service import Index
 from propolis.stack.model import Tree
-from propolis.stack.stack import START_WAVES, STOP_ORDER, STORES, with_dependents
+from propolis.stack.stack import START_WAVES, STOP_ORDER, STORES, instances, with_dependents
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +98,13 @@ def restore_plan(restoration: Restoration, context: Context) -> Plan[Context]:
     for wave in START_WAVES:
         if "thehive" in wave:
             stores = tuple(sorted({tree.store for tree in in_place} & {"database", "index"}))
+            replaced = {tree.service for tree in in_place if tree.store != "config"}
+            checked = tuple(name for name in STOP_ORDER if name in replaced and name in touched)
+            indices = {one.role for one in instances(context.config) if isinstance(one, Index)}
             steps += [GivePassword(service=login.service, name=login.name) for login in restoration.logins.to_set]
-            steps += [CheckStores(stores=stores)] if stores else []
-            steps += [LiftWriteBlocks()] if "index" in stores and context.services.has("index") else []
+            if stores or "minio" in checked:
+                steps.append(CheckStores(stores=stores, services=checked))
+            steps += [LiftWriteBlocks(service=name) for name in checked if name in indices]
         steps += start_steps(tuple(name for name in wave if name in touched), stop_on_undo=True)
     steps.append(AcceptRestore(services=running))
     steps.append(ReleaseSpace(files=reserve))

@@ -17,11 +17,11 @@ from typing import Any
 import msgspec
 
 from propolis.command.context import Context
-from propolis.config.schema import ElasticsearchConfig
 from propolis.errors import IntegrityError, PreflightError
 from propolis.repository import Manifest
 from propolis.stack.index.contents import IndexInfo, folders, indices, owner_of, uuid_of
 from propolis.stack.index.server import documents
+from propolis.stack.index.service import Index
 from propolis.stack.index.writes import FLOOD, cluster_blocks, lift, room
 
 _UNLIKE = "The index does not hold what was backed up"
@@ -32,19 +32,19 @@ Files = Mapping[str, int]
 """Segment files of one index, `SHARD/index/NAME`, and their sizes in bytes."""
 
 
-def check_indices(context: Context, manifest: Manifest, config: ElasticsearchConfig) -> dict[str, int]:
-    """Check that the restored index holds what the backup does; give the documents of TheHive's own.
+def check_indices(context: Context, manifest: Manifest, index: Index) -> dict[str, int]:
+    """Check that the restored index holds what the backup does; give the documents of its user's own.
 
     Raises IntegrityError naming what differs. What can't be told, and what is missed by right, is a warning.
     """
-    facts, login = manifest.header.facts, context.services.logins.get("index")
+    facts, login = index.counted(manifest.header.facts), context.services.logins.get(index.role)
     wrong: list[str] = []
     counted: dict[str, int] = {}
     if "documents" in facts:
-        counted = documents(config, login)
+        counted = documents(index.section, index.prefix, login)
         wrong += _counts(facts["documents"], counted)
         if "indices" not in facts:
-            context.warn("Only TheHive's own indices could be compared: the backup tells nothing of others")
+            context.warn(f"Only the indices of {index.user} could be compared: the backup tells nothing of others")
     elif "indices" not in facts:
         context.warn(
             "The index could not be compared: the backup tells no number of documents, as it did not run then"
@@ -52,13 +52,14 @@ def check_indices(context: Context, manifest: Manifest, config: ElasticsearchCon
     wanted = expected(facts)
     if wanted:
         try:
-            here = indices(config, login, refresh=True)
+            here = indices(index.section, login, refresh=True)
         except PreflightError as error:
-            context.warn(f"Only TheHive's own indices could be compared: {error.what}")
+            context.warn(f"Only the indices of {index.user} could be compared: {error.what}")
         else:
-            others, warnings = compare(wanted, here, config.prefix)
+            others, warnings = compare(wanted, here, index.prefix)
             closed = [one.uuid for one in wanted if one.open is False]
-            wrong += others + compare_closed(wanted, closed_files(manifest, closed), config.data)
+            files = closed_files(manifest, closed, index.data)
+            wrong += others + compare_closed(wanted, files, index.section.data)
             for warning in warnings:
                 context.warn(warning)
     if wrong:
@@ -69,12 +70,12 @@ def check_indices(context: Context, manifest: Manifest, config: ElasticsearchCon
     return counted
 
 
-def let_write(context: Context, config: ElasticsearchConfig) -> list[str]:
+def let_write(context: Context, index: Index) -> list[str]:
     """Lift the block of a full disk from every index that has it, if the disk has room now; give their names.
 
     What stays blocked is a warning, whoever blocked it; so is what can't be told.
     """
-    login = context.services.logins.get("index")
+    config, login = index.section, context.services.logins.get(index.role)
     lifted: list[str] = []
     try:
         found = [info for info in indices(config, login) if info.open and info.blocks]
@@ -91,7 +92,7 @@ def let_write(context: Context, config: ElasticsearchConfig) -> list[str]:
             )
         for info in found:
             for block in info.blocks:
-                if block != FLOOD and owner_of(info.name, config.prefix, config.audit) == "thehive":
+                if block != FLOOD and index.owner_of(info.name) == "stack":
                     context.warn(f"{info.name} takes no writes (index.blocks.{block}), as when it was backed up")
         for block in cluster_blocks(config, login):
             context.warn(f"The whole index takes no writes (cluster.blocks.{block}), as when it was backed up")
@@ -137,7 +138,7 @@ def compare(wanted: Iterable[Expected], here: Iterable[IndexInfo], prefix: str) 
     for one in wanted:
         info, owner = found.get(one.name), owner_of(one.name, prefix)
         if info is None:
-            if one.managed and owner != "thehive":
+            if one.managed and owner != "stack":
                 warnings.append(f"the index {one.name} is not there: a policy of the server deletes it in time")
             else:
                 wrong.append(f"{one.name} is not there")
@@ -146,7 +147,7 @@ def compare(wanted: Iterable[Expected], here: Iterable[IndexInfo], prefix: str) 
         elif one.open is not None and one.open != info.open:
             states = {True: "open", False: "closed"}
             wrong.append(f"{one.name} was {states[one.open]} and is {states[info.open]}")
-        elif info.open and one.open and owner != "thehive":
+        elif info.open and one.open and owner != "stack":
             wrong += _counted(one, info)
     return wrong, warnings
 
@@ -176,12 +177,12 @@ def compare_closed(wanted: Iterable[Expected], backed_up: Mapping[str, Files], d
     return wrong
 
 
-def closed_files(manifest: Manifest, uuids: Iterable[str]) -> dict[str, dict[str, int]]:
+def closed_files(manifest: Manifest, uuids: Iterable[str], tree: str = Index.data) -> dict[str, dict[str, int]]:
     """The segment files that a backup holds of some indices, by their UUIDs."""
     found: dict[str, dict[str, int]] = {uuid: {} for uuid in uuids}
     if not found:
         return found
-    for entry in manifest.entries("index/data"):
+    for entry in manifest.entries(tree):
         path = entry.path.decode(errors="replace")
         uuid = uuid_of(path)
         if uuid in found and entry.type in ("f", "h") and _is_segment(path):

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from propolis.checks import Check
-from propolis.config.schema import CassandraConfig, ElasticsearchConfig
+from propolis.config.schema import CassandraConfig
 from propolis.errors import PreflightError
 from propolis.repository import Manifest
 from propolis.stack.database import keyspaces
 from propolis.stack.database import server as database
 from propolis.stack.index import contents
 from propolis.stack.index.contents import IndexInfo
+from propolis.stack.index.service import Index
 
 Kind = Literal["index", "keyspace"]
 
@@ -49,21 +50,21 @@ def checks(losses: Collection[Loss], replace: Mapping[Kind, Collection[str]]) ->
             yield Check(name, "fail", message, f"Save what is needed of it, then add {option}")
 
 
-def index_losses(config: ElasticsearchConfig, manifest: Manifest, *, running: bool) -> tuple[list[Loss], str]:
+def index_losses(index: Index, manifest: Manifest, *, running: bool) -> tuple[list[Loss], str]:
     """What the restore would take of the index's data folder, and why the server could not be asked (or nothing).
 
     Without an answer, indices are told by their folders: by the name in their state, else by their UUID.
     """
-    here = contents.folders(config.data)
+    here = contents.folders(index.section.data)
     listed: dict[str, IndexInfo] = {}
     unasked = "" if running or not here else "it does not run"
     if running:
         try:
-            listed = {info.uuid: info for info in contents.indices(config)}
+            listed = {info.uuid: info for info in contents.indices(index.section)}
         except PreflightError as error:
             unasked = error.what
-    backed_up = {str(fact.get("uuid")): fact for fact in _facts(manifest, "indices")}
-    files = _index_files(manifest)
+    backed_up = {str(fact.get("uuid")): fact for fact in _indices(index, manifest)}
+    files = _index_files(manifest, index.data)
     found = []
     for uuid in sorted({*here, *listed}):
         info, fact = listed.get(uuid), backed_up.get(uuid)
@@ -76,7 +77,7 @@ def index_losses(config: ElasticsearchConfig, manifest: Manifest, *, running: bo
                 why = f"was written to since the backup ({info.documents} documents, {fact.get('documents')} then)"
         elif uuid in here and not _segments(here[uuid]) <= files.get(uuid, set()):
             why = "was written to since the backup"
-        owner = contents.owner_of(name, config.prefix, config.audit) if name else "other"
+        owner = index.owner_of(name) if name else "other"
         # TheHive and the server write to their own all the time: only what the backup hasn't at all is worth a word.
         if why and (owner == "other" or new):
             names = (name, uuid) if name else (uuid,)
@@ -123,10 +124,10 @@ def keyspace_losses(
 
 
 @functools.lru_cache(maxsize=1)
-def _index_files(manifest: Manifest) -> dict[str, set[str]]:
+def _index_files(manifest: Manifest, tree: str) -> dict[str, set[str]]:
     """The backup's segment files, as index/UUID-relative paths, by the index's UUID."""
     found: dict[str, set[str]] = {}
-    for entry in manifest.entries("index/data"):
+    for entry in manifest.entries(tree):
         path = entry.path.decode("utf-8", "replace")
         uuid = contents.uuid_of(path)
         if uuid is not None:
@@ -152,8 +153,8 @@ def _keyspace_parts(manifest: Manifest) -> dict[str, set[str]]:
     return found
 
 
-def _facts(manifest: Manifest, name: str) -> list[dict[str, Any]]:
-    found = manifest.header.facts.get(name, [])
+def _indices(index: Index, manifest: Manifest) -> list[dict[str, Any]]:
+    found = index.counted(manifest.header.facts).get("indices", [])
     return [fact for fact in found if isinstance(fact, dict)] if isinstance(found, list) else []
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from propolis.checks import RULES, Check, Look, Rule, require, told
+from propolis.checks import Check, Look, Rule, require, rules_of, told
 from propolis.checks.asking import refuse
 from propolis.checks.look import Target, Wanted
 from propolis.checks.space import ENTRY_BYTES
@@ -18,7 +18,9 @@ from propolis.restore import others
 from propolis.restore.bucket_keys import try_keys
 from propolis.restore.measure import Measured
 from propolis.restore.prepare import Restoration
-from propolis.stack.stack import services, trees
+from propolis.stack.index.service import Index
+from propolis.stack.model import BackedUp
+from propolis.stack.stack import needed_by, trees
 
 UNTOUCHED = "Nothing was changed"
 
@@ -46,9 +48,8 @@ def check(
             left=UNTOUCHED,
             next="Restore another backup; `propolis verify` tells all that is wrong with this one",
         )
-    for warning in require(
-        (*RULES, *rules(context, restoration, wanted)), _look(context, restoration, wanted, running, targets)
-    ):
+    look = _look(context, restoration, wanted, running, targets)
+    for warning in require((*rules_of(look), *rules(context, restoration, wanted)), look):
         context.warn(". ".join(part for part in (told(warning), warning.hint) if part))
     if restoration.request.keep_days:
         context.observer.note(_kept_beside(context, restoration))
@@ -68,13 +69,12 @@ def _kept_beside(context: Context, restoration: Restoration) -> str:
     )
 
 
-def rules(context: Context, restoration: Restoration, wanted: tuple[str, ...]) -> tuple[Rule, ...]:
+def rules(context: Context, restoration: Restoration, wanted: tuple[str, ...]) -> tuple[Rule[Look], ...]:
     """Rules that no other command asks: whether this backup fits this stack."""
     return (
         Rule("other stores", partial(_other_stores, context, wanted), stops=("restore",)),
-        Rule("cluster name", partial(_same_cluster, restoration, wanted), stops=("restore",)),
         Rule("others' data", partial(_others, restoration, wanted), stops=("restore",)),
-        Rule("versions", partial(_fitting_versions, restoration, wanted), stops=("restore",)),
+        Rule("versions", partial(_same, restoration, wanted), stops=("restore",)),
         Rule("logins", partial(_logins, restoration), stops=("restore",)),
         Rule("keys of the bucket", partial(_bucket_keys, restoration, wanted), stops=("restore",)),
     )
@@ -116,30 +116,24 @@ def _other_stores(context: Context, wanted: tuple[str, ...], look: Look) -> Iter
     if not context.services.has("thehive"):
         return
     restored = {tree.service for tree in trees(look.config) if tree.name in wanted}
-    for name in services(look.config):
-        if name == "thehive" or name in restored:
+    for name in needed_by(look.config, "thehive"):
+        if name in restored:
             continue
         if not look.asks(name):
             message = "not running, and not restored: TheHive does not start without it"
             yield Check(f"service {name}", "fail", message, "Start it, or restore it, too")
-        elif (look.database if name == "database" else look.index).known() is None:
+        elif look.facts(name) is None:
             message = "it does not answer, and is not restored: TheHive does not start without it"
             yield Check(f"service {name}", "fail", message, "Look into its log, or restore it, too")
 
 
-def _same_cluster(restoration: Restoration, wanted: tuple[str, ...], look: Look) -> Iterator[Check]:
-    cassandra = look.config.cassandra
-    if cassandra is None or not any(tree.store == "database" for tree in trees(look.config) if tree.name in wanted):
-        return
-    backed_up = restoration.header.facts.get("cluster_name")
-    if backed_up != cassandra.cluster_name:
-        yield Check(
-            "cluster name",
-            "fail",
-            f"the backup is of the Cassandra cluster {backed_up!r}, the target's is named "
-            f"{cassandra.cluster_name!r}: Cassandra refuses to start on another cluster's data",
-            f"Set cluster_name: {backed_up!r} in {cassandra.config}/cassandra.yaml and in propolis.yaml",
-        )
+def _same(restoration: Restoration, wanted: tuple[str, ...], look: Look) -> Iterator[Check]:
+    """Whether the backup fits the services whose data it replaces: each of them says what has to be the same."""
+    header = restoration.header
+    replaced = {tree.service for tree in trees(look.config) if tree.name in wanted and tree.store != "config"}
+    for role, service in look.services.items():
+        if role in replaced:
+            yield from service.same(BackedUp(header.services.get(role), header.facts), look)
 
 
 def check_others_again(
@@ -158,46 +152,20 @@ def check_drained(context: Context, restoration: Restoration) -> None:
 
 
 def _others(restoration: Restoration, wanted: tuple[str, ...], look: Look) -> Iterator[Check]:
-    """Refuse to take away what isn't TheHive's unless it is named; what else is replaced is a warning."""
-    stores = {tree.store for tree in trees(look.config) if tree.name in wanted}
-    elasticsearch, cassandra = look.config.elasticsearch, look.config.cassandra
-    if elasticsearch is not None and "index" in stores:
-        found, unasked = others.index_losses(elasticsearch, restoration.manifest, running=look.asks("index"))
-        yield from others.checks(found, restoration.replaceable)
-        if unasked:
-            yield Check("indices", "warn", f"they are told by their folders, the index can't be asked: {unasked}")
-    if cassandra is not None and "database" in stores:
+    """Refuse to take away what isn't the stack's unless it is named; what else is replaced is a warning."""
+    for role, service in look.services.items():
+        if isinstance(service, Index) and service.data in wanted:
+            found, unasked = others.index_losses(service, restoration.manifest, running=look.asks(role))
+            yield from others.checks(found, restoration.replaceable)
+            if unasked:
+                message = f"they are told by their folders, {service.label} can't be asked: {unasked}"
+                yield Check("indices", "warn", message)
+    cassandra = look.config.cassandra
+    if cassandra is not None and any(tree.store == "database" for tree in trees(look.config) if tree.name in wanted):
         found, unasked = others.keyspace_losses(cassandra, restoration.manifest, running=look.asks("database"))
         yield from others.checks(found, restoration.replaceable)
         if unasked:
             yield Check("keyspaces", "warn", f"they are told by their folders, Cassandra can't be asked: {unasked}")
-
-
-def _fitting_versions(restoration: Restoration, wanted: tuple[str, ...], look: Look) -> Iterator[Check]:
-    """Data can't go back to an older version, nor over a major one; what isn't running is told by its start."""
-    here: dict[str, str] = {}
-    stores = {tree.store for tree in trees(look.config) if tree.name in wanted}
-    if "database" in stores and look.asks("database") and (found := look.database.known()) is not None:
-        here["database"] = f"cassandra {found.release_version}"
-    if "index" in stores and look.asks("index") and (indexed := look.index.known()) is not None:
-        here["index"] = f"{indexed.distribution} {indexed.version}"
-    for service, version in here.items():
-        backed_up = restoration.header.services.get(service)
-        if backed_up is None:
-            message = "the backup does not tell it, since it did not run then"
-            yield Check(
-                f"version of the {service}",
-                "warn",
-                message,
-                f"If it was a newer one than {version}, install that before",
-            )
-        elif not _fits(backed_up, version):
-            yield Check(
-                f"version of the {service}",
-                "fail",
-                f"the backup was taken on {backed_up}, this host runs {version}",
-                "Install the version that the backup was taken on, or a newer one of the same major release",
-            )
 
 
 def _logins(restoration: Restoration, look: Look) -> Iterator[Check]:
@@ -210,14 +178,3 @@ def _bucket_keys(restoration: Restoration, wanted: tuple[str, ...], look: Look) 
         if tree.name in wanted and tree.bucket is not None:
             try_keys(tree.bucket, restoration.settings)
             yield Check("keys of the bucket", "ok", f"they open {tree.bucket.bucket}")
-
-
-def _fits(backed_up: str, here: str) -> bool:
-    product, _, version = backed_up.partition(" ")
-    other, _, present = here.partition(" ")
-    was, now = _numbers(version), _numbers(present)
-    return product == other and now[:1] == was[:1] and now >= was
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("-")[0].split(".") if part.isdigit())

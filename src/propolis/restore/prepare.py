@@ -19,7 +19,7 @@ from propolis.restore.others import Kind
 from propolis.restore.request import RestoreRequest
 from propolis.run import Observer
 from propolis.stack.model import Tree
-from propolis.stack.stack import STORES, trees_of
+from propolis.stack.stack import STORES, optional_of, trees_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,15 +117,21 @@ def _targets(header: Header, request: RestoreRequest) -> tuple[Tree, ...]:
     unplaced = [
         tree.name
         for tree in header.trees
-        if tree.store in (request.stores or STORES) and tree.name not in {target.name for target in targets}
+        if tree.store in (request.stores or STORES)
+        and tree.name not in {target.name for target in targets}
+        and optional_of(tree.name) not in request.without
     ]
     if missing or unplaced:
+        sections = sorted({optional_of(name) for name in (*missing, *unplaced)} - {""})
+        left_out = f"leave out what is unlike with {' '.join(f'--without {one}' for one in sections)}, "
         raise PreflightError(
             "The target stack is laid out unlike the backup"
             + (f"; the backup lacks {', '.join(missing)}" if missing else "")
             + (f"; the target has no place for {', '.join(unplaced)}" if unplaced else ""),
             left="Nothing was changed",
-            next="Restore some stores with --only, or configure the target as the backup's stack was",
+            next="Configure the target as the backup's stack was, "
+            + (left_out if sections else "")
+            + "or restore some stores with --only",
         )
     return targets
 

@@ -24,6 +24,8 @@ class RestoreRequest:
     identity: Path | None = None
     stores: tuple[str, ...] = ()
     at: datetime | None = None
+    without: tuple[str, ...] = ()
+    """Optional sections whose services aren't restored; `target` has none of them."""
     set_password: bool = False
     """Give roles and users that come with the data this host's passwords, where theirs differ."""
     keep_days: int = 0

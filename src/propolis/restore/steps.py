@@ -18,7 +18,7 @@ from propolis.command.reserve import ReleaseSpace, ReserveSpace
 from propolis.command.services import SERVICE_STEPS
 from propolis.errors import IntegrityError
 from propolis.repository import RestoreResult, restore_folder
-from propolis.restore.bucket import Filled, add_missing, take_back
+from propolis.restore.bucket import Filled, add_missing, require_bucket, take_back
 from propolis.restore.former.steps import UNDO_STEPS
 from propolis.restore.indices import check_indices, let_write
 from propolis.restore.logins import Logins
@@ -29,7 +29,9 @@ from propolis.restore.swap import Swap, swap_back, swap_in
 from propolis.run import Results, Step
 from propolis.run.step import tag_of
 from propolis.stack.database import server as database
-from propolis.stack.stack import LABELS, kind_of, service_of
+from propolis.stack.index.service import Index
+from propolis.stack.minio.service import Minio
+from propolis.stack.stack import LABELS, instances, kind_of, service_of
 from propolis.stack.thehive import embedded
 
 
@@ -251,13 +253,16 @@ class CheckStores(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True, t
     """Checks, before TheHive starts, that the stores hold what was backed up. An empty system is no success."""
 
     stores: tuple[str, ...]
+    services: tuple[str, ...] = (Index.role,)
+    """Those whose data was restored; older journals name none."""
 
     needs = (Restoration,)
 
     @property
     def title(self) -> str:
         """What it does."""
-        return f"check that {' and '.join(self.stores)} hold what was backed up"
+        named = [*self.stores, *(LABELS[name] for name in self.services if name in ("cortex-index", "minio"))]
+        return f"check that {' and '.join(named)} hold what was backed up"
 
     def do(self, context: Context, results: Results) -> Mapping[str, Any]:
         """Raise IntegrityError if they don't."""
@@ -271,10 +276,12 @@ class CheckStores(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True, t
                 )
         if "database" in self.stores and context.config.cassandra is not None:
             found["rows"] = database.require_graph(context.config.cassandra, context.services.logins.get("database"))
-        if "index" in self.stores and context.config.elasticsearch is not None:
-            found["documents"] = check_indices(
-                context, results.given(Restoration).manifest, context.config.elasticsearch
-            )
+        for service in instances(context.config):
+            if service.role in self.services and isinstance(service, Index):
+                counted = check_indices(context, results.given(Restoration).manifest, service)
+                found |= service.noted({"documents": counted})
+            elif service.role in self.services and isinstance(service, Minio):
+                require_bucket(service.files)
         return found
 
     def summary(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -285,14 +292,18 @@ class CheckStores(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True, t
 class LiftWriteBlocks(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True, tag="lift-write-blocks"):
     """Lets TheHive write again to an index that came blocked: its server's disk was nearly full, once."""
 
+    service: str = Index.role
+
     @property
     def title(self) -> str:
         """What it does."""
-        return "let the index take writes, if its disk has room"
+        return f"let {LABELS[self.service]} take writes, if its disk has room"
 
     def do(self, context: Context, results: Results) -> Mapping[str, Any]:
         """Lift what the server set by itself; say what else blocks writes. The data isn't touched."""
-        return {"lifted": let_write(context, context.config.require_elasticsearch())}
+        index = service_of(context.config, self.service)
+        assert isinstance(index, Index)
+        return {"lifted": let_write(context, index)}
 
     def summary(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
         """All of it."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from propolis.config.schema import Config, S3Files
 from propolis.config.secrets import Login
 from propolis.stack.asking.retry import Alive
+from propolis.stack.rules import Asking, Check, Once, Rule
 
 Immutable = Callable[[str], bool]
 """Says of a path in a tree ("a/b/c") whether the file never changes in place once its service stopped.
@@ -64,7 +65,19 @@ class Facts(ABC):
         return {}
 
 
-class Service(ABC):
+F = TypeVar("F", bound=Facts, covariant=True)
+
+
+@dataclass(frozen=True)
+class BackedUp:
+    """What a backup tells of one service. `release` None: it did not run then."""
+
+    release: str | None
+    facts: Mapping[str, Any]
+    """All facts of the manifest."""
+
+
+class Service(ABC, Generic[F]):
     """One service of a stack: all that is particular to it. Others know only this.
 
     To add one: its module, its section in the schema, and its class in the list of `propolis.stack.stack`.
@@ -82,6 +95,17 @@ class Service(ABC):
     """What is done to stop it, e.g. `drain and stop`."""
     logins: ClassVar[str] = ""
     """What its logins are called, where they lie in its own data and come with a restore, e.g. `role`."""
+
+    names: ClassVar[tuple[str, ...]]
+    """The names of its trees in every backup, without the numbers of those that have one."""
+    optional: ClassVar[str] = ""
+    """The section of the configuration that a stack may lack, and with it this service; empty: none."""
+    same_major: ClassVar[bool] = True
+    """Whether data can't go to another major release. To an older one it never can."""
+
+    def __init__(self) -> None:
+        self.told: Once[F] = Once(self.facts)
+        """What it says of itself, asked once."""
 
     @classmethod
     @abstractmethod
@@ -106,8 +130,39 @@ class Service(ABC):
         """
 
     @abstractmethod
-    def facts(self) -> Facts:
+    def facts(self) -> F:
         """Ask what it says of itself. Raises PreflightError if it doesn't answer."""
+
+    @abstractmethod
+    def rules(self) -> tuple[Rule[Asking], ...]:
+        """Rules that it has to keep, in the order in which they are asked."""
+
+    def same(self, backed_up: BackedUp, look: Asking) -> Iterator[Check]:
+        """Check that a backup's data fits what is here, before it replaces this service's data.
+
+        Data can't go back to an older version, nor over a major one; what isn't running is told by its start.
+        """
+        here = self.told.known() if look.asks(self.role) else None
+        if here is None or not here.release:
+            return
+        name = f"version of {self.label}"
+        if not backed_up.release:
+            message = "the backup does not tell it, since it did not run then"
+            yield Check(name, "warn", message, f"If it was a newer one than {here.release}, install that before")
+        elif not self._fits(backed_up.release, here.release):
+            same = " of the same major release" if self.same_major else ""
+            yield Check(
+                name,
+                "fail",
+                f"the backup was taken on {backed_up.release}, this host runs {here.release}",
+                f"Install the version that the backup was taken on, or a newer one{same}",
+            )
+
+    def _fits(self, backed_up: str, here: str) -> bool:
+        product, _, version = backed_up.partition(" ")
+        other, _, present = here.partition(" ")
+        was, now = _numbers(version), _numbers(present)
+        return product == other and now >= was and (now[:1] == was[:1] or not self.same_major)
 
     def give_password(self, known: Login, wanted: Login) -> None:
         """Give the role or user of `wanted` its password, logged in as `known`, for a service that has `logins`.
@@ -115,3 +170,7 @@ class Service(ABC):
         Returns once the login is accepted. Raises PreflightError if it isn't, or if the service refuses.
         """
         raise NotImplementedError
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("-")[0].split(".") if part.isdigit())

@@ -5,18 +5,21 @@ Every other module asks here; the order and the names of trees are written down 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from graphlib import TopologicalSorter
 
 from propolis.config.schema import Config
 from propolis.config.secrets import Login
 from propolis.errors import ConfigError
+from propolis.stack.cortex.service import Cortex
 from propolis.stack.database.service import Database
-from propolis.stack.index.service import Index
-from propolis.stack.model import Service, Tree
+from propolis.stack.index.service import CortexIndex, Index
+from propolis.stack.minio.service import Minio
+from propolis.stack.model import Facts, Service, Tree
 from propolis.stack.thehive.service import TheHive
 
-SERVICES: tuple[type[Service], ...] = (Database, Index, TheHive)
+SERVICES: tuple[type[Service[Facts]], ...] = (Database, Index, CortexIndex, Minio, Cortex, TheHive)
 """Every kind of service that a stack may have. Of those that don't need each other, the last one stops first."""
 
 STORES = ("database", "index", "files", "config")
@@ -24,6 +27,9 @@ STORES = ("database", "index", "files", "config")
 
 LABELS = {kind.role: kind.label for kind in SERVICES}
 """What each service is called within a sentence."""
+
+OPTIONAL = tuple(dict.fromkeys(kind.optional for kind in SERVICES if kind.optional))
+"""Sections of the configuration that a stack may lack, and with them services."""
 
 
 def _waves() -> tuple[tuple[str, ...], ...]:
@@ -44,12 +50,12 @@ STOP_ORDER = tuple(role for wave in reversed(START_WAVES) for role in reversed(w
 """Whoever needs others first, so that nothing writes to those any more. See `services`."""
 
 
-def kind_of(role: str) -> type[Service]:
+def kind_of(role: str) -> type[Service[Facts]]:
     """The class of the services with this role."""
     return next(kind for kind in SERVICES if kind.role == role)
 
 
-def instances(config: Config) -> tuple[Service, ...]:
+def instances(config: Config) -> tuple[Service[Facts], ...]:
     """The services of this stack.
 
     One that keeps its database or index in a folder of TheHive's own has no service for it: a server of that kind on
@@ -64,7 +70,7 @@ def services(config: Config) -> tuple[str, ...]:
     return tuple(role for role in STOP_ORDER if role in present)
 
 
-def service_of(config: Config, role: str) -> Service:
+def service_of(config: Config, role: str) -> Service[Facts]:
     """Give this stack's service of that role. Raises ConfigError if it has none."""
     for service in instances(config):
         if service.role == role:
@@ -87,6 +93,12 @@ def with_dependents(config: Config, roles: Iterable[str]) -> set[str]:
     for wave in START_WAVES:
         found |= {role for role in wave if found.intersection(kind_of(role).needs)}
     return found.intersection(services(config))
+
+
+def optional_of(tree: str) -> str:
+    """The optional section that a tree of this name belongs to; empty where every stack has such trees."""
+    bare = re.sub(r"-[0-9]+$", "", tree)
+    return next((kind.optional for kind in SERVICES if bare in kind.names), "")
 
 
 def trees(config: Config) -> tuple[Tree, ...]:

@@ -58,20 +58,20 @@ def test_services_say_what_they_are_and_hold(lab: Lab, config: Config) -> None:
     assert (node.address, node.up, node.normal) == (lab.address, True, True)
     assert seen.schema_agrees
     assert database.require_graph(cassandra(config))
-    found = index.facts(elasticsearch(config))
+    found = index.facts(elasticsearch(config), "thehive")
     assert found.distribution == lab.options.index
     assert found.version.startswith("7.17")
     assert found.health in ("green", "yellow")
-    documents = index.documents(elasticsearch(config))
+    documents = index.documents(elasticsearch(config), "thehive")
     assert documents == dict(found.indices)
     assert documents[lab.graph_index] > 0
     assert thehive.facts(config.thehive).version
 
 
 def test_documents_are_counted_as_soon_as_they_are_acknowledged(lab: Lab, config: Config) -> None:
-    before = sum(index.documents(elasticsearch(config)).values())
+    before = sum(index.documents(elasticsearch(config), "thehive").values())
     lab.api("POST", "/api/v1/case", {"title": "counted", "description": "counted at once"})
-    assert sum(index.documents(elasticsearch(config)).values()) > before
+    assert sum(index.documents(elasticsearch(config), "thehive").values()) > before
 
 
 def test_a_stopped_service_is_told_from_a_running_one(lab: Lab, config: Config) -> None:
@@ -90,7 +90,7 @@ def test_a_stopped_service_is_told_from_a_running_one(lab: Lab, config: Config) 
                 answers(config, service, 300)
     assert lab.answers("database")
     assert database.require_graph(cassandra(config))
-    assert sum(index.documents(elasticsearch(config)).values()) > 0
+    assert sum(index.documents(elasticsearch(config), "thehive").values()) > 0
     assert lab.api("GET", "/api/v1/counts")
 
 

@@ -10,14 +10,16 @@ from typing import Any
 from uuid import UUID
 
 from propolis.checks import Check, Command, Look
-from propolis.checks.look import Once
 from propolis.config.load import load
 from propolis.config.sample import sample
 from propolis.config.schema import Config
 from propolis.errors import PreflightError
 from propolis.stack.database.server import DatabaseFacts, NodeFacts
+from propolis.stack.database.service import Database
 from propolis.stack.index.contents import IndexInfo
 from propolis.stack.index.server import IndexFacts
+from propolis.stack.index.service import Index
+from propolis.stack.rules import Once
 from propolis.stack.stack import services
 
 SCHEMA = UUID(int=7)
@@ -95,10 +97,13 @@ def look_at(
     """A look at a stack whose servers answer this."""
     changes.setdefault("running", [name for name in services(config) if name != "thehive"])
     look = Look(config, command, wait=lambda service: None, **changes)
-    look.database = _once(database or database_of(config))
-    look.index = _once(index or index_of())
-    look.indices = _once(list(indices))
-    look.index_blocks = _once(tuple(blocks))
+    for service in look.services.values():
+        if isinstance(service, Database):
+            service.told = _once(database or database_of(config))
+        elif isinstance(service, Index):
+            service.told = _once(index or index_of())
+            service.indices = _once(list(indices))
+            service.blocks = _once(tuple(blocks))
     return look
 
 

@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 
 from ordinary import ordinary_user, reachable_folder
-from propolis.checks import RULES, ask
+from propolis.checks import Check, Look, ask, rules_of
 from propolis.run.journal import journal_folder
 from unit.checks.stacks import config_in, look_at
 
-LEFTOVERS = [rule for rule in RULES if rule.name == "leftovers"]
+
+def leftovers(look: Look) -> list[Check]:
+    return ask([rule for rule in rules_of(look) if rule.name == "leftovers"], look)
 
 
 @pytest.mark.parametrize("closed", ["state", "journal", "journal/run.jsonl", "journal/run.trial"])
@@ -24,7 +26,7 @@ def test_journals_that_an_ordinary_user_cannot_read_are_named(closed: str) -> No
         path.chmod(0)
         look = look_at(config, "doctor")
         with ordinary_user():
-            [check] = ask(LEFTOVERS, look)
+            [check] = leftovers(look)
         path.chmod(0o700)
     named = journals if closed == "state" else path
     assert check.result == "fail"
@@ -36,7 +38,7 @@ def test_journals_that_an_ordinary_user_cannot_read_are_named(closed: str) -> No
 
 
 def test_without_a_state_folder_no_run_left_anything(tmp_path: Path) -> None:
-    [check] = ask(LEFTOVERS, look_at(config_in(tmp_path), "doctor"))
+    [check] = leftovers(look_at(config_in(tmp_path), "doctor"))
     assert check.result == "ok"
 
 
@@ -49,6 +51,6 @@ def test_a_journal_that_keeps_backups_from_running_fails_the_doctor(kind: str, t
         journal.write_text("garbage\n")
     else:
         journal.mkdir()
-    [check] = ask(LEFTOVERS, look_at(config, "doctor"))
+    [check] = leftovers(look_at(config, "doctor"))
     assert check.result == "fail"
     assert check.message.startswith(f"The journal {journal} can't be read")

@@ -7,14 +7,24 @@ from typing import Any
 
 import pytest
 
-from propolis.checks import RULES, Check, Look, Rule, ask, require
+from propolis.checks import Check, Look, Rule, ask, require, rules_of
 from propolis.config.schema import Config
 from propolis.errors import PreflightError
 from propolis.stack.index.contents import IndexInfo
 from unit.checks.stacks import config_in, database_of, failed, index_of, look_at, node, warned
 
-ASKED = [rule for rule in RULES if rule.name not in ("services", "thehive", "host key", "repository")]
-"""Rules for which nothing has to listen."""
+
+def asked(look: Look) -> list[Check]:
+    return ask(_asked(look), look)
+
+
+def required(look: Look) -> tuple[Check, ...]:
+    return require(_asked(look), look)
+
+
+def _asked(look: Look) -> list[Rule[Look]]:
+    """Rules for which nothing has to listen."""
+    return [rule for rule in rules_of(look) if rule.name not in ("services", "thehive", "host key", "repository")]
 
 
 @pytest.fixture
@@ -24,13 +34,13 @@ def config(tmp_path: Path) -> Config:
 
 def refused(config: Config, command: Any = "backup", **answers: Any) -> str:
     with pytest.raises(PreflightError, match="Nothing was changed") as caught:
-        require(ASKED, look_at(config, command, **answers))
+        required(look_at(config, command, **answers))
     return str(caught.value)
 
 
 def test_a_stack_that_keeps_every_rule_stops_nobody(config: Config) -> None:
     for command in ("doctor", "backup", "restore"):
-        assert failed(ask(ASKED, look_at(config, command))) == {}
+        assert failed(asked(look_at(config, command))) == {}
 
 
 BROKEN: dict[str, dict[str, Any]] = {
@@ -53,7 +63,7 @@ def test_what_the_doctor_fails_a_backup_refuses(config: Config, name: str) -> No
         if name.startswith("database")
         else {"index": index_of(**BROKEN[name])}
     )
-    told = failed(ask(ASKED, look_at(config, "doctor", **answers)))
+    told = failed(asked(look_at(config, "doctor", **answers)))
     assert set(told) == {name}
     assert f"{name}: {told[name]}" in refused(config, **answers)
 
@@ -63,13 +73,13 @@ def test_blocked_writes_fail_the_doctor_and_are_a_warning_to_a_backup(config: Co
     archive = IndexInfo("archive", "v", 1, 5, 5, blocks=("write",))
     full = IndexInfo("cortex_6", "w", 1, 5, 5, blocks=("read_only_allow_delete",))
     look: dict[str, Any] = {"indices": (own, archive, full), "blocks": ("read_only",)}
-    told = [check for check in ask(ASKED, look_at(config, "doctor", **look)) if check.name == "index writes"]
+    told = [check for check in asked(look_at(config, "doctor", **look)) if check.name == "index writes"]
     assert [(check.result, check.message) for check in told] == [
         ("fail", "the whole index takes no writes (cluster.blocks.read_only)"),
         ("fail", "thehive_global takes no writes (index.blocks.write)"),
         ("warn", "cortex_6 takes no writes (index.blocks.read_only_allow_delete)"),
     ], "what others lock on purpose is their own affair"
-    warnings = require(ASKED, look_at(config, "backup", **look))
+    warnings = required(look_at(config, "backup", **look))
     assert [check.message for check in warnings if check.name == "index writes"] == [check.message for check in told]
 
 
@@ -77,7 +87,7 @@ def test_indices_that_are_hidden_from_propolis_are_counted_by_their_folders(conf
     assert config.elasticsearch is not None
     for uuid in ("u", "hidden"):
         (config.elasticsearch.data / "nodes/0/indices" / uuid).mkdir(parents=True)
-    assert "1 indices on the disk" in warned(ask(ASKED, look_at(config, "backup")))["indices"]
+    assert "1 indices on the disk" in warned(asked(look_at(config, "backup")))["indices"]
 
 
 def test_every_failure_is_named_with_what_to_do(config: Config) -> None:
@@ -98,7 +108,7 @@ def test_what_a_restore_is_for_does_not_stop_it(config: Config) -> None:
         index=index_of(indices={}, health="red"),
         incoming=(),
     )
-    found = ask(ASKED, look)
+    found = asked(look)
     assert failed(found) == {}
     assert set(warned(found)) == {"database version", "database state"}
 
@@ -111,14 +121,14 @@ def test_one_node_of_several_is_not_replaced_by_a_whole_database(config: Config)
 
 def test_a_server_that_does_not_answer_is_named_once(config: Config) -> None:
     silent = PreflightError("Cassandra does not answer: no connection")
-    assert failed(ask(ASKED, look_at(config, "backup", database=silent))) == {"database": silent.what}
-    assert warned(ask(ASKED, look_at(config, "restore", database=silent, incoming=()))) == {"database": silent.what}
+    assert failed(asked(look_at(config, "backup", database=silent))) == {"database": silent.what}
+    assert warned(asked(look_at(config, "restore", database=silent, incoming=()))) == {"database": silent.what}
 
 
 def test_what_does_not_run_is_not_asked(config: Config) -> None:
     silent = PreflightError("not to be asked")
     look = look_at(config, "backup", database=silent, index=silent, running=())
-    assert failed(ask(ASKED, look)) == {}
+    assert failed(asked(look)) == {}
 
 
 def test_a_rule_that_breaks_is_a_failure_that_says_so_and_hides_no_other(config: Config) -> None:

@@ -240,7 +240,7 @@ def test_the_preflight_refuses_before_anything_is_touched(config: Config) -> Non
     require(rules_of(config, replace(logins, set_password=True)), look)
 
 
-def rules_of(config: Config, logins: Logins) -> list[Rule]:
+def rules_of(config: Config, logins: Logins) -> list[Rule[Look]]:
     """The rules of logins: they look at neither the repository nor the manifest."""
     restoration = Restoration(
         request=RestoreRequest(config, config, "latest"),

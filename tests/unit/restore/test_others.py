@@ -15,6 +15,7 @@ from propolis.repository import Facts, Identity, Location, Manifest, Repository
 from propolis.repository.write.begin import begin
 from propolis.restore.others import Loss, checks, index_losses, keyspace_losses
 from propolis.stack.index.contents import name_on_disk, owner_of, uuid_of
+from propolis.stack.index.service import Index
 
 INDEX_FILES = (
     "0/index/_0.si",
@@ -110,9 +111,16 @@ def manifest(here: Here, tmp_path: Path) -> Manifest:
     return back_up(here, tmp_path / "vault", FACTS)
 
 
+def index_of(here: Here) -> Index:
+    return Index(here[0], here[0].prefix, here[0].audit)
+
+
 def lost(here: Here, manifest: Manifest) -> dict[str, str]:
     """Everything that isn't TheHive's or the server's own, with the reason."""
-    found = index_losses(here[0], manifest, running=False)[0] + keyspace_losses(here[1], manifest, running=False)[0]
+    found = (
+        index_losses(index_of(here), manifest, running=False)[0]
+        + keyspace_losses(here[1], manifest, running=False)[0]
+    )
     return {loss.names[0]: loss.why for loss in found if not loss.thehives}
 
 
@@ -124,14 +132,14 @@ def test_onto_an_empty_host_nothing_is_lost_and_nothing_need_be_said(here: Here,
     for folder in (here[0].data, *here[1].data):
         shutil.rmtree(folder)
     assert lost(here, manifest) == {}
-    assert index_losses(here[0], manifest, running=False)[1] == ""
+    assert index_losses(index_of(here), manifest, running=False)[1] == ""
     assert keyspace_losses(here[1], manifest, running=False)[1] == ""
 
 
 def test_a_stopped_server_is_told_by_its_folders_and_that_is_said(here: Here, manifest: Manifest) -> None:
-    assert index_losses(here[0], manifest, running=False)[1] == "it does not run"
+    assert index_losses(index_of(here), manifest, running=False)[1] == "it does not run"
     # One that should run and doesn't answer is no reason to know nothing.
-    found, why = index_losses(here[0], manifest, running=True)
+    found, why = index_losses(index_of(here), manifest, running=True)
     assert found == []
     assert "does not answer" in why
 
@@ -230,14 +238,14 @@ def test_only_what_is_named_may_be_replaced() -> None:
 @pytest.mark.parametrize(
     ("name", "owner"),
     [
-        ("thehive_global", "thehive"),
-        ("thehive_global1", "thehive"),
-        ("thehive-audit", "thehive"),
+        ("thehive_global", "stack"),
+        ("thehive_global1", "stack"),
+        ("thehive-audit", "stack"),
         ("thehive2", "other"),
         ("Hive.log", "other"),
-        ("hive.log", "thehive"),
-        ("hive.log-000001", "thehive"),
-        (".ds-hive.log-2026.11.27-000001", "thehive"),
+        ("hive.log", "stack"),
+        ("hive.log-000001", "stack"),
+        (".ds-hive.log-2026.11.27-000001", "stack"),
         ("hive.logs", "other"),
         ("cortex_6", "other"),
         (".security-7", "server"),

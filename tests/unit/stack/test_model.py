@@ -1,28 +1,33 @@
 """What a stack consists of, and the order of its services."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from propolis.config.load import load
 from propolis.config.sample import sample
-from propolis.config.schema import BerkeleyConfig, Config, LuceneConfig, S3Files, SecretRef
+from propolis.config.schema import BerkeleyConfig, Config, CortexConfig, LuceneConfig, S3Files, SecretRef
 from propolis.errors import ConfigError
 from propolis.stack.database.server import cluster_name_on_disk
+from propolis.stack.index.service import Index
 from propolis.stack.stack import (
+    OPTIONAL,
     SERVICES,
     START_WAVES,
     STOP_ORDER,
     STORES,
     answers,
     needed_by,
+    optional_of,
     services,
     trees,
     trees_of,
     with_dependents,
 )
 from propolis.stack.thehive.embedded import missing
-from sections import cassandra
+from sections import cassandra, with_everything
 
 
 @pytest.fixture
@@ -47,7 +52,7 @@ def test_every_store_has_its_trees_with_fixed_names(config: Config) -> None:
     assert {tree.store for tree in found} == set(STORES)
     assert all(tree.name.startswith(f"{tree.store}/") for tree in found)
     assert all((tree.path is None) != (tree.bucket is None) for tree in found)
-    assert {tree.service for tree in found} == set(STOP_ORDER)
+    assert {tree.service for tree in found} == {"database", "index", "thehive"}
 
 
 def test_saved_caches_are_no_tree(config: Config) -> None:
@@ -93,7 +98,8 @@ def test_a_database_and_an_index_in_folders_are_trees_of_thehive(embedded: Confi
 
 
 def test_only_what_thehive_doesnt_keep_itself_has_a_service(config: Config, embedded: Config) -> None:
-    assert services(config) == STOP_ORDER
+    assert services(config) == ("thehive", "index", "database")
+    assert services(with_everything(config)) == STOP_ORDER
     assert services(embedded) == ("thehive",)
     assert services(config.model_copy(update={"index": embedded.index})) == ("thehive", "database")
     assert services(config.model_copy(update={"database": embedded.database})) == ("thehive", "index")
@@ -133,7 +139,7 @@ def test_a_bucket_is_a_tree_without_a_folder(config: Config) -> None:
 def test_an_unknown_store_or_service_is_named(config: Config) -> None:
     with pytest.raises(ConfigError, match="no store cache; stores are database, index, files, config"):
         trees_of(config, ["index", "cache"])
-    with pytest.raises(ConfigError, match="no service cortex"):
+    with pytest.raises(ConfigError, match="no service cortex; services are thehive, index, database"):
         answers(config, "cortex", 1)
 
 
@@ -155,12 +161,18 @@ def test_whoever_needs_another_starts_after_it_and_stops_before_it(config: Confi
             assert STOP_ORDER.index(needed) > STOP_ORDER.index(kind.role)
     assert needed_by(config, "thehive") == ("index", "database")
     assert with_dependents(config, ["index"]) == {"thehive", "index"}
+    whole = with_everything(config)
+    assert needed_by(whole, "thehive") == ("minio", "index", "database")
+    assert needed_by(whole, "cortex") == ("cortex-index", "index")
+    assert with_dependents(whole, ["cortex-index"]) == {"cortex-index", "cortex"}
 
 
 def test_thehive_stops_first_and_starts_last() -> None:
     assert STOP_ORDER[0] == "thehive"
     assert STOP_ORDER[-1] == "database"
-    assert START_WAVES[-1] == ("thehive",)
+    # Neither needs the other: TheHive is not kept waiting for Cortex, which has work from it alone.
+    assert START_WAVES[-1] == ("cortex", "thehive")
+    assert STOP_ORDER.index("cortex") == 1
     assert {service for wave in START_WAVES for service in wave} == set(STOP_ORDER)
 
 
@@ -183,3 +195,69 @@ def test_snapshots_of_tables_are_left_out_unless_they_are_asked_for(config: Conf
         trees(config.model_copy(update={"database": asked}))[0].kept_empty("thehive/edgestore-1f/snapshots") is None
     )
     assert all(tree.kept_empty("a/b/snapshots") is None for tree in trees(config) if tree.store != "database")
+
+
+def test_every_service_of_the_list_has_trees_that_only_it_names(config: Config) -> None:
+    found = trees(with_everything(config))
+    assert len({tree.name for tree in found}) == len(found)
+    for tree in found:
+        assert [kind.role for kind in SERVICES if tree.name.removesuffix("-0") in kind.names] == [tree.service]
+        assert optional_of(tree.name) == {"cortex-index": "cortex"}.get(
+            tree.service, tree.service if tree.service in OPTIONAL else ""
+        )
+
+
+def test_cortex_and_minio_bring_their_trees(config: Config) -> None:
+    found = {tree.name: tree for tree in trees(with_everything(config))}
+    own = {
+        name: str(tree.path) for name, tree in found.items() if tree.service in ("cortex", "cortex-index", "minio")
+    }
+    assert own == {
+        "index/cortex": "/var/lib/cortex-elasticsearch",
+        "files/cortex-jobs": "/var/lib/cortex/jobs",
+        "files/minio-data-0": "/srv/minio/data",
+        "config/cortex": "/etc/cortex",
+        "config/cortex-index": "/etc/cortex-elasticsearch",
+        "config/minio": "/etc/minio",
+    }
+    assert found["index/cortex"].immutable("indices/AAA/0/index/_0.cfs")
+    assert not any(found[name].immutable("thehive/attachment/xl.meta") for name in own if "minio" in name)
+
+
+def test_the_bucket_of_the_stacks_own_minio_is_read_once(config: Config) -> None:
+    whole = with_everything(config)
+    assert not [tree for tree in trees(whole) if tree.bucket is not None]
+    assert [tree.name for tree in trees(whole.model_copy(update={"minio": None})) if tree.bucket] == ["files/bucket"]
+
+
+def test_cortex_without_an_index_of_its_own_has_its_indices_in_thehives(config: Config) -> None:
+    cortex = CortexConfig(url="http://127.0.0.1:9001", config=Path("/etc/cortex"), prefix="Cortex")
+    shared = config.model_copy(update={"cortex": cortex})
+    assert services(shared) == ("thehive", "cortex", "index", "database")
+    assert [tree.name for tree in trees(shared) if tree.service == "cortex"] == ["config/cortex"]
+    index = Index.of(shared)
+    assert index is not None
+    assert [index.owner_of(name) for name in ("cortex_6", "cortexes", "thehive_global", ".tasks")] == [
+        *("stack", "other", "stack", "server")
+    ]
+    alone = Index.of(with_everything(config))
+    assert alone is not None
+    assert alone.owner_of("cortex_6") == "other"
+
+
+@pytest.mark.parametrize(
+    ("update", "refused"),
+    [
+        ({"minio": {"url": "http://h:9002", "data": ["/srv/minio"]}}, "minio needs files.kind: s3"),
+        (
+            {
+                "cortex": {"url": "http://h:9001", "config": "/etc/cortex"},
+                "index": {"kind": "lucene", "folder": "/d/index"},
+            },
+            "cortex needs an index",
+        ),
+    ],
+)
+def test_a_service_without_what_it_needs_is_refused(config: Config, update: dict[str, Any], refused: str) -> None:
+    with pytest.raises(ValidationError, match=refused):
+        Config.model_validate({**config.model_dump(mode="json"), **update})

@@ -138,9 +138,9 @@ def test_what_does_not_answer_in_time_is_named_with_its_last_state(closed_port: 
         thehive.answers(TheHiveConfig(url=url, config=tmp_path), 0.1)
     config = ElasticsearchConfig(url=url, config=tmp_path, data=tmp_path)
     with pytest.raises(PreflightError, match=rf"The index at {url} did not answer.*Connection refused"):
-        index.answers(config, 0.1)
+        index.answers(config, "thehive", 0.1)
     with pytest.raises(PreflightError, match=rf"The index at {url} does not answer"):
-        index.facts(config)
+        index.facts(config, "thehive")
 
 
 def test_cassandra_that_does_not_answer_is_named_and_the_password_is_not(
@@ -217,7 +217,7 @@ def test_an_index_that_refuses_the_login_is_not_waited_for(
 ) -> None:
     monkeypatch.setattr(retry, "REFUSAL_GRACE", 0.3)
     with server(as_json({}, status)) as url, pytest.raises(PreflightError, match=what):
-        index.answers(ElasticsearchConfig(url=url, config=tmp_path, data=tmp_path), 600)
+        index.answers(ElasticsearchConfig(url=url, config=tmp_path, data=tmp_path), "thehive", 600)
 
 
 def test_what_cassandra_says_of_a_login_decides_whether_it_is_final() -> None:

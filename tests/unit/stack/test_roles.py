@@ -85,7 +85,7 @@ def serving(fake: FakeIndex) -> Iterator[FakeIndex]:
 
 def give(fake: FakeIndex, known: str) -> None:
     config = ElasticsearchConfig(url=fake.url, config=Path("/etc/index"), data=Path("/var/lib/index"))
-    users.give_user(config, ("hive user", known), ("hive user", NEW))
+    users.give_user(config, "thehive", ("hive user", known), ("hive user", NEW))
 
 
 @pytest.mark.parametrize("make", ["elasticsearch", "opensearch"])

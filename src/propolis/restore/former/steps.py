@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from propolis.checks import RULES, Look, ask, refuse, told
+from propolis.checks import Look, ask, refuse, rules_of, told
 from propolis.checks.look import Target, Wanted
 from propolis.checks.targets import drop_trials
 from propolis.command.context import Context
@@ -53,7 +53,7 @@ class CheckUndo(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True, tag
             incoming=[Wanted(Path(one.target), 0, 0) for one in kept.folders],
             targets=self._targets(),
         )
-        found = ask(RULES, look)
+        found = ask(rules_of(look), look)
         refuse(found, "restore", UNTOUCHED, f"Run {kept.run} can't be undone")
         for warning in (check for check in found if check.result == "warn"):
             context.warn(". ".join(part for part in (told(warning), warning.hint) if part))

@@ -16,8 +16,9 @@ from propolis.restore import others
 from propolis.restore.measure import Measured
 from propolis.restore.prepare import Restoration
 from propolis.stack.index import contents as index_contents
+from propolis.stack.index.service import Index
 from propolis.stack.model import Tree
-from propolis.stack.stack import STORES
+from propolis.stack.stack import STORES, instances
 
 
 @dataclass(frozen=True)
@@ -119,18 +120,19 @@ def _measure(context: Context, of_store: list[Tree], here: Measured, since_ns: i
 
 def _newer(context: Context, manifest: Manifest, stores: set[str]) -> Iterator[str]:
     """Documents, indices and keyspaces that are here and not in the backup; what could not be asked."""
-    elasticsearch, cassandra = context.config.elasticsearch, context.config.cassandra
-    if "index" in stores and elasticsearch is not None:
-        running = context.services.is_running("index")
-        try:
-            losses, unasked = others.index_losses(elasticsearch, manifest, running=running)
-            yield from _told(losses)
-            if running and not unasked:
-                yield from _documents(context, manifest)
-            elif unasked:
-                yield f"The documents here were not counted: {unasked}."
-        except (PropolisError, OSError) as error:
-            yield f"The indices here could not be looked at: {_reason(error)}."
+    cassandra = context.config.cassandra
+    for index in instances(context.config):
+        if "index" in stores and isinstance(index, Index):
+            running = context.services.is_running(index.role)
+            try:
+                losses, unasked = others.index_losses(index, manifest, running=running)
+                yield from _told(losses)
+                if running and not unasked:
+                    yield from _documents(index, manifest)
+                elif unasked:
+                    yield f"The documents of {index.label} here were not counted: {unasked}."
+            except (PropolisError, OSError) as error:
+                yield f"The indices of {index.label} here could not be looked at: {_reason(error)}."
     if "database" in stores and cassandra is not None:
         try:
             losses, unasked = others.keyspace_losses(
@@ -148,20 +150,20 @@ def _told(losses: Iterable[others.Loss]) -> Iterator[str]:
         yield f"The {loss.kind} {loss.names[0]} {loss.why}."
 
 
-def _documents(context: Context, manifest: Manifest) -> Iterator[str]:
-    """Compare TheHive's documents here with those in the backup."""
-    elasticsearch = context.config.require_elasticsearch()
-    counted = manifest.header.facts.get("documents")
+def _documents(index: Index, manifest: Manifest) -> Iterator[str]:
+    """Compare the documents of the index's user here with those in the backup."""
+    counted = index.counted(manifest.header.facts).get("documents")
     if not isinstance(counted, dict):
         yield "The backup does not tell how many documents it holds, so those here were not compared."
         return
     then = sum(number for number in counted.values() if isinstance(number, int))
     now = sum(
         info.documents
-        for info in index_contents.indices(elasticsearch)
-        if index_contents.owner_of(info.name, elasticsearch.prefix) == "thehive"
+        for info in index_contents.indices(index.section)
+        if index_contents.owner_of(info.name, index.prefix) == "stack"
     )
-    yield f"TheHive's index holds {now} documents here, {then} in the backup."
+    name = "TheHive's index" if index.role == Index.role else index.label
+    yield f"{name} holds {now} documents here, {then} in the backup."
 
 
 def _reason(error: PropolisError | OSError) -> str:

@@ -75,11 +75,13 @@ class HttpClient:
     ) -> None:
         self._transport.close()
 
-    def get(self, target: str) -> Any:
+    def get(self, target: str, headers: Mapping[str, str] | None = None) -> Any:
         """GET `target` and decode its JSON, or plain text. Raises HttpFailure unless the answer is a success."""
-        return self.request("GET", target)[1]
+        return self.request("GET", target, headers=headers)[1]
 
-    def request(self, method: str, target: str, body: Any = None) -> tuple[Mapping[str, str], Any]:
+    def request(
+        self, method: str, target: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[Mapping[str, str], Any]:
         """Send a request, with `body` as JSON if there is one; give the headers (lower case) and the decoded answer.
 
         Raises HttpFailure unless the answer's status is a success (2xx).
@@ -93,8 +95,8 @@ class HttpClient:
         )
 
         try:
-            headers = {} if body is None else {"content-type": "application/json"}
-            meta, answer = self._transport.perform_request(method, target, body=body, headers=headers)
+            sent = {**({} if body is None else {"content-type": "application/json"}), **(headers or {})}
+            meta, answer = self._transport.perform_request(method, target, body=body, headers=sent)
         except ConnectionTimeout:
             raise HttpFailure("no answer in time") from None
         except TlsError as error:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Self
 
 from propolis.config.schema import CassandraConfig, Config
 from propolis.config.secrets import Login
 from propolis.stack.asking.retry import Alive
 from propolis.stack.database import files, roles, server
-from propolis.stack.model import Service, Tree
+from propolis.stack.database.rules import DatabaseRules
+from propolis.stack.model import BackedUp, Service, Tree
+from propolis.stack.rules import Asking, Check, Rule
 
 
-class Database(Service):
+class Database(Service[server.DatabaseFacts]):
     """Cassandra on this host."""
 
     role = "database"
@@ -19,8 +22,10 @@ class Database(Service):
     proof = "query succeeds"
     stopping = "drain and stop"
     logins = "role"
+    names = ("database/data", "database/commitlog", "database/hints", "database/cdc_raw", "config/database")
 
     def __init__(self, section: CassandraConfig) -> None:
+        super().__init__()
         self.section = section
 
     @classmethod
@@ -45,6 +50,23 @@ class Database(Service):
     def facts(self) -> server.DatabaseFacts:
         """Version, cluster, keyspaces and nodes."""
         return server.facts(self.section)
+
+    def rules(self) -> tuple[Rule[Asking], ...]:
+        """Rules of a server, and of what it holds."""
+        return DatabaseRules(self.role, self.section, self.told).all()
+
+    def same(self, backed_up: BackedUp, look: Asking) -> Iterator[Check]:
+        """Check that it is of the same cluster, too: Cassandra refuses to start on another's data."""
+        backed_up_name = backed_up.facts.get("cluster_name")
+        if backed_up_name != self.section.cluster_name:
+            yield Check(
+                "cluster name",
+                "fail",
+                f"the backup is of the Cassandra cluster {backed_up_name!r}, the target's is named "
+                f"{self.section.cluster_name!r}: Cassandra refuses to start on another cluster's data",
+                f"Set cluster_name: {backed_up_name!r} in {self.section.config}/cassandra.yaml and in propolis.yaml",
+            )
+        yield from super().same(backed_up, look)
 
     def give_password(self, known: Login, wanted: Login) -> None:
         """Give a role its password; one that is missing is made, by a superuser."""

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from propolis.config import secrets
-from propolis.config.schema import ElasticsearchConfig
+from propolis.config.schema import IndexServerConfig
 from propolis.stack.asking.http import HttpClient, HttpFailure
 from propolis.stack.index.writes import INDEX_BLOCKS, is_set
 
-Owner = Literal["thehive", "server", "other"]
+Owner = Literal["stack", "server", "other"]
 
 
 @dataclass(frozen=True)
@@ -48,22 +48,25 @@ class IndexInfo:
         }
 
 
-def owner_of(name: str, prefix: str, audit: str | None = None) -> Owner:
-    """Say whose an index is: TheHive's by its prefix or as its `audit` log, the server's own, or somebody else's.
+def owner_of(name: str, prefix: str, audit: str | None = None, guest: str | None = None) -> Owner:
+    """Say whose an index is: this stack's, the server's own, or somebody else's.
+
+    The stack's begin with `prefix`, or with that of a `guest`, or are TheHive's `audit` log.
 
     Names that begin with a dot are reserved for the server and its parts; OpenSearch keeps its slowest queries in
-    `top_queries-…`. What belongs to a data stream of TheHive's is TheHive's.
+    `top_queries-…`. What belongs to a data stream of the stack's is the stack's.
     """
     own = name.removeprefix(".ds-")
-    if own.startswith((f"{prefix.lower()}_", f"{prefix.lower()}-")):
-        return "thehive"
-    if audit is not None and (own == audit.lower() or own.startswith((f"{audit.lower()}_", f"{audit.lower()}-"))):
-        return "thehive"
+    beginnings = [one.lower() for one in (prefix, audit, guest) if one is not None]
+    if any(own.startswith((f"{one}_", f"{one}-")) for one in beginnings):
+        return "stack"
+    if audit is not None and own == audit.lower():
+        return "stack"
     return "server" if name.startswith((".", "top_queries-")) else "other"
 
 
 def indices(
-    config: ElasticsearchConfig, login: secrets.Login | None = None, *, refresh: bool = False
+    config: IndexServerConfig, login: secrets.Login | None = None, *, refresh: bool = False
 ) -> list[IndexInfo]:
     """List every index that the login may see, by name: open, closed, hidden. `login` instead of the configured one.
 

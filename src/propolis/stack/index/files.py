@@ -4,17 +4,6 @@ from __future__ import annotations
 
 import re
 
-from propolis.config.schema import ElasticsearchConfig
-from propolis.stack.model import Tree, nothing_immutable
-
-
-def trees(config: ElasticsearchConfig) -> tuple[Tree, ...]:
-    """The node's whole data folder, and its configuration."""
-    return (
-        Tree("index", "index/data", "index", immutable, config.data),
-        Tree("config", "config/index", "index", nothing_immutable, config.config),
-    )
-
 
 def immutable(path: str) -> bool:
     """Say of a file in a stopped node's data folder whether it never changes in place (an `Immutable` rule).

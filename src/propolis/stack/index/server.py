@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from propolis.config import secrets
-from propolis.config.schema import ElasticsearchConfig
+from propolis.config.schema import IndexServerConfig
 from propolis.stack.asking.http import HttpClient, HttpFailure
 from propolis.stack.asking.retry import Alive, NotYet, Refused, until
 from propolis.stack.model import Facts
@@ -16,7 +16,7 @@ from propolis.stack.model import Facts
 
 @dataclass(frozen=True)
 class IndexFacts(Facts):
-    """What the index says of itself. `indices` maps each index of TheHive's prefix to its count of documents."""
+    """What the index says of itself. `indices` maps each index of its user's prefix to its count of documents."""
 
     distribution: str
     """`elasticsearch` or `opensearch`."""
@@ -34,7 +34,11 @@ class IndexFacts(Facts):
 
 
 def answers(
-    config: ElasticsearchConfig, timeout: float, alive: Alive | None = None, login: secrets.Login | None = None
+    config: IndexServerConfig,
+    prefix: str,
+    timeout: float,
+    alive: Alive | None = None,
+    login: secrets.Login | None = None,
 ) -> None:
     """Wait until the cluster is at least yellow and every index of the prefix has all its primaries.
 
@@ -46,7 +50,7 @@ def answers(
     def attempt(left: float) -> None:
         with HttpClient(config.url, login=login, tls=config.tls, timeout=min(left, 30.0)) as client:
             try:
-                _is_ready(client, config.prefix)
+                _is_ready(client, prefix)
             except HttpFailure as failure:
                 if failure.status == 403:
                     raise failure.as_preflight(_name(config)) from None
@@ -55,15 +59,15 @@ def answers(
     until(attempt, _name(config), timeout, alive)
 
 
-def facts(config: ElasticsearchConfig) -> IndexFacts:
-    """Ask for make, version, health and TheHive's indices. Raises PreflightError if it doesn't answer."""
+def facts(config: IndexServerConfig, prefix: str) -> IndexFacts:
+    """Ask for make, version, health and the indices of the prefix. Raises PreflightError if it doesn't answer."""
     with HttpClient(
         config.url, login=secrets.login(config.username, config.password), tls=config.tls, timeout=30.0
     ) as client:
         try:
             distribution, version = _version(client)
             health = _cluster_health(client, "")
-            counts = _counts(client, config.prefix)
+            counts = _counts(client, prefix)
         except HttpFailure as failure:
             raise failure.as_preflight(_name(config)) from None
     return IndexFacts(
@@ -76,30 +80,28 @@ def facts(config: ElasticsearchConfig) -> IndexFacts:
     )
 
 
-def documents(config: ElasticsearchConfig, login: secrets.Login | None = None) -> dict[str, int]:
-    """Count the documents of each of TheHive's indices, exactly, by the index's name.
+def documents(config: IndexServerConfig, prefix: str, login: secrets.Login | None = None) -> dict[str, int]:
+    """Count the documents of each index of the prefix, exactly, by the index's name.
 
-    Only its own: others, such as those that the cluster keeps for itself, change while TheHive is stopped. What
+    Only those: others, such as those that the cluster keeps for itself, change while TheHive is stopped. What
     was written but isn't searchable yet is made so first. `login` is used instead of the configured one.
     Raises PreflightError if a shard doesn't answer.
     """
     login = login or secrets.login(config.username, config.password)
     with HttpClient(config.url, login=login, tls=config.tls, timeout=60.0) as client:
         try:
-            client.request(
-                "POST", f"/{_patterns(config.prefix)}/_refresh?ignore_unavailable=true&allow_no_indices=true"
-            )
-            return {name: _count(client, name) for name in _counts(client, config.prefix)}
+            client.request("POST", f"/{_patterns(prefix)}/_refresh?ignore_unavailable=true&allow_no_indices=true")
+            return {name: _count(client, name) for name in _counts(client, prefix)}
         except HttpFailure as failure:
             raise failure.as_preflight(_name(config)) from None
 
 
-def _name(config: ElasticsearchConfig) -> str:
+def _name(config: IndexServerConfig) -> str:
     return f"The index at {config.url}"
 
 
 def _patterns(prefix: str) -> str:
-    """Name TheHive's indices and data streams: never one fixed name (a rebuild makes `…_global1`)."""
+    """Name the indices and data streams of a prefix: never one fixed name (a rebuild makes `…_global1`)."""
     return quote(f"{prefix.lower()}_*,{prefix.lower()}-*", safe=",*")
 
 

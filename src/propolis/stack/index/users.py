@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from propolis.config.schema import ElasticsearchConfig
+from propolis.config.schema import IndexServerConfig
 from propolis.config.secrets import Login
 from propolis.errors import PreflightError
 from propolis.stack.asking.http import HttpClient, HttpFailure
@@ -14,7 +14,7 @@ PATIENCE = 30.0
 """Seconds for the new login to be accepted."""
 
 
-def give_user(config: ElasticsearchConfig, known: Login, wanted: Login) -> None:
+def give_user(config: IndexServerConfig, prefix: str, known: Login, wanted: Login) -> None:
     """Give the index's user its password, logged in as that very user with the `known` one.
 
     Returns once the login is accepted. Raises PreflightError if it isn't, or if the index refuses.
@@ -26,7 +26,7 @@ def give_user(config: ElasticsearchConfig, known: Login, wanted: Login) -> None:
             raise PreflightError(
                 f"The index at {config.url} does not give the user {wanted[0]} another password: {failure}"
             ) from None
-    index.answers(config, PATIENCE, login=wanted)
+    index.answers(config, prefix, PATIENCE, login=wanted)
 
 
 def _change_own_password(client: HttpClient, known: str, wanted: Login) -> None:

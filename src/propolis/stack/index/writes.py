@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from propolis.config import secrets
-from propolis.config.schema import ElasticsearchConfig
+from propolis.config.schema import IndexServerConfig
 from propolis.stack.asking.http import HttpClient, HttpFailure
 
 FLOOD = "read_only_allow_delete"
@@ -38,7 +38,7 @@ class Room:
         return self.free > self.needed
 
 
-def cluster_blocks(config: ElasticsearchConfig, login: secrets.Login | None = None) -> tuple[str, ...]:
+def cluster_blocks(config: IndexServerConfig, login: secrets.Login | None = None) -> tuple[str, ...]:
     """Which blocks of writes are set for the whole cluster. Raises PreflightError if it doesn't answer."""
     with _client(config, login) as client:
         try:
@@ -49,7 +49,7 @@ def cluster_blocks(config: ElasticsearchConfig, login: secrets.Login | None = No
     return tuple(block for block in _CLUSTER_BLOCKS if is_set(given.get(f"cluster.blocks.{block}")))
 
 
-def room(config: ElasticsearchConfig, login: secrets.Login | None = None) -> Room:
+def room(config: IndexServerConfig, login: secrets.Login | None = None) -> Room:
     """Ask how full the server's disk is to it. `login` instead of the configured one. Raises PreflightError."""
     with _client(config, login) as client:
         try:
@@ -66,7 +66,7 @@ def room(config: ElasticsearchConfig, login: secrets.Login | None = None) -> Roo
     return Room(free, min(free_at(str(given.get(_HIGH, "90%")), size), most if most is not None else size))
 
 
-def lift(config: ElasticsearchConfig, names: Iterable[str], login: secrets.Login | None = None) -> None:
+def lift(config: IndexServerConfig, names: Iterable[str], login: secrets.Login | None = None) -> None:
     """Lift the block that the server set by itself from some indices. Raises PreflightError."""
     with _client(config, login) as client:
         for name in names:
@@ -103,7 +103,7 @@ def bytes_of(text: str) -> int | None:
         return None
 
 
-def _client(config: ElasticsearchConfig, login: secrets.Login | None) -> HttpClient:
+def _client(config: IndexServerConfig, login: secrets.Login | None) -> HttpClient:
     login = login or secrets.login(config.username, config.password)
     return HttpClient(config.url, login=login, tls=config.tls, timeout=30.0)
 

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Self
 
 from propolis.config.schema import BerkeleyConfig, Config, LuceneConfig
 from propolis.config.secrets import Login
 from propolis.stack.asking.retry import Alive
 from propolis.stack.files import store
-from propolis.stack.model import Service, Tree, nothing_immutable
+from propolis.stack.model import BackedUp, Service, Tree, nothing_immutable
+from propolis.stack.rules import Asking, Check, Rule
 from propolis.stack.thehive import embedded, server
 from propolis.stack.thehive.health import Health
+from propolis.stack.thehive.rules import TheHiveRules
 
 
-class TheHive(Service):
+class TheHive(Service[server.TheHiveFacts]):
     """TheHive on this host."""
 
     role = "thehive"
     label = "TheHive"
-    needs = ("database", "index")
+    needs = ("database", "index", "minio")
     proof = "/api/health"
+    names = ("database/berkeleyje", "index/lucene", "files/folder", "files/bucket", "config/thehive")
 
     def __init__(self, config: Config) -> None:
+        super().__init__()
         self.config = config
 
     @classmethod
@@ -37,12 +42,14 @@ class TheHive(Service):
     def trees(self) -> tuple[Tree, ...]:
         """Attachments, configuration, and the database and the index where it keeps them itself.
 
-        The files of its configuration are few and edited in place, so they are copied.
+        A bucket of the stack's own MinIO is part of that server's folders, and read nowhere else. The files of the
+        configuration are few and edited in place, so they are copied.
         """
         kept = [self.config.database, self.config.index]
         own = [tree for one in kept if isinstance(one, BerkeleyConfig | LuceneConfig) for tree in embedded.trees(one)]
         configuration = Tree("config", "config/thehive", self.role, nothing_immutable, self.config.thehive.config)
-        return (*own, *store.trees(self.config.files), configuration)
+        attachments = () if self.config.minio is not None else store.trees(self.config.files)
+        return (*own, *attachments, configuration)
 
     def answers(self, timeout: float, alive: Alive | None = None, login: Login | None = None) -> Health:
         """Wait until it answers and works; it has no login but the configured one."""
@@ -51,3 +58,11 @@ class TheHive(Service):
     def facts(self) -> server.TheHiveFacts:
         """Its version."""
         return server.facts(self.config.thehive)
+
+    def rules(self) -> tuple[Rule[Asking], ...]:
+        """Whether it is well, and its own stores are there."""
+        return TheHiveRules(self.config, self.told).all()
+
+    def same(self, backed_up: BackedUp, look: Asking) -> Iterator[Check]:
+        """Its files are of no version: the database tells which one it needs, and TheHive migrates that itself."""
+        return iter(())

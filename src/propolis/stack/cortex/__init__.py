@@ -1,0 +1,1 @@
+"""Cortex: what it is asked, what lies in its folders."""

@@ -1,0 +1,105 @@
+"""Rules of the database, a server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from propolis.config.schema import CassandraConfig
+from propolis.stack.database.server import DatabaseFacts
+from propolis.stack.rules import Asking, Check, Once, Rule, clock, supported
+
+SUPPORTED = {"cassandra": ("4.0", "4.1", "5.0")}
+
+
+class DatabaseRules:
+    """What `told` says of a server, looked at in different ways; of one that doesn't answer only that is said."""
+
+    def __init__(self, role: str, section: CassandraConfig, told: Once[DatabaseFacts]) -> None:
+        self._role = role
+        self._section = section
+        self._told = told
+
+    def all(self) -> tuple[Rule[Asking], ...]:
+        """Every rule."""
+        return (
+            Rule("database", self.answers, stops=("doctor", "backup"), warns=("restore",)),
+            Rule("database version", self.version, stops=("doctor", "backup"), warns=("restore",)),
+            Rule("database nodes", self.nodes, stops=("doctor", "backup", "restore")),
+            Rule("database state", self.state, stops=("doctor", "backup"), warns=("restore",)),
+            Rule("database cluster", self.cluster, stops=("doctor", "backup", "restore")),
+            Rule("database keyspace", self.keyspace, stops=("doctor", "backup")),
+            Rule("database clock", self.time, warns=("backup", "restore")),
+        )
+
+    def answers(self, look: Asking) -> Iterator[Check]:
+        """Whether it answers for real."""
+        if look.asks(self._role):
+            look.wait(self._role)
+            self._told.get()
+            yield Check("database", "ok", f"answers at {self._section.host}:{self._section.port}")
+
+    def version(self, look: Asking) -> Iterator[Check]:
+        """Whether its version is supported."""
+        if (found := self._facts(look)) is not None:
+            yield supported("database version", found.release, SUPPORTED)
+
+    def nodes(self, look: Asking) -> Iterator[Check]:
+        """Whether it is one node."""
+        if (found := self._facts(look)) is None:
+            return
+        if len(found.nodes) > 1:
+            yield Check(
+                "database nodes",
+                "fail",
+                f"the cluster has {len(found.nodes)} nodes; a single one doesn't hold the whole database",
+                "Clusters are not supported yet",
+            )
+        else:
+            yield Check("database nodes", "ok", "one, which holds all data")
+
+    def state(self, look: Asking) -> Iterator[Check]:
+        """Whether every node is up and normal, as `nodetool status` shows with UN."""
+        if (found := self._facts(look)) is None:
+            return
+        bad = [node.address for node in found.nodes if node.up is False or node.normal is False]
+        if bad:
+            message = f"{', '.join(bad)} is not up and normal"
+            yield Check("database state", "fail", message, "Check `nodetool status`")
+        else:
+            yield Check("database state", "ok", "UN: up and normal")
+
+    def cluster(self, look: Asking) -> Iterator[Check]:
+        """Whether it is the configured cluster."""
+        if (found := self._facts(look)) is None:
+            return
+        if found.cluster_name == self._section.cluster_name:
+            yield Check("database cluster", "ok", found.cluster_name)
+        else:
+            yield Check(
+                "database cluster",
+                "fail",
+                f"it is called {found.cluster_name!r}, but propolis.yaml says {self._section.cluster_name!r}",
+                "Set database.cluster_name in propolis.yaml",
+            )
+
+    def keyspace(self, look: Asking) -> Iterator[Check]:
+        """Whether it has TheHive's keyspace."""
+        if (found := self._facts(look)) is None:
+            return
+        if self._section.keyspace in found.keyspaces:
+            yield Check("database keyspace", "ok", self._section.keyspace)
+        else:
+            yield Check(
+                "database keyspace",
+                "fail",
+                f"there is no keyspace {self._section.keyspace}",
+                "Set database.keyspace to the value of db.janusgraph.storage.cql.keyspace in application.conf",
+            )
+
+    def time(self, look: Asking) -> Iterator[Check]:
+        """Whether its clock agrees with this host's."""
+        if (found := self._facts(look)) is not None:
+            yield clock("database clock", found.time)
+
+    def _facts(self, look: Asking) -> DatabaseFacts | None:
+        return self._told.known() if look.asks(self._role) else None
