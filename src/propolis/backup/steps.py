@@ -29,6 +29,7 @@ from propolis.repository import BackupSummary, Facts, ObjectSource, Repository, 
 from propolis.repository.storage import reserve
 from propolis.run import Results, Step
 from propolis.run.step import tag_of
+from propolis.s3.listing import ObjectList
 from propolis.s3.objects import ObjectMeta
 from propolis.stack.model import Tree
 from propolis.stack.stack import trees
@@ -382,7 +383,7 @@ class FrozenListing:
 
     def __init__(self, source: ObjectSource) -> None:
         self._source = source
-        self._objects = list(source.list())
+        self._objects = ObjectList(source.list())
 
     def __len__(self) -> int:
         return len(self._objects)

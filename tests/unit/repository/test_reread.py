@@ -18,7 +18,7 @@ from propolis.command.context import Context
 from propolis.config.durations import parse_duration
 from propolis.config.load import load
 from propolis.config.schema import RereadConfig
-from propolis.repository import Facts, Repository, Writer, write_identity
+from propolis.repository import Facts, Repository, Writer, verify, write_identity
 from propolis.repository.model import ALTERED_NAMED
 from propolis.repository.write.begin import begin
 from propolis.repository.write.writer import LAST_REREAD
@@ -146,6 +146,41 @@ def test_an_object_of_a_bucket_is_read_anew_too(vault: Vault) -> None:
     assert backup(reread=True).altered.named == ["files/bucket/one"]
     bucket.content["one"] = b"third content"
     assert backup(reread=True, ahead=True).altered.named == ["files/bucket/one"]
+
+
+def test_what_was_stored_ahead_counts_only_if_it_is_still_the_same(vault: Vault) -> None:
+    bucket = Objects({"b": b"second", "a": b"first", "gone": b"goes", "c": b"changes"})
+    with begin(vault.host, "hive") as writer:
+        writer.store_ahead("files/bucket", bucket)
+        del bucket.content["gone"]
+        bucket.content["c"] = b"changed since"
+        bucket.content["new"] = b"came since"
+        ahead = writer.stats.read
+        writer.add_bucket("files", "files/bucket", bucket, "s3://hive")
+        summary = writer.commit(Facts())
+    assert ahead == len(b"secondfirstgoeschanges")
+    assert writer.stats.read == ahead + len(b"changed sincecame since"), "nothing was read twice"
+    manifest = vault.host.manifest(summary.id)
+    assert {entry.path: entry.size for entry in manifest.entries("files/bucket")} == {
+        key.encode(): len(content) for key, content in bucket.content.items()
+    }
+    assert verify(Repository.open(vault.location, [vault.recovery_key]), summary.id, "full").ok
+
+
+def test_an_object_that_went_while_it_was_stored_ahead_does_no_harm(vault: Vault) -> None:
+    class Fleeting(Objects):
+        def open_object(self, key: str) -> tuple[ObjectMeta, Iterator[Any]]:
+            if key == "gone":
+                self.content.pop(key, None)
+                raise FileNotFoundError(key)
+            return super().open_object(key)
+
+    bucket = Fleeting({"gone": b"goes", "stays": b"is there"})
+    with begin(vault.host, "hive") as writer:
+        writer.store_ahead("files/bucket", bucket)
+        header = writer.add_bucket("files", "files/bucket", bucket, "s3://hive")
+        writer.commit(Facts())
+    assert header.files == 1
 
 
 def test_when_everything_was_last_read_is_handed_on_from_backup_to_backup(vault: Vault, source: Path) -> None:

@@ -36,6 +36,7 @@ from propolis.repository.format.text import TextWriter, escape, unescape
 from propolis.repository.io.limits import NO_LIMITS, Limits
 from propolis.repository.model import Altered, BackupSummary, Facts, ObjectSource, Observer, Stats
 from propolis.repository.repository import Repository
+from propolis.repository.write.ahead import StoredAhead
 from propolis.repository.write.folder_entries import CantKeep, FolderEntries, InodeOf, Line
 from propolis.repository.write.intake import NO_ATTRIBUTES, Intake, ObjectPiece, Pending, Piece
 from propolis.repository.write.parent import Parent
@@ -92,7 +93,8 @@ class Writer:
         self._lease = Lease(repository.storage, "shared")
         self._publisher = Publisher(repository, self.stats, self._lease)
         self._committed = False
-        self._ahead: dict[tuple[str, bytes], tuple[ObjectMeta, Pending]] = {}
+        self._ahead: dict[str, StoredAhead] = {}
+        """By tree."""
 
     @property
     def last_reread(self) -> str | None:
@@ -186,16 +188,16 @@ class Writer:
         Nothing of it is recorded in the manifest, and what vanishes meanwhile does no harm. Returns when all is read.
         """
         self._known.start(tree)
+        stored = self._ahead[tree] = StoredAhead()
         for meta in source.list():
-            key = meta.key.encode()
-            if self.reread or self._known.object(key, meta) is None:
+            if self.reread or self._known.object(meta.key.encode(), meta) is None:
                 pending = Pending(b"", b"\t-" + NO_ATTRIBUTES, 0)
                 pending.expect_one()
-                self._ahead[tree, key] = meta, pending
+                stored.begin(meta, pending)
                 self._enqueue(ObjectPiece(pending, source, meta, ahead=True))
         self._hand_out()
-        for _, pending in self._ahead.values():
-            self._wait_for(pending)
+        while (reading := stored.settle()) is not None:
+            self._wait_for(reading)
 
     def add_bucket(self, store: str, tree: str, source: ObjectSource, original: str) -> TreeHeader:
         """Take in a bucket as a tree. One whose key, size, etag and time the parent has is not read."""
@@ -318,16 +320,15 @@ class Writer:
             self.stats.unchanged += 1
             self._line(before + known[SEGMENTS] + b"\t" + known[SEGMENTS + 1] + NO_ATTRIBUTES)
             return
-        seen, early = self._ahead.pop((count.name, key), (None, None))
-        if seen == meta and early is not None and not early.lost:
-            early.before, early.expected = before, expected
-            self._waiting.append(early)
-            return
-        pending = Pending(before, b"\t-" + NO_ATTRIBUTES, 0)
-        pending.expect_one()
+        ahead = self._ahead.get(count.name)
+        pending = ahead.line(before, key, meta) if ahead is not None else None
+        if pending is None:
+            pending = Pending(before, b"\t-" + NO_ATTRIBUTES, 0)
+            pending.expect_one()
+            self._enqueue(ObjectPiece(pending, source, meta))
         pending.expected = expected
-        self._waiting.append(pending)
-        self._enqueue(ObjectPiece(pending, source, meta))
+        self._wait_in_line(pending)
+        self._drain(wait=False)
 
     def _seen(self, count: TreeCount, size: int) -> None:
         count.files += 1
@@ -341,6 +342,9 @@ class Writer:
         if not self._waiting:
             self._record(line, inherited=True)
             return
+        self._wait_in_line(line)
+
+    def _wait_in_line(self, line: bytes | Pending) -> None:
         self._waiting.append(line)
         if len(self._waiting) >= _AHEAD:
             self._hand_out()
