@@ -172,6 +172,7 @@ def test_what_is_shown_of_a_path_is_harmless_and_means_it(path: bytes) -> None:
         (f"{TREE}/deep/er/0001", [f"{TREE}/deep/er/001"]),
         (f"{TREE}/dep/er/001", [f"{TREE}/deep", f"{TREE}/deep-er"]),
         ("deep/large", [f"{TREE}/deep/large"]),
+        ("/original/deep/large", [f"{TREE}/deep/large"]),
         ("files/attachment/text", [f"{TREE}/text"]),
         ("nothing like it", []),
     ],
@@ -335,6 +336,28 @@ def test_a_damaged_pack_is_named_and_nothing_is_written(filled: Any, tmp_path: P
             pack.write_bytes(data)
 
 
+@pytest.mark.parametrize("at", ["restore_folder", "_merge", "move_new", "sync_filesystem"])
+def test_an_interrupted_extract_leaves_nothing(
+    filled: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    vault, manifest, _ = filled
+    (tmp_path / "there").mkdir()
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(extracting, at, interrupted)
+    for to in (tmp_path / "new", tmp_path / "there"):
+        with pytest.raises(KeyboardInterrupt):
+            out_of(vault, manifest, to, f"{TREE}/deep", f"{TREE}/text")
+    if at == "sync_filesystem":  # all have their names by then
+        assert len(files(tmp_path / "there")) == len(files(tmp_path / "new")) > 1
+        assert not list(tmp_path.glob(f"*/{STAGING}*"))
+    else:
+        assert files(tmp_path) == []
+        assert not (tmp_path / "new").exists()
+
+
 @contextlib.contextmanager
 def files_end_at(count: int) -> Iterator[None]:
     """No file may become longer: writing more fails, as on a full disk."""
@@ -485,6 +508,17 @@ def test_a_tree_whose_name_leads_elsewhere_is_refused(tmp_path: Path, name: str)
     with pytest.raises(IntegrityError, match="The backup's tree"):
         extract(evil.repository, choose(evil.repository.manifest(id), ["**"], tmp_path / "in" / "out"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_entry_of_no_tree_is_refused(tmp_path: Path) -> None:
+    storage = MemoryStorage(KEYS.storage.objects)
+    evil = Evil(Repository(storage, [KEYS.recovery]), storage, KEYS.recovery)
+    evil.manifest([entry("d", b"."), msgspec.structs.replace(entry("f", b"x"), tree="no/tree")])
+    [(id, _)] = evil.repository.names()
+    manifest = evil.repository.manifest(id)
+    with pytest.raises(IntegrityError, match="no/tree/x belongs to no tree"):
+        choose(manifest, ["no"], tmp_path / "out")
+    assert suggestions(manifest, [Chosen("/x")]) == ["no/tree/x"]
 
 
 def test_a_sink_takes_no_key_twice(tmp_path: Path) -> None:

@@ -104,11 +104,17 @@ def suggestions(manifest: Manifest, missing: Sequence[Chosen]) -> list[str]:
     """What may be meant by the first of the paths that the backup lacks; up to three."""
     wanted = given(missing[0].text.strip("/"))
     trees = [tree.name for tree in manifest.header.trees]
+    originals = {tree.name: tree.original.rstrip("/").encode() + b"/" for tree in manifest.header.trees}
     for tree in trees:
         begin = tree.encode() + b"/"
         if wanted.startswith(begin):
             return _like(manifest, tree, wanted[len(begin) :].split(b"/"))
-    whole = [label_of(entry.tree, entry.path) for entry in manifest.entries() if entry.path == wanted]
+    # A path within one of the trees, or one on the host.
+    whole = [
+        label_of(entry.tree, entry.path)
+        for entry in manifest.entries()
+        if entry.path == wanted or originals.get(entry.tree, b"") + entry.path == b"/" + wanted
+    ]
     parts = shown(wanted).split("/")
     close = difflib.get_close_matches("/".join(parts[:2]), trees, _MOST, _LIKENESS)
     return [shown(label) for label in whole[:_MOST]] or [

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from propolis.errors import PropolisError
+from propolis.errors import IntegrityError, PropolisError
 from propolis.filesystem.attributes import drop_lists
 from propolis.filesystem.moving import is_folder, move_new
 from propolis.filesystem.paths import shown
@@ -102,6 +102,8 @@ def choose(manifest: Manifest, paths: Sequence[str], to: Path) -> Extract:
             one.count(entry)
         if not meant:
             continue
+        if manifest.header.tree(entry.tree) is None:
+            raise IntegrityError(f"{shown(label)} belongs to no tree of the backup {manifest.id}")
         hit[entry.tree] = None
         if look and entry.type != "d" and len(taken) < _SHOWN and os.path.lexists(root + b"/" + label):
             taken.append(label)
