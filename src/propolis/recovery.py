@@ -8,12 +8,10 @@ from pathlib import Path
 import pydantic
 
 from propolis import clone
-from propolis.backup import BACKUP_STEPS
 from propolis.command.context import Context
 from propolis.command.promise import keep_promise
 from propolis.config.schema import Config
 from propolis.errors import PropolisError, ServicesDownError
-from propolis.restore import RESTORE_STEPS
 from propolis.run import JournalState, Observer, StackLock, Telling, UnreadableJournal
 from propolis.run.interrupts import Interrupts
 from propolis.run.journal import describe, journal_folder
@@ -68,6 +66,10 @@ def recover_held(state: Path, observer: Observer) -> list[Recovered]:
 
 
 def _recover_one(state: JournalState, observer: Observer) -> str:
+    # Only what was interrupted needs the steps of every command; others start without them.
+    from propolis.backup import BACKUP_STEPS
+    from propolis.restore import RESTORE_STEPS
+
     observer.note(f"`propolis {state.command}` of {state.started} was interrupted: recovering it")
     try:
         config = Config.model_validate(state.facts.get("config"))

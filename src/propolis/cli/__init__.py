@@ -16,7 +16,7 @@ import typer
 import typer.exceptions
 
 from propolis import __version__
-from propolis.cli.options import DEBUG, complete
+from propolis.cli.arguments import DEBUG, complete
 from propolis.errors import PropolisError, UsageError
 from propolis.report import streams
 from propolis.report.console import show_error
@@ -25,6 +25,8 @@ EPILOG = (
     "Exit codes: 0 ok, 1 error, 2 usage, 3 incomplete, 10 configuration, 11 busy, 12 preflight, 13 repository, "
     "14 integrity, 15 drill failed, 16 services not restarted, 130 interrupted."
 )
+
+VERSION = "--version"
 
 VALUE_ERROR = "Value error, "
 """What the library that checks values puts before a message."""
@@ -43,7 +45,8 @@ FAMILIES = {
 
 
 def application(command: str | None = None) -> typer.Typer:
-    """The whole command line; or of it the family of one command, which spares loading the others."""
+    """The whole command line; or of it the family of one command (none for the
+    version), which spares loading the others."""
     app = typer.Typer(
         name="propolis",
         help="Back up, restore and prove TheHive: database, index, files and configuration as one restore point.",
@@ -56,8 +59,10 @@ def application(command: str | None = None) -> typer.Typer:
     )
     app.callback()(_main)
     chosen = [family for family, commands in FAMILIES.items() if command in commands]
+    if not chosen and command != VERSION:
+        chosen = list(FAMILIES)
     gc.disable()
-    for family in chosen or FAMILIES:
+    for family in chosen:
         importlib.import_module(f"propolis.cli.{family}").register(app)
     gc.freeze()
     gc.enable()
@@ -71,7 +76,7 @@ def _show_version(wanted: bool) -> None:
 
 
 def _main(
-    version: bool = typer.Option(False, "--version", help="Show the version and exit", callback=_show_version),
+    version: bool = typer.Option(False, VERSION, help="Show the version and exit", callback=_show_version),
 ) -> None:
     """Take the options that stand before a command."""
 

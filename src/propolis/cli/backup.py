@@ -12,9 +12,9 @@ from propolis.backup.options import BACKGROUND, BackupOptions
 from propolis.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, PlanOnly, Quiet, config_of, observer
 from propolis.command.context import Context
 from propolis.recovery import recover_held
+from propolis.report.backup import show_backup
 from propolis.report.console import show_plan
 from propolis.report.json import print_json
-from propolis.report.runs import show_backup
 from propolis.repository import parse_rate
 from propolis.run import SilentObserver
 from propolis.run.journal import new_run_id

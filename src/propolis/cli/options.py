@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +17,6 @@ from propolis.errors import UsageError
 from propolis.report.observers import observer_for
 from propolis.run import Observer
 
-DEBUG = "PROPOLIS_DEBUG"
 CONFIG = "PROPOLIS_CONFIG"
 DEFAULT_CONFIG = Path("/etc/propolis/propolis.yaml")
 
@@ -50,26 +47,6 @@ AsOf = Annotated[
     ),
 ]
 BackupArgument = Annotated[str, typer.Argument(help="A backup's ID, the beginning of one, or `latest`", metavar="ID")]
-
-
-CONFIGURED = "configured"
-LATEST = "latest"
-
-BARE = {
-    "--read-data": ("all", r"[^-].*"),
-    "--keep-old": (CONFIGURED, r"[0-9]+"),
-    "--undo": (LATEST, rf"{LATEST}|[0-9].*"),
-}
-"""Options that may stand without a value: what they mean then, and how a value looks that follows them."""
-
-
-def complete(arguments: Sequence[str]) -> list[str]:
-    """Give bare options their value: the library of the command line knows options with one, or flags."""
-    following = [*arguments[1:], ""]
-    return [
-        f"{given}={BARE[given][0]}" if given in BARE and not re.fullmatch(BARE[given][1], after) else given
-        for given, after in zip(arguments, following, strict=False)
-    ]
 
 
 def config_of(path: Path) -> Config:

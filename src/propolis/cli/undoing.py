@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from propolis.cli.options import CONFIGURED, config_of, observer
+from propolis.cli.arguments import CONFIGURED
+from propolis.cli.options import config_of, observer
 from propolis.cli.targets import target_of
 from propolis.command.context import Context
 from propolis.command.kept import find

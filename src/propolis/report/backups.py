@@ -7,10 +7,9 @@ import datetime
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from propolis.report.console import console, escape, show_pairs, table_of, wide_console
+from propolis.report.console import NOT_BACKED_UP, console, escape, show_pairs, show_unkept, table_of, wide_console
 from propolis.report.json import plain
 from propolis.report.units import human_bytes, human_seconds
-from propolis.report.unkept import NOT_BACKED_UP, show_unkept
 from propolis.repository import BackupSummary, VerifyResult
 from propolis.repository.format.damage import Finding
 from propolis.repository.records.overview import Overview

@@ -6,11 +6,14 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from propolis.errors import PropolisError
+from propolis.filesystem.unkept import Unkept
 from propolis.run import Plan
 
 if TYPE_CHECKING:  # loaded by what prints, when it does
     from rich.console import Console
     from rich.table import Table
+NOT_BACKED_UP = "not in the backup"
+NOT_RESTORED = "in the backup, not restored"
 
 
 def console(*, stderr: bool = False, soft_wrap: bool = True, width: int | None = None) -> Console:
@@ -63,6 +66,13 @@ def show_pairs(rows: Sequence[tuple[str, str]]) -> None:
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         out.print(f"  {escape(name):<{width}}  {escape(value)}")
+
+
+def show_unkept(heading: str, kinds: Sequence[Unkept]) -> None:
+    """One line a kind: how many, what, and some of them by name."""
+    out = console()
+    for kind in kinds:
+        out.print(f"[yellow]{heading}:[/] {escape(str(kind))}")
 
 
 def table_of() -> Table:

@@ -12,10 +12,9 @@ import msgspec
 from propolis.compare import Comparison
 from propolis.filesystem.paths import shown
 from propolis.report.backups import show_findings
-from propolis.report.console import console, escape
+from propolis.report.console import NOT_RESTORED, console, escape, show_unkept
 from propolis.report.json import plain
 from propolis.report.units import counted, human_bytes
-from propolis.report.unkept import NOT_RESTORED, show_unkept
 from propolis.repository.browse.choose import Chosen, label_of
 from propolis.repository.browse.diff import Change, Total, TreeDiff
 from propolis.repository.browse.extract import Extract, ExtractResult

@@ -1,46 +1,25 @@
-"""What a backup, a restore, an undo or a recovery did, for a person."""
+"""What a restore, an undo or a recovery did, for a person."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from propolis.backup import BackupReport
 from propolis.command.host_key import add_host_key
 from propolis.recovery import Recovered
-from propolis.report.console import console, escape, show_pairs, show_warnings
+from propolis.report.console import (
+    NOT_BACKED_UP,
+    NOT_RESTORED,
+    console,
+    escape,
+    show_pairs,
+    show_unkept,
+    show_warnings,
+)
 from propolis.report.kept import moment
 from propolis.report.units import human_bytes
-from propolis.report.unkept import NOT_BACKED_UP, NOT_RESTORED, show_unkept
 from propolis.restore import RestoreReport
 from propolis.restore.former import KeptReport, UndoReport
-
-
-def show_backup(report: BackupReport) -> None:
-    """What a backup did."""
-    stats, out = report.stats, console()
-    out.print(f"[green]Backup {report.summary.id}[/] is complete.")
-    rows = [
-        ("downtime of TheHive", "not running" if report.downtime is None else f"{report.downtime:.1f} s"),
-        ("copied during the downtime", human_bytes(report.bytes_copied_while_down)),
-        ("contents", f"{report.summary.files} files, {human_bytes(report.summary.bytes)}"),
-        ("unchanged, not read", f"{stats.unchanged} files"),
-        ("read", human_bytes(stats.read)),
-        ("new in the repository", f"{human_bytes(stats.new)}, stored as {human_bytes(stats.stored)}"),
-    ]
-    show_pairs(rows)
-    show_unkept(NOT_BACKED_UP, report.summary.header.unkept)
-    if report.altered.count:
-        named = ", ".join(report.altered.named)
-        out.print(
-            f"[red]{report.altered.count} files changed although their size and times did not:[/] {escape(named)}"
-            + (" and others." if report.altered.count > len(report.altered.named) else ".")
-        )
-        out.print(
-            "Either something changed them and set their times back, or the disk lost their content. Backup "
-            f"{report.summary.header.parent} has their former content."
-        )
-    show_warnings(report.warnings)
 
 
 def show_restore(report: RestoreReport, file: Path | None = None) -> None:

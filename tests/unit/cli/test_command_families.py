@@ -28,8 +28,16 @@ def test_the_whole_command_line_is_there_when_no_command_is_named(given: str | N
     assert commands(application(given)) == {command for family in FAMILIES.values() for command in family}
 
 
-def test_a_backup_loads_nothing_of_repairs() -> None:
-    load = "import sys; from propolis.cli import run; run(['backup', '-h'])"
-    code = f"{load}; print('propolis.cli.repository.care' in sys.modules)"
+@pytest.mark.parametrize(
+    ("arguments", "spared"),
+    [
+        (["backup", "-h"], "propolis.cli.repository.care"),
+        (["backup", "-h"], "propolis.restore.steps"),
+        (["list", "-h"], "propolis.backup.steps"),
+        (["--version"], "propolis.config.schema"),
+    ],
+)
+def test_a_command_starts_without_what_it_does_not_need(arguments: list[str], spared: str) -> None:
+    code = f"import sys; from propolis.cli import run; run({arguments}); print({spared!r} in sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert told.splitlines()[-1] == "False"

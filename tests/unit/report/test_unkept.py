@@ -4,9 +4,10 @@ import pytest
 
 from propolis.backup import BackupReport
 from propolis.filesystem.unkept import EXAMPLES, Tally, Unkept, joined
+from propolis.report.backup import show_backup
 from propolis.report.backups import show_summary
 from propolis.report.json import as_json
-from propolis.report.runs import show_backup, show_restore
+from propolis.report.runs import show_restore
 from propolis.repository import BackupId, BackupSummary, Header, Stats
 from propolis.repository.format.entries import TreeHeader
 from propolis.repository.model import Altered
