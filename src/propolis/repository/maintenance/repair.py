@@ -7,13 +7,13 @@ New objects are written and durable before an old one is moved, and nothing is d
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository.access.leases import Lease
 from propolis.repository.format.entries import BackupId, Entry, lengths_of, segment_ids
-from propolis.repository.format.index import Codec, PackedSegments, index_lines, write_index
+from propolis.repository.format.index import PackedSegments, index_lines, write_index
 from propolis.repository.format.names import INDEX_LIMIT, MANIFEST_LIMIT, hash_name, pack_name
 from propolis.repository.format.rules import BackupRules
 from propolis.repository.format.table import PackContents, SegmentTable
@@ -25,7 +25,7 @@ from propolis.repository.records.absent import absent
 from propolis.repository.records.marks import read_marks
 from propolis.repository.records.removals import record_removals
 from propolis.repository.repository import Repository
-from propolis.repository.write.packing import Compressibility, PackMaker
+from propolis.repository.write.packing import Packer
 
 _INDEXED_AT_ONCE = 4096
 
@@ -98,7 +98,7 @@ def repair(
         )
     if sources and work.wanted:
         work.search_stack(sources)
-    work.gathered.finish()
+    work.store()
     indexes, quarantined = 0, tuple(work.aside())
     missing = work.missing(remembered or {})
     if not plan:
@@ -121,7 +121,7 @@ def repair(
         work.from_packs,
         work.from_stack,
         len(work.made_known),
-        work.gathered.stored,
+        sum(item.pack.stored for item in work.packed),
         indexes,
         (*work.losses(), *(Hit(id, 0, ()) for id in missing)),
         tuple(found.remarks),
@@ -136,7 +136,9 @@ class _Repair:
         """Manifests that break a rule of the format: their backups can't be restored."""
         self.lost = self.from_packs = self.from_stack = 0
         self.made_known: list[PackedSegments] = []
-        self.gathered = _Gathered(repository, plan)
+        self.packed: list[PackedSegments] = []
+        """New packs with what was found."""
+        self._packer = None if plan else _packer(repository, self.packed)
         self._good = SegmentTable()
         self._stale: dict[str, list[PackedSegments]] = {}
         """Indexes that describe damaged packs → the others that they describe"""
@@ -149,12 +151,12 @@ class _Repair:
                 continue
             stored = storage.get(name, INDEX_LIMIT)
             lines = index_lines(stored, self._repository.identities, key, name)
-            stale = [False]
-            self._good.add_index(_without(lines, self._found.packs.keys(), stale), name)
-            if stale[0]:
+            self._good.add_index(_without(lines, self._found.packs.keys()), name)
+            lines = index_lines(stored, self._repository.identities, key, name)
+            if any(_pack_of(line) in self._found.packs for line in lines):
                 own = SegmentTable()
                 lines = index_lines(stored, self._repository.identities, key, name)
-                own.add_index(_without(lines, self._found.packs.keys(), stale), name)
+                own.add_index(_without(lines, self._found.packs.keys()), name)
                 own.seal()
                 contents = PackContents(own)
                 self._stale[name] = [
@@ -207,7 +209,7 @@ class _Repair:
         """Make new packs known, and write the indexes without damaged packs; how many."""
         storage = self._repository.storage
         storage.flush()
-        new = [*self.gathered.packed, *self.made_known]
+        new = [*self.packed, *self.made_known]
         groups = [new[start : start + _INDEXED_AT_ONCE] for start in range(0, len(new), _INDEXED_AT_ONCE)]
         groups += [kept for kept in self._stale.values() if kept]
         for group in groups:
@@ -297,68 +299,31 @@ class _Repair:
 
     def _take(self, segment: bytes, data: memoryview) -> None:
         del self.wanted[segment]
-        self.gathered.add(segment, data)
+        if self._packer is not None:
+            self._packer.add(segment, data)
+
+    def store(self) -> None:
+        """Store what was found and is not yet in a pack."""
+        if self._packer is not None:
+            self._packer.flush()
 
 
-@dataclass
-class _Open:
-    """A pack in the making."""
-
-    plain: bytearray = field(default_factory=bytearray)
-    segments: list[tuple[bytes, int, int]] = field(default_factory=list)
+def _packer(repository: Repository, packed: list[PackedSegments]) -> Packer:
+    info, recipients = repository.info, repository.ring.pack_recipients()
+    return Packer(repository.storage, recipients, info.gather_bytes, info.segment_bytes, packed.append)
 
 
-class _Gathered:
-    """Stores segments in new packs, small ones together."""
-
-    def __init__(self, repository: Repository, plan: bool) -> None:
-        info = repository.info
-        self._full = info.gather_bytes
-        self._plan = plan
-        most = max(info.segment_bytes, self._full + self._full // 2)
-        self._maker = PackMaker(repository.storage, repository.ring.pack_recipients(), most)
-        self._judge = Compressibility()
-        self._open: dict[Codec, _Open] = {"zstd": _Open(), "plain": _Open()}
-        self.packed: list[PackedSegments] = []
-        self.stored = 0
-
-    def add(self, segment: bytes, data: memoryview) -> None:
-        """Store a segment, soon."""
-        if self._plan:
-            return
-        codec: Codec = "zstd" if self._judge.worth(data) else "plain"
-        if len(data) > self._full // 2:
-            self._store(data, [(segment, 0, len(data))], codec)
-            return
-        pack = self._open[codec]
-        pack.segments.append((segment, len(pack.plain), len(data)))
-        pack.plain += data
-        if len(pack.plain) >= self._full:
-            self._close(codec)
-
-    def finish(self) -> None:
-        """Store what is still open."""
-        for codec in self._open:
-            self._close(codec)
-
-    def _close(self, codec: Codec) -> None:
-        pack, self._open[codec] = self._open[codec], _Open()
-        if pack.segments:
-            self._store(memoryview(pack.plain), pack.segments, codec)
-
-    def _store(self, data: memoryview, segments: list[tuple[bytes, int, int]], codec: Codec) -> None:
-        packed = self._maker.store(data, segments, codec)
-        self.packed.append(packed)
-        self.stored += packed.pack.stored
-
-
-def _without(lines: Iterable[bytes], damaged: Iterable[str], stale: list[bool]) -> Iterator[bytes]:
-    """The lines of an index but for damaged packs and their segments; notes in `stale` when there were any."""
-    bad = {digest.encode() for digest in damaged}
+def _without(lines: Iterable[bytes], damaged: Collection[str]) -> Iterator[bytes]:
+    """The lines of an index but for damaged packs and their segments."""
     passing = True
     for line in lines:
-        if line.startswith(b"p\t"):
-            passing = line.split(b"\t", 2)[1] not in bad
-            stale[0] = stale[0] or not passing
+        pack = _pack_of(line)
+        if pack is not None:
+            passing = pack not in damaged
         if passing:
             yield line
+
+
+def _pack_of(line: bytes) -> str | None:
+    """The hash of the pack that an index's line describes; None if it is a segment's."""
+    return line.split(b"\t", 2)[1].decode() if line.startswith(b"p\t") else None

@@ -19,7 +19,7 @@ from propolis.repository.crypto.identities import Recipient
 from propolis.repository.crypto.secret import RepositoryKey
 from propolis.repository.format.config import RepositoryInfo
 from propolis.repository.format.entries import object_extra
-from propolis.repository.format.index import Codec, PackedSegments
+from propolis.repository.format.index import PackedSegments
 from propolis.repository.format.table import SegmentTable
 from propolis.repository.format.text import escape
 from propolis.repository.io import direct
@@ -27,7 +27,7 @@ from propolis.repository.io.direct import buffer
 from propolis.repository.io.limits import NO_LIMITS, Limits, Pace, rank_last
 from propolis.repository.model import ObjectSource, Observer, Stats
 from propolis.repository.storage.base import Storage
-from propolis.repository.write.packing import Compressibility, PackMaker
+from propolis.repository.write.packing import Packer
 from propolis.s3.objects import ObjectMeta
 
 NO_ATTRIBUTES = b"\t-"
@@ -188,37 +188,19 @@ class Intake:
                 self._failure = error
 
 
-class _Gather:
-    """A pack in the making."""
-
-    def __init__(self, codec: Codec, capacity: int) -> None:
-        self.codec = codec
-        self.buffer = buffer(capacity)
-        self.filled = 0
-        self.segments: list[tuple[bytes, int, int]] = []
-
-
 class _Worker:
     def __init__(self, shared: Intake) -> None:
         self._shared = shared
         info = shared.info
-        self._small = info.gather_bytes // 2
-        self._full = info.gather_bytes
         self._large = buffer(info.segment_bytes)
-        self._gathers: dict[Codec, _Gather] = {
-            "plain": _Gather("plain", self._full + self._small),
-            "zstd": _Gather("zstd", self._full + self._small),
-        }
-        self._maker = PackMaker(
-            shared.storage, shared.recipients, max(info.segment_bytes, self._full + self._small), shared.pace
+        self._packer = Packer(
+            shared.storage, shared.recipients, info.gather_bytes, info.segment_bytes, self._stored, shared.pace
         )
-        self._judge = Compressibility()
 
     def take_piece(self, piece: Piece) -> None:
         """Read a part of a file and store it unless it is known."""
-        gather = self._gathers["plain"]
-        # Small ones are read to where they are gathered.
-        target = gather.buffer[gather.filled :] if piece.length <= self._small else self._large
+        room = self._packer.room(piece.length)
+        target = self._large if room is None else room
         problem = _read(piece, target)
         if problem:
             self._shared.unread.append(f"{os.fsdecode(piece.path)} ({problem})")
@@ -258,8 +240,7 @@ class _Worker:
 
     def flush(self) -> None:
         """Store the packs in the making."""
-        for gather in self._gathers.values():
-            self._store_gathered(gather)
+        self._packer.flush()
 
     def _lost_object(self, job: ObjectPiece, problem: str) -> None:
         if not job.ahead:
@@ -268,31 +249,13 @@ class _Worker:
         job.pending.finish()
 
     def _keep(self, data: memoryview) -> bytes:
-        """Store plain bytes that the repository lacks. They may lie at the end of the `plain` gather already."""
+        """Store plain bytes that the repository lacks; their ID."""
         shared = self._shared
         segment = shared.key.segment_id(data)
-        if not shared.table.claim(segment):
-            return segment
-        size = len(data)
-        shared.stats.add(new=size)
-        codec: Codec = "zstd" if self._judge.worth(data) else "plain"
-        if size > self._small:
-            self._stored(self._maker.store(data, [(segment, 0, size)], codec))
-            return segment
-        gather = self._gathers[codec]
-        if data.obj is not gather.buffer.obj:
-            gather.buffer[gather.filled : gather.filled + size] = data
-        gather.segments.append((segment, gather.filled, size))
-        gather.filled += size
-        if gather.filled >= self._full:
-            self._store_gathered(gather)
+        if shared.table.claim(segment):
+            shared.stats.add(new=len(data))
+            self._packer.add(segment, data)
         return segment
-
-    def _store_gathered(self, gather: _Gather) -> None:
-        if gather.segments:
-            self._stored(self._maker.store(gather.buffer[: gather.filled], gather.segments, gather.codec))
-        gather.segments = []
-        gather.filled = 0
 
     def _stored(self, packed: PackedSegments) -> None:
         self._shared.stats.add(packs=1, stored=packed.pack.stored)

@@ -71,3 +71,75 @@ class PackMaker:
         for start in range(0, len(plain), 1 << 20):
             yield from chunker.compress(plain[start : start + (1 << 20)])
         yield from chunker.finish()  # type: ignore[no-untyped-call]
+
+
+class Packer:
+    """Puts segments into packs: a large one alone, small ones together. Not for several threads.
+
+    It has no more in memory than a pack in the making for each codec, and one stored.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        recipients: Sequence[Recipient],
+        gather_bytes: int,
+        largest: int,
+        packed: Callable[[PackedSegments], None],
+        pace: Callable[[int], object] | None = None,
+    ) -> None:
+        """`gather_bytes` fill a pack, `largest` is the size of the largest segment; `packed` takes every pack stored.
+
+        `pace`: see `PackMaker`.
+        """
+        self._full = gather_bytes
+        self._small = gather_bytes // 2
+        self._packed = packed
+        capacity = self._full + self._small
+        self._gathers: dict[Codec, _Gather] = {
+            "plain": _Gather("plain", capacity),
+            "zstd": _Gather("zstd", capacity),
+        }
+        self._maker = PackMaker(storage, recipients, max(largest, capacity), pace)
+        self._judge = Compressibility()
+
+    def room(self, size: int) -> memoryview | None:
+        """Where a small segment can be put by the caller, so that `add` needn't copy it; None for a large one."""
+        gather = self._gathers["plain"]
+        return gather.buffer[gather.filled :] if size <= self._small else None
+
+    def add(self, segment: bytes, data: memoryview, codec: Codec | None = None) -> None:
+        """Store a segment's plain bytes, now or soon; `codec` None: find out whether compressing pays."""
+        size = len(data)
+        codec = codec or ("zstd" if self._judge.worth(data) else "plain")
+        if size > self._small:
+            self._packed(self._maker.store(data, [(segment, 0, size)], codec))
+            return
+        gather = self._gathers[codec]
+        if data.obj is not gather.buffer.obj:
+            gather.buffer[gather.filled : gather.filled + size] = data
+        gather.segments.append((segment, gather.filled, size))
+        gather.filled += size
+        if gather.filled >= self._full:
+            self._close(gather)
+
+    def flush(self) -> None:
+        """Store the packs in the making."""
+        for gather in self._gathers.values():
+            self._close(gather)
+
+    def _close(self, gather: _Gather) -> None:
+        if gather.segments:
+            self._packed(self._maker.store(gather.buffer[: gather.filled], gather.segments, gather.codec))
+        gather.segments = []
+        gather.filled = 0
+
+
+class _Gather:
+    """A pack in the making."""
+
+    def __init__(self, codec: Codec, capacity: int) -> None:
+        self.codec = codec
+        self.buffer = buffer(capacity)
+        self.filled = 0
+        self.segments: list[tuple[bytes, int, int]] = []
