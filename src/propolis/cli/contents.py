@@ -29,7 +29,8 @@ from propolis.command.stores import open_repository
 from propolis.compare import compare_backups, compare_live
 from propolis.errors import IncompleteError, IntegrityError, PropolisError, UsageError
 from propolis.filesystem.paths import shown
-from propolis.report.contents import (
+from propolis.report.json import print_json
+from propolis.report.repository.contents import (
     extract_as_json,
     found_as_json,
     print_diff,
@@ -38,7 +39,6 @@ from propolis.report.contents import (
     show_found,
     show_plan_of_extract,
 )
-from propolis.report.json import print_json
 from propolis.repository import Entry, Repository, Stats
 from propolis.repository.access.leases import ReadingLease
 from propolis.repository.browse import extract as extracting
