@@ -16,7 +16,14 @@ import threading
 import time
 import uuid
 
-PORTS = {"thehive": 9000, "database": 9042, "index": 9200}
+PORTS = {
+    "thehive": 9000,
+    "database": 9042,
+    "index": 9200,
+    "cortex": 9001,
+    "cortex-index": 9201,
+    "minio": 9002,
+}
 HOST_ID = uuid.UUID("5f1f3d2e-0000-4000-8000-000000000001")
 SCHEMA = uuid.UUID("5f1f3d2e-0000-4000-8000-000000000002")
 
@@ -50,6 +57,16 @@ class Service:
 
     def start(self) -> None:
         """What it does before it listens."""
+
+    def require(self) -> None:
+        """Go on only while the services that this one needs answer: else live on and never listen."""
+        for needed in self.settings["needs"].get(self.role, []):
+            try:
+                socket.create_connection((self.settings["address"], PORTS[needed]), timeout=5).close()
+            except OSError:
+                print(f"started before {needed}")
+                while True:
+                    time.sleep(60)
 
     def serve(self, connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -85,8 +102,11 @@ class Http(Service):
         status, document = self.respond(method, target.split("?")[0])
         if (forced := self.told("status")) is not None:
             status = int(forced)
-        content = json.dumps(document).encode()
-        reply = f"HTTP/1.1 {status} Fake\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n"
+        if isinstance(document, str) and document.startswith("<?xml"):
+            content, kind = document.encode(), "application/xml"
+        else:
+            content, kind = json.dumps(document).encode(), "application/json"
+        reply = f"HTTP/1.1 {status} Fake\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\n"
         connection.sendall(reply.encode() + b"X-Elastic-Product: Elasticsearch\r\n\r\n" + content)
         return True
 
@@ -98,13 +118,7 @@ class TheHive(Http):
     """Starts only while its stores answer: else it lives on and never listens, as the real one does."""
 
     def start(self) -> None:
-        for store in ("database", "index"):
-            try:
-                socket.create_connection((self.settings["address"], PORTS[store]), timeout=5).close()
-            except OSError:
-                print("started before its stores")
-                while True:
-                    time.sleep(60)
+        self.require()
 
     def respond(self, method: str, path: str) -> tuple[int, object]:
         if path == "/api/health":
@@ -118,10 +132,10 @@ class Index(Http):
     """An Elasticsearch with one index for each folder below its data's `indices`; a document is a file in it."""
 
     def start(self) -> None:
-        os.makedirs(f"{self.settings['index']}/indices", exist_ok=True)
+        os.makedirs(f"{self.settings[self.role]}/indices", exist_ok=True)
 
     def indices(self) -> dict[str, int]:
-        folder = f"{self.settings['index']}/indices"
+        folder = f"{self.settings[self.role]}/indices"
         return {name: len(os.listdir(f"{folder}/{name}")) for name in sorted(os.listdir(folder))}
 
     def named(self, what: str) -> list[str]:
@@ -183,6 +197,47 @@ class Index(Http):
                 flat[name]["index.blocks.read_only_allow_delete"] = "true"
             return 200, {name: {"settings": settings} for name, settings in flat.items()}
         return 404, {"error": f"the fake doesn't know {method} {path}"}
+
+
+class Cortex(Http):
+    """Starts only while its index answers; its version is all that it tells."""
+
+    def start(self) -> None:
+        self.require()
+
+    def respond(self, method: str, path: str) -> tuple[int, object]:
+        if path == "/api/status":
+            return 200, {"versions": {"Cortex": self.told("version") or "3.1.8-1"}}
+        return 404, {}
+
+
+class Minio(Http):
+    """A bucket for each folder in its data, an object for each file; `.minio.sys` has to be there."""
+
+    def start(self) -> None:
+        if not os.path.exists(f"{self.settings['minio']}/.minio.sys/format.json"):
+            print("not formatted")
+            sys.exit(1)
+
+    def respond(self, method: str, path: str) -> tuple[int, object]:
+        if path == "/minio/health/ready":
+            return 200, {}
+        if path == "/minio/admin/v3/info":
+            return 200, {"servers": [{"version": "2025-04-22T22:12:26Z"}]}
+        bucket = path.strip("/")
+        folder = f"{self.settings['minio']}/{bucket}"
+        if not bucket or not os.path.isdir(folder):
+            return 404, '<?xml version="1.0"?><Error><Code>NoSuchBucket</Code></Error>'
+        names = sorted(os.listdir(folder))
+        objects = "".join(
+            f"<Contents><Key>{name}</Key><Size>1</Size><ETag>&quot;e&quot;</ETag>"
+            "<LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents>"
+            for name in names
+        )
+        return 200, (
+            f'<?xml version="1.0"?><ListBucketResult><Name>{bucket}</Name><KeyCount>{len(names)}</KeyCount>'
+            f"<IsTruncated>false</IsTruncated>{objects}</ListBucketResult>"
+        )
 
 
 TEXT, UUID, INET, STAMP, BLOB, INT, SET = 13, 12, 16, 11, 3, 9, 34
@@ -314,4 +369,6 @@ def receive(connection: socket.socket, count: int) -> bytes:
 
 
 if __name__ == "__main__":
-    {"thehive": TheHive, "index": Index, "database": Database}[sys.argv[1]](sys.argv[1], sys.argv[2]).run()
+    kinds = {"thehive": TheHive, "index": Index, "database": Database}
+    kinds |= {"cortex": Cortex, "cortex-index": Index, "minio": Minio}
+    kinds[sys.argv[1]](sys.argv[1], sys.argv[2]).run()

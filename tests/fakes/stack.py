@@ -30,6 +30,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from propolis import platform
 from propolis.backup import BackupReport, back_up
@@ -41,13 +42,21 @@ from propolis.restore import RestoreReport, RestoreRequest, restore
 from propolis.run import Observer, SilentObserver
 from propolis.run.journals import journals, open_runs
 from propolis.run.lock import held
-from propolis.stack.stack import answers
+from propolis.stack.stack import STOP_ORDER, answers
 from propolis_lab.servers.ports import claim_address, release_all
 from system.command import Propolis
 
 ROLES = ("thehive", "database", "index")
-PORTS = {"thehive": 9000, "database": 9042, "index": 9200}
-STARTS = ("database", "index", "thehive")
+"""Services of every stack."""
+
+PORTS = {
+    "thehive": 9000,
+    "database": 9042,
+    "index": 9200,
+    "cortex": 9001,
+    "cortex-index": 9201,
+    "minio": 9002,
+}
 
 CONFIG = """
 name: fake
@@ -63,7 +72,6 @@ database:
   hints: {root}/cassandra/hints
   saved_caches: {root}/cassandra/saved_caches
 index: {{url: "http://{address}:9200", config: {root}/etc/elasticsearch, data: {root}/elasticsearch}}
-files: {{kind: folder, folder: {root}/files}}
 repository: {{url: {repository}, host_key: {root}/state/host.key}}
 timeouts: {{start: 20}}
 """
@@ -87,11 +95,56 @@ CONTENT = {
     "files/attachment/3f/attached": "attachment",
 }
 
+FILES = "files: {{kind: folder, folder: {root}/files}}\n"
+
+MINIO = """
+files:
+  kind: s3
+  endpoint: http://{address}:9002
+  bucket: thehive
+  access_key: {{file: {root}/etc/minio/access}}
+  secret_key: {{file: {root}/etc/minio/secret}}
+minio: {{url: "http://{address}:9002", data: [{root}/minio], config: {root}/etc/minio}}
+"""
+
+CORTEX = """
+cortex:
+  url: http://{address}:9001
+  config: {root}/etc/cortex
+  jobs: {root}/cortex-jobs
+"""
+
+CORTEX_INDEX = (
+    '  index: {{url: "http://{address}:9201", config: {root}/etc/cortex-elasticsearch, '
+    "data: {root}/cortex-elasticsearch}}\n"
+)
+
+MORE_CONTENT = {
+    "minio": {
+        "etc/minio/access": "access",
+        "etc/minio/secret": "secret",
+        "minio/.minio.sys/format.json": "xl-single",
+        "minio/thehive/attachment": "attachment",
+    },
+    "cortex": {"etc/cortex/application.conf": "# Cortex's", "cortex-jobs/job-1/input.json": "{}"},
+    "cortex-index": {
+        "etc/cortex-elasticsearch/elasticsearch.yml": "cluster.name: cortex\n",
+        "cortex-elasticsearch/indices/cortex_6/_0.cfs": "document",
+    },
+}
+
+Cortex = Literal["none", "own", "shared"]
+"""Whether the stack has Cortex, and whether that has an index of its own."""
+
 
 class FakeStack:
     """A stack of fake services below `root`, with a repository and its recovery key."""
 
-    def __init__(self, root: Path, repository: Path, key: Path) -> None:
+    def __init__(
+        self, root: Path, repository: Path, key: Path, cortex: Cortex = "none", *, minio: bool = False
+    ) -> None:
+        self.cortex = cortex
+        self.minio = minio
         self.root = root
         self.repository = repository
         self.key = key
@@ -100,14 +153,21 @@ class FakeStack:
 
     @classmethod
     @contextmanager
-    def up(cls, folder: Path, bring: Callable[[FakeStack], None] | None = None) -> Iterator[FakeStack]:
+    def up(
+        cls,
+        folder: Path,
+        bring: Callable[[FakeStack], None] | None = None,
+        *,
+        cortex: Cortex = "none",
+        minio: bool = False,
+    ) -> Iterator[FakeStack]:
         """A running stack with content and an empty repository; its processes are gone at the end.
 
-        `bring` puts another repository in place, and its keys.
+        `bring` puts another repository in place, and its keys. `cortex` and `minio` add services.
         """
         root = folder / "host"
         root.mkdir()
-        stack = cls(root, folder / "repository", folder / "recovery.key")
+        stack = cls(root, folder / "repository", folder / "recovery.key", cortex, minio=minio)
         address = claim_address(root, PORTS.values())
         try:
             stack._lay_out(address)
@@ -120,6 +180,18 @@ class FakeStack:
         finally:
             stack.stop()
             release_all(root)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Its services, in the order in which they stop."""
+        more = {"minio"} if self.minio else set()
+        more |= {"none": set(), "shared": {"cortex"}, "own": {"cortex", "cortex-index"}}[self.cortex]
+        return tuple(role for role in STOP_ORDER if role in more.union(ROLES))
+
+    @property
+    def cortex_index(self) -> str:
+        """The folder of the index that Cortex uses."""
+        return "cortex-elasticsearch" if self.cortex == "own" else "elasticsearch"
 
     @property
     def config(self) -> Config:
@@ -147,13 +219,19 @@ class FakeStack:
         """Write what a restore has to replace, into every store; services run on."""
         (self.root / "cassandra/data/thehive/edgestore/c").write_text("since")
         (self.root / "elasticsearch/indices/thehive_global/_2.cfs").write_text("since")
-        (self.root / "files/attachment/3f/since").write_text("since")
+        if self.minio:
+            (self.root / "minio/thehive/since").write_text("since")
+        else:
+            (self.root / "files/attachment/3f/since").write_text("since")
+        if self.cortex != "none":
+            (self.root / "cortex-jobs/job-1/output.json").write_text("since")
+            (self.root / self.cortex_index / "indices/cortex_6/_1.cfs").write_text("since")
         (self.root / "etc/thehive/application.conf").write_text("# since")
 
     def content(self) -> dict[str, str]:
         """Every file of every store, by path. `saved_caches` is no store's: a restore empties it."""
         found: dict[str, str] = {}
-        for top in ("etc", "cassandra", "elasticsearch", "files"):
+        for top in ("etc", "cassandra", "elasticsearch", "files", "minio", "cortex-jobs", "cortex-elasticsearch"):
             for path in sorted((self.root / top).rglob("*")):
                 if path.is_file() and "saved_caches" not in path.parts:
                     found[str(path.relative_to(self.root))] = path.read_text()
@@ -169,13 +247,13 @@ class FakeStack:
 
     def start(self, *roles: str) -> None:
         """Start what doesn't run, all or only these, in the right order."""
-        for role in (role for role in STARTS if role in (roles or ROLES)):
+        for role in (role for role in reversed(self.roles) if role in (roles or self.roles)):
             self.platform.start(role)
             answers(self.config, role, 20)
 
     def stop(self) -> None:
         """Stop all, whatever state they are in."""
-        for role in ROLES:
+        for role in self.roles:
             self.platform.stop(role)
 
     def is_running(self, role: str) -> bool:
@@ -183,7 +261,7 @@ class FakeStack:
 
     def assert_serving(self) -> None:
         """Every service runs and answers for real."""
-        for role in ROLES:
+        for role in self.roles:
             assert self.is_running(role), f"{role} does not run"
             answers(self.config, role, 20)
 
@@ -205,7 +283,12 @@ class FakeStack:
         return journals(self.journals)[-1]
 
     def _lay_out(self, address: str) -> None:
-        for name, content in CONTENT.items():
+        held = {name: text for name, text in CONTENT.items() if not (self.minio and name.startswith("files/"))}
+        for role in self.roles:
+            held |= MORE_CONTENT.get(role, {})
+        if self.cortex == "shared":
+            held["elasticsearch/indices/cortex_6/_0.cfs"] = "document"
+        for name, content in held.items():
             path = self.root / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content)
@@ -216,11 +299,21 @@ class FakeStack:
             "address": address,
             "data": str(self.root / "cassandra/data"),
             "index": str(self.root / "elasticsearch"),
+            "cortex-index": str(self.root / "cortex-elasticsearch"),
+            "minio": str(self.root / "minio"),
+            "needs": {
+                "thehive": ["database", "index", *(["minio"] if self.minio else [])],
+                "cortex": ["cortex-index" if self.cortex == "own" else "index"],
+            },
         }
         (self.root / "fakes.json").write_text(json.dumps(settings))
-        text = CONFIG.format(root=self.root, address=address, repository=self.repository)
+        for secret in (self.root / "etc/minio").glob("*"):
+            secret.chmod(0o600)
+        text = CONFIG + (MINIO if self.minio else FILES) + (CORTEX if self.cortex != "none" else "")
+        text += CORTEX_INDEX if self.cortex == "own" else ""
+        text = text.format(root=self.root, address=address, repository=self.repository)
         self.propolis.config_file.write_text(text)
-        for role in ROLES:
+        for role in self.roles:
             service = {
                 "command": [
                     sys.executable,
