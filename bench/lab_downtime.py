@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench.data import MIB, Source, attachments, count
 from propolis.config.load import load
-from propolis.stack.stack import trees
+from propolis.stack.stack import folders
 from propolis_lab.lab import Lab, Options
 from propolis_lab.proof.outside import Watcher
 
@@ -44,13 +44,13 @@ def _measure(lab: Lab, work: Path, rounds: int, megabytes: int, files: int) -> s
     config = lab.root / "etc/propolis/propolis.yaml"
     _propolis("init", "--root", lab.root, "--repository", work / "repository", "--name", "bench")
     _propolis("repository", "init", "--config", config, "--recovery-key", work / "recovery.key")
-    folders = [tree.path for tree in trees(load(config)) if tree.path is not None]
-    counts = [count(path) for path in folders]
+    stopped = [tree.path for tree in folders(load(config))]
+    counts = [count(path) for path in stopped]
     peaks: dict[str, int] = {}
     ways: dict[str, Callable[[], None]] = {
         "the services' own stop and start": lambda: _around(lab, lambda: None),
         "`propolis backup --cold`": lambda: _record(peaks, "backup", "backup", "--quiet", "--config", config),
-        "stop, `rsync -aW`, start": lambda: _around(lab, lambda: _rsync(folders, work / "rsync")),
+        "stop, `rsync -aW`, start": lambda: _around(lab, lambda: _rsync(stopped, work / "rsync")),
     }
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds):

@@ -27,7 +27,7 @@ from propolis.config.schema import Config
 from propolis.repository import Altered, BackupSummary, Stats
 from propolis.run import Observer, Plan, Step
 from propolis.stack.index.service import Index
-from propolis.stack.stack import instances, services, trees, with_dependents
+from propolis.stack.stack import buckets, folders, instances, services, trees, with_dependents
 
 DEFAULTS = BackupOptions()
 
@@ -54,10 +54,8 @@ def cold_plan(options: BackupOptions, context: Context) -> Plan[Context]:
     """Plan a cold backup of the stack as it is now. Touches nothing."""
     running = context.services.running()
     kept = trees(context.config)
-    places = {tree.name: str(clone.place(tree.path, context.run_id)) for tree in kept if tree.path is not None}
-    trials = {
-        tree.name: str(clone.place(tree.path, f"{context.run_id}.trial")) for tree in kept if tree.path is not None
-    }
+    places = {tree.name: str(clone.place(tree.path, context.run_id)) for tree in folders(context.config)}
+    trials = {tree.name: str(clone.place(tree.path, f"{context.run_id}.trial")) for tree in folders(context.config)}
     reserve = reserve_files(context)
     all_services = services(context.config)
     indices = {service.role for service in instances(context.config) if isinstance(service, Index)}
@@ -66,7 +64,7 @@ def cold_plan(options: BackupOptions, context: Context) -> Plan[Context]:
     steps: list[Step[Context, Any]] = [
         CheckStack(running=running, trials=trials),
         OpenRepository(url=context.config.repository.url),
-        *(StoreAhead(tree=tree.name) for tree in kept if tree.bucket is not None),
+        *(StoreAhead(tree=tree.name) for tree in buckets(context.config)),
         KeepServices(
             services=running,
             may_be_unhealthy=options.force_unhealthy,
@@ -77,7 +75,7 @@ def cold_plan(options: BackupOptions, context: Context) -> Plan[Context]:
         *(CountDocuments(service=name) for name in running if name in indices),
         *stop_steps(tuple(name for name in running if name not in users)),
         CloneTrees(places=places, down=all_services),
-        *(ListBucket(tree=tree.name) for tree in kept if tree.bucket is not None),
+        *(ListBucket(tree=tree.name) for tree in buckets(context.config)),
         *start_steps(running),
         ReleaseSpace(files=reserve),
         StoreTrees(trees=tuple(tree.name for tree in kept)),

@@ -12,7 +12,7 @@ from propolis.errors import PreflightError
 from propolis.run import Results, Step
 from propolis.stack.index import contents, server
 from propolis.stack.index.service import Index
-from propolis.stack.stack import LABELS, service_of
+from propolis.stack.stack import LABELS, index_of
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Counted:
     def as_facts(self, config: Config) -> Mapping[str, Any]:
         """What a manifest keeps of it."""
         indices = {} if self.indices is None else {"indices": self.indices}
-        return _index(config, self.service).noted({"documents": self.documents, **indices})
+        return index_of(config, self.service).noted({"documents": self.documents, **indices})
 
 
 class CountDocuments(Step[Context, Counted], frozen=True, kw_only=True, tag="count-documents"):
@@ -44,7 +44,7 @@ class CountDocuments(Step[Context, Counted], frozen=True, kw_only=True, tag="cou
 
     def do(self, context: Context, results: Results) -> Counted:
         """Count them."""
-        index = _index(context.config, self.service)
+        index = index_of(context.config, self.service)
         documents = server.documents(index.section, index.prefix)
         try:
             indices = contents.indices(index.section, refresh=True)
@@ -56,9 +56,3 @@ class CountDocuments(Step[Context, Counted], frozen=True, kw_only=True, tag="cou
     def summary(self, result: Counted) -> Mapping[str, Any]:
         """The documents of its user's own."""
         return {"documents": result.documents}
-
-
-def _index(config: Config, service: str) -> Index:
-    found = service_of(config, service)
-    assert isinstance(found, Index)
-    return found

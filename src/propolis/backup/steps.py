@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,81 +12,27 @@ import msgspec
 
 from propolis import clone
 from propolis.backup.count import CountDocuments, Counted
+from propolis.backup.objects import FrozenListing, bucket_name, own_objects
 from propolis.backup.options import BackupOptions
 from propolis.backup.reread import is_due
+from propolis.backup.results import Checked, Cloned, Listed, Opened
 from propolis.checks import THEHIVE, Look, require, rules_of, told
 from propolis.clone.base import CloneReport, Method
 from propolis.command.context import Context, utc_now
-from propolis.command.kept import aside_prefixes, records
 from propolis.command.known import remember
 from propolis.command.reserve import ReleaseSpace, ReserveSpace
 from propolis.command.services import SERVICE_STEPS
-from propolis.command.stores import bucket_of, open_repository
-from propolis.config.schema import Config, S3Files
+from propolis.command.stores import open_repository
 from propolis.errors import PropolisError
-from propolis.repository import BackupSummary, Facts, ObjectSource, Repository, Stats, Writer, begin, idle_disk
+from propolis.repository import BackupSummary, Facts, Stats, Writer, begin, idle_disk
 from propolis.repository.storage import reserve
 from propolis.run import Results, Step
 from propolis.run.step import tag_of
-from propolis.s3.listing import ObjectList
-from propolis.s3.objects import ObjectMeta
-from propolis.stack.model import Tree
-from propolis.stack.stack import trees
+from propolis.stack.model import BucketTree, FolderTree
+from propolis.stack.stack import folders, trees
 
 CHECK_SECONDS = 30.0
 """How long a service that runs may take to answer before anything is stopped: it should be up already."""
-
-
-@dataclass(frozen=True)
-class Checked:
-    """What is known of the stack before anything stops."""
-
-    started: str
-    """When the backup began: UTC, as manifests tell it."""
-    services: Mapping[str, str]
-    """What each service that runs is, and its version."""
-    facts: Mapping[str, Any]
-    """What else the manifest tells of them."""
-    methods: Mapping[str, Method]
-    """How each folder is cloned, by its tree's name."""
-
-
-@dataclass(frozen=True)
-class Opened:
-    """The repository, and the backup that is being written to it."""
-
-    repository: Repository
-    writer: Writer
-
-
-@dataclass(frozen=True)
-class Cloned:
-    """The clones, which are the restore point."""
-
-    point_in_time: str
-    reports: Mapping[str, CloneReport]
-    """By the tree's name."""
-
-    def as_facts(self) -> dict[str, Any]:
-        """How each was cloned, as journal and manifest tell it."""
-        return {
-            name: {
-                "method": report.method,
-                "files": report.files,
-                "bytes_shared": report.bytes_shared,
-                "bytes_copied": report.bytes_copied,
-                "seconds": round(report.seconds, 3),
-            }
-            for name, report in self.reports.items()
-        }
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A bucket's objects as they were while TheHive was down."""
-
-    tree: str
-    objects: FrozenListing
 
 
 class CheckStack(Step[Context, Checked], frozen=True, kw_only=True, tag="check-stack"):
@@ -129,9 +74,8 @@ class CheckStack(Step[Context, Checked], frozen=True, kw_only=True, tag="check-s
             services[role] = "" if found is None else found.release
             facts |= {} if found is None else found.kept
         methods = {name: survey.get().method for name, survey in look.surveys.items()}
-        for tree in trees(config):
-            if tree.path is not None:
-                clone.settle(tree.path)
+        for tree in folders(config):
+            clone.settle(tree.path)
         return Checked(started, services, facts, methods)
 
     def summary(self, result: Checked) -> Mapping[str, Any]:
@@ -142,8 +86,7 @@ class CheckStack(Step[Context, Checked], frozen=True, kw_only=True, tag="check-s
         """Drop what was tried."""
         drop_all(self.trials)
 
-    def _survey(self, context: Context, tree: Tree) -> clone.Survey:
-        assert tree.path is not None
+    def _survey(self, context: Context, tree: FolderTree) -> clone.Survey:
         trial, own = Path(self.trials[tree.name]), context.own_names(tree.path)
         return clone.survey(tree.path, tree.immutable, leave_out=own, kept_empty=tree.kept_empty, trial=trial)
 
@@ -235,12 +178,12 @@ class CloneTrees(Step[Context, Cloned], frozen=True, kw_only=True, tag="clone-tr
     def do(self, context: Context, results: Results) -> Cloned:
         """Clone them side by side. Raises PreflightError if a service was started in the meantime."""
         context.services.require_down(self.down)
-        folders = [tree for tree in trees(context.config) if tree.name in self.places]
+        cloned = [tree for tree in folders(context.config) if tree.name in self.places]
         point_in_time = utc_now()
         make = partial(self._clone, context, results[CheckStack].methods)
-        with ThreadPoolExecutor(max_workers=len(folders)) as pool:
-            reports = list(pool.map(make, folders))
-        return Cloned(point_in_time, {tree.name: report for tree, report in zip(folders, reports, strict=True)})
+        with ThreadPoolExecutor(max_workers=len(cloned)) as pool:
+            reports = list(pool.map(make, cloned))
+        return Cloned(point_in_time, {tree.name: report for tree, report in zip(cloned, reports, strict=True)})
 
     def summary(self, result: Cloned) -> Mapping[str, Any]:
         """How each was cloned."""
@@ -250,8 +193,7 @@ class CloneTrees(Step[Context, Cloned], frozen=True, kw_only=True, tag="clone-tr
         """Drop what was cloned."""
         drop_all(self.places)
 
-    def _clone(self, context: Context, methods: Mapping[str, Method], tree: Tree) -> CloneReport:
-        assert tree.path is not None
+    def _clone(self, context: Context, methods: Mapping[str, Method], tree: FolderTree) -> CloneReport:
         return clone.clone(
             tree.path,
             Path(self.places[tree.name]),
@@ -300,10 +242,9 @@ class StoreTrees(Step[Context, Stats], frozen=True, kw_only=True, tag="store-tre
         listed = {one.tree: one.objects for one in results.all(ListBucket)}
         with idle_disk():
             for tree in trees(context.config):
-                if tree.name in clones:
+                if isinstance(tree, FolderTree) and tree.name in clones:
                     _store_clone(writer, tree, clones[tree.name])
-                elif tree.name in listed:
-                    assert tree.bucket is not None
+                elif isinstance(tree, BucketTree) and tree.name in listed:
                     writer.add_bucket(tree.store, tree.name, listed[tree.name], bucket_name(tree.bucket))
         return writer.stats
 
@@ -378,33 +319,13 @@ class DropClones(Step[Context, None], frozen=True, kw_only=True, tag="drop-clone
         drop_all(self.places)
 
 
-class FrozenListing:
-    """An ObjectSource whose list was taken once; objects are still read from the bucket."""
-
-    def __init__(self, source: ObjectSource) -> None:
-        self._source = source
-        self._objects = ObjectList(source.list())
-
-    def __len__(self) -> int:
-        return len(self._objects)
-
-    def list(self) -> Iterator[ObjectMeta]:
-        """Return the objects as they were listed."""
-        return iter(self._objects)
-
-    def open_object(self, key: str) -> tuple[ObjectMeta, Iterator[Any]]:
-        """Read one from the bucket; FileNotFoundError if it has gone since."""
-        return self._source.open_object(key)
-
-
 def drop_all(places: Mapping[str, str]) -> None:
     """Remove clones; idempotent."""
     for place in places.values():
         clone.drop(Path(place))
 
 
-def _store_clone(writer: Writer, tree: Tree, report: CloneReport) -> None:
-    assert tree.path is not None
+def _store_clone(writer: Writer, tree: FolderTree, report: CloneReport) -> None:
     writer.add_folder(
         tree.store,
         tree.name,
@@ -414,33 +335,6 @@ def _store_clone(writer: Writer, tree: Tree, report: CloneReport) -> None:
         linked=report.linked,
         unkept=report.unkept,
     )
-
-
-class WithoutKept:
-    """An ObjectSource that leaves out what restores keep of the former data, copied aside within the bucket."""
-
-    def __init__(self, source: ObjectSource, prefixes: tuple[str, ...]) -> None:
-        self._source = source
-        self._prefixes = prefixes
-
-    def list(self) -> Iterator[ObjectMeta]:
-        """Return the stack's own objects."""
-        return (meta for meta in self._source.list() if not meta.key.startswith(self._prefixes))
-
-    def open_object(self, key: str) -> tuple[ObjectMeta, Iterator[Any]]:
-        """Read one; FileNotFoundError if it has gone since."""
-        return self._source.open_object(key)
-
-
-def own_objects(config: Config, tree: str) -> ObjectSource:
-    """Open the bucket of a tree, without what restores keep in it."""
-    kept = aside_prefixes(records(config.state).kept, tree)
-    return WithoutKept(bucket_of(config, tree), kept) if kept else bucket_of(config, tree)
-
-
-def bucket_name(bucket: S3Files) -> str:
-    """Where a bucket's tree comes from, as a URL."""
-    return f"s3://{bucket.bucket}/{bucket.prefix}".rstrip("/")
 
 
 _STEPS: tuple[type[Step[Context, Any]], ...] = (

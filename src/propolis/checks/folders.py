@@ -10,18 +10,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from propolis import clone
-from propolis.checks.look import Look, folders
+from propolis.checks.look import Look
 from propolis.command.kept import lacking, records
 from propolis.command.leftovers import STRANGER, find
 from propolis.run.journal import journal_folder
 from propolis.run.journals import open_runs, recorded_places
 from propolis.stack.rules import Check
+from propolis.stack.stack import folders
 
 
 def readable(look: Look) -> Iterator[Check]:
     """Whether each folder is there, can be read, and is owned by one user throughout its top."""
     for tree in folders(look.config):
-        assert tree.path is not None
         own = clone.names_directly_in(tree.path, recorded_places(journal_folder(look.config.state)))
         yield _readable(tree.name, tree.path, own)
 

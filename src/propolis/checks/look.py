@@ -13,9 +13,9 @@ from propolis.command.trials import trial
 from propolis.config.schema import Config
 from propolis.run.journal import journal_folder
 from propolis.run.journals import recorded_places
-from propolis.stack.model import Facts, Tree
+from propolis.stack.model import Facts, FolderTree
 from propolis.stack.rules import Command, Once
-from propolis.stack.stack import answers, instances, services, trees
+from propolis.stack.stack import answers, folders, instances, services
 
 PATIENCE = 5.0
 """Seconds a service may take to answer the doctor: it should be up already."""
@@ -57,7 +57,7 @@ class Look:
         *,
         running: Iterable[str] | None = None,
         wait: Callable[[str], object] | None = None,
-        survey: Callable[[Tree], Survey] | None = None,
+        survey: Callable[[FolderTree], Survey] | None = None,
         incoming: Iterable[Wanted] | None = None,
         targets: Iterable[Target] | None = None,
         force_unhealthy: bool = False,
@@ -92,13 +92,7 @@ class Look:
         return self.services[service].told.known()
 
 
-def folders(config: Config) -> tuple[Tree, ...]:
-    """The trees that are folders of this host."""
-    return tuple(tree for tree in trees(config) if tree.path is not None)
-
-
-def _survey(config: Config, tree: Tree) -> Survey:
-    assert tree.path is not None
+def _survey(config: Config, tree: FolderTree) -> Survey:
     with trial(config.state, tree.path) as place:
         own = clone.names_directly_in(tree.path, recorded_places(journal_folder(config.state)))
         return clone.survey(tree.path, tree.immutable, leave_out=own, kept_empty=tree.kept_empty, trial=place)

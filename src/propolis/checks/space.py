@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from propolis import clone
-from propolis.checks.look import Look, Wanted, folders
+from propolis.checks.look import Look, Wanted
 from propolis.clone import Method
 from propolis.command.kept import records
 from propolis.command.reserve import RESERVE_BYTES
 from propolis.config.schema import Config
 from propolis.errors import PropolisError
 from propolis.stack.rules import Check
+from propolis.stack.stack import folders
 
 SPARE_BYTES = 128 * 2**20
 """Left free beside all that is needed: services write, and a file takes more than its own bytes."""
@@ -62,7 +63,7 @@ def filesystems(config: Config, wanted: Iterable[Wanted]) -> list[Filesystem]:
         filesystem.bytes += one.bytes
         filesystem.entries += one.entries
     for tree in folders(config):
-        if tree.path is not None and tree.path.is_dir():
+        if tree.path.is_dir():
             device = clone.place(tree.path, "space").parent.stat().st_dev
             if device in found:
                 found[device].reserve = RESERVE_BYTES

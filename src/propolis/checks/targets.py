@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from propolis import clone
-from propolis.checks.look import Look, Target, folders
+from propolis.checks.look import Look, Target
 from propolis.clone.mounts import mounts_below
 from propolis.filesystem.flags import fixed, fixed_below
 from propolis.stack.rules import Check
+from propolis.stack.stack import folders
 
 NAME = "folders to replace"
 _NAMED = 3
@@ -57,7 +58,7 @@ def drop_trials(target: Target) -> None:
 
 def _all(look: Look) -> Iterator[Target]:
     run = f"trial{secrets.token_hex(6)}"
-    paths = [tree.path for tree in folders(look.config) if tree.path is not None]
+    paths = [tree.path for tree in folders(look.config)]
     if look.config.cassandra is not None:
         paths.append(look.config.cassandra.saved_caches)
     for path in paths:

@@ -16,7 +16,7 @@ from pathlib import Path
 from propolis.clone.mounts import Mount, mounts
 from propolis.config.schema import Config, PlaceConfig, RepositoryConfig
 from propolis.errors import ConfigError
-from propolis.stack.stack import trees
+from propolis.stack.stack import buckets, folders
 
 _UNTOUCHED = "Nothing was changed"
 Bucket = tuple[str, str, tuple[str, ...]]
@@ -71,12 +71,9 @@ def overlap(one: Path, other: Path, mounted: Sequence[Mount]) -> bool:
 
 
 def _of_stack(config: Config) -> list[Claim]:
-    found = [Claim(tree.name, tree.path) for tree in trees(config) if tree.path is not None]
-    for tree in trees(config):
-        if tree.bucket is not None:
-            found.append(
-                Claim(tree.name, bucket=_bucket(tree.bucket.endpoint, tree.bucket.bucket, tree.bucket.prefix))
-            )
+    found = [Claim(tree.name, tree.path) for tree in folders(config)]
+    for tree in buckets(config):
+        found.append(Claim(tree.name, bucket=_bucket(tree.bucket.endpoint, tree.bucket.bucket, tree.bucket.prefix)))
     if config.cassandra is not None:
         found.append(Claim("database.saved_caches", config.cassandra.saved_caches))
     return found

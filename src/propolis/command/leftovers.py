@@ -15,7 +15,7 @@ from propolis.command.kept import records
 from propolis.config.schema import Config
 from propolis.run.journal import journal_folder
 from propolis.run.journals import recorded_places
-from propolis.stack.stack import trees
+from propolis.stack.stack import folders
 
 STRANGER = "looks like a leftover of Propolis, but no run of this stack created it; it is left alone"
 
@@ -35,10 +35,10 @@ def find(config: Config) -> Leftovers:
     """Look, while no run is under way. Raises PreflightError if a folder or a journal can't be read."""
     recorded = recorded_places(journal_folder(config.state))
     kept = {Path(folder.folder) for one in records(config.state).kept for folder in one.folders}
-    folders = [tree.path for tree in trees(config) if tree.path is not None]
+    places = [tree.path for tree in folders(config)]
     if config.cassandra is not None:
-        folders.append(config.cassandra.saved_caches)
+        places.append(config.cassandra.saved_caches)
     return Leftovers(
         tuple(sorted(place for place in recorded - kept if os.path.lexists(place))),
-        tuple(place for place in clone.lookalikes(folders) if place not in recorded),
+        tuple(place for place in clone.lookalikes(places) if place not in recorded),
     )

@@ -10,7 +10,7 @@ from propolis import clone
 from propolis.command.context import Context
 from propolis.errors import PreflightError
 from propolis.run import Results, Step
-from propolis.stack.stack import trees
+from propolis.stack.stack import folders
 
 RESERVE_BYTES = 128 * 2**20
 """Cassandra preallocates two commit log segments of 32 MiB when it starts; the rest is for logs and the index."""
@@ -68,8 +68,8 @@ class ReleaseSpace(Step[Context, None], frozen=True, kw_only=True, tag="release-
 def reserve_files(context: Context) -> tuple[str, ...]:
     """One file for each filesystem that the stack's folders lie on."""
     found: dict[int, str] = {}
-    for tree in trees(context.config):
-        if tree.path is not None and tree.path.is_dir():
+    for tree in folders(context.config):
+        if tree.path.is_dir():
             place = clone.place(tree.path, context.run_id)
             found.setdefault(place.parent.stat().st_dev, f"{place}{clone.RESERVE}")
     return tuple(found.values())

@@ -14,7 +14,7 @@ from propolis.repository.crypto.identities import is_there
 from propolis.repository.crypto.recipients import AnyKey, read_keys
 from propolis.s3.endpoint import Endpoint
 from propolis.stack.files.bucket import S3Bucket
-from propolis.stack.stack import trees
+from propolis.stack.stack import buckets
 
 
 def open_repository(config: Config, identity_file: Path | None = None, at: datetime | None = None) -> Repository:
@@ -43,7 +43,7 @@ def keys_of(config: Config, identity_file: Path | None = None) -> list[AnyKey]:
 
 def bucket_of(config: Config, tree: str) -> S3Bucket:
     """Open the bucket of a tree. Raises RepositoryError, and ConfigError where that tree is in no bucket."""
-    bucket = next((found.bucket for found in trees(config) if found.name == tree), None)
+    bucket = next((found.bucket for found in buckets(config) if found.name == tree), None)
     if bucket is None:
         raise ConfigError(f"The configuration names no bucket for {tree}")
     return open_bucket(bucket)

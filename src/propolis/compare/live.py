@@ -32,7 +32,7 @@ from propolis.repository.write.scan import Exclude, walk
 from propolis.run.journal import journal_folder
 from propolis.run.journals import recorded_places
 from propolis.s3.objects import ObjectMeta
-from propolis.stack.model import Tree
+from propolis.stack.model import BucketTree, FolderTree, Tree
 from propolis.stack.stack import kind_of, services, trees
 
 _NAMED = 20
@@ -70,11 +70,10 @@ class LiveTrees:
         if header is None:
             self.remarks.append(f"The backup has no tree {tree.name}: all of it counts as added")
         old = iter(()) if header is None else before.of(header)
-        if tree.bucket is not None:
+        if isinstance(tree, BucketTree):
             source = open_bucket(tree.bucket)
             pairs = side_by_side(old, bucket_items(tree.name, source))
             return diff_tree(tree.name, tree.store, "bucket", self._read(pairs, ReadObject(source)))
-        assert tree.path is not None
         root = tree.path.resolve()
         own = clone.names_directly_in(root, recorded_places(journal_folder(self._config.state)))
         pairs = side_by_side(old, self._folder(tree, root, left_out(own, tree.kept_empty)))
@@ -83,7 +82,7 @@ class LiveTrees:
     def _read(self, pairs: Iterator[Pair], read: ReadFile | ReadObject) -> Iterator[Pair]:
         return pairs if self._content is None else self._content.settle(pairs, read)
 
-    def _folder(self, tree: Tree, root: Path, exclude: Exclude) -> Iterator[Item]:
+    def _folder(self, tree: FolderTree, root: Path, exclude: Exclude) -> Iterator[Item]:
         """A folder's entries. What vanishes meanwhile isn't there; what can't be looked at has no fields."""
         path = os.fsencode(root)
         entries = FolderEntries(path, escape(tree.name.encode()), None, None, ())

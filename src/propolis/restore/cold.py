@@ -37,7 +37,7 @@ from propolis.restore.steps import (
 from propolis.restore.swap import Swap, plan_swap
 from propolis.run import Observer, Plan, Step
 from propolis.stack.index.service import Index
-from propolis.stack.model import Tree
+from propolis.stack.model import BucketTree, FolderTree, Tree
 from propolis.stack.stack import START_WAVES, STOP_ORDER, STORES, instances, with_dependents
 
 
@@ -71,8 +71,8 @@ def restore_plan(restoration: Restoration, context: Context) -> Plan[Context]:
     """Plan a restore into the stack as it is now. Touches nothing."""
     in_place, beside = restoration.in_place, restoration.beside
     running = context.services.running()
-    folders = [tree for tree in in_place if tree.path is not None]
-    buckets = tuple(tree.name for tree in in_place if tree.bucket is not None)
+    folders = [tree for tree in in_place if isinstance(tree, FolderTree)]
+    buckets = tuple(tree.name for tree in in_place if isinstance(tree, BucketTree))
     swaps = _swaps(context, folders)
     touched = {name for name in _touched(context.config, in_place) if context.services.has(name)}
     reserve = reserve_files(context)
@@ -144,8 +144,7 @@ def restore(request: RestoreRequest, observer: Observer, recover_first: RecoverF
     )
 
 
-def _staged(context: Context, tree: Tree) -> str:
-    assert tree.path is not None
+def _staged(context: Context, tree: FolderTree) -> str:
     return str(clone.place(tree.path, context.run_id))
 
 
@@ -154,10 +153,9 @@ def _trial_places(context: Context, swap: Swap) -> tuple[str, str]:
     return str(beside), str(inside)
 
 
-def _swaps(context: Context, folders: list[Tree]) -> tuple[Swap, ...]:
+def _swaps(context: Context, folders: list[FolderTree]) -> tuple[Swap, ...]:
     swaps = []
     for tree in folders:
-        assert tree.path is not None
         staged = Path(_staged(context, tree))
         swaps.append(plan_swap(tree.path, context.run_id, staged=staged, own=context.own_in(tree.path)))
     cassandra = context.config.cassandra

@@ -19,7 +19,7 @@ from propolis.restore.bucket_keys import try_keys
 from propolis.restore.measure import Measured
 from propolis.restore.prepare import Restoration
 from propolis.stack.index.service import Index
-from propolis.stack.model import BackedUp
+from propolis.stack.model import BackedUp, BucketTree, FolderTree
 from propolis.stack.stack import needed_by, trees
 
 UNTOUCHED = "Nothing was changed"
@@ -60,7 +60,7 @@ def _kept_beside(context: Context, restoration: Restoration) -> str:
     """How much of the former data stays beside the restored data, and for how long."""
     here, days = Measured(), restoration.request.keep_days
     for tree in restoration.in_place:
-        if tree.path is not None:
+        if isinstance(tree, FolderTree):
             here.add_folder(tree.path, None, context.own_names(tree.path))
     least = "" if here.whole else "at least "
     return (
@@ -92,7 +92,7 @@ def _look(
     everything = not restoration.request.stores
     for tree in trees(context.config):
         header = restoration.header.tree(tree.name)
-        if header is None or tree.path is None:
+        if header is None or not isinstance(tree, FolderTree):
             continue
         # Another host's configuration is laid into the state folder, unless only some stores were asked for.
         folder = tree.path if tree.name in wanted else context.config.state
@@ -175,6 +175,6 @@ def _logins(restoration: Restoration, look: Look) -> Iterator[Check]:
 
 def _bucket_keys(restoration: Restoration, wanted: tuple[str, ...], look: Look) -> Iterator[Check]:
     for tree in trees(look.config):
-        if tree.name in wanted and tree.bucket is not None:
+        if tree.name in wanted and isinstance(tree, BucketTree):
             try_keys(tree.bucket, restoration.settings)
             yield Check("keys of the bucket", "ok", f"they open {tree.bucket.bucket}")

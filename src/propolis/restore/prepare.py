@@ -138,4 +138,4 @@ def _targets(header: Header, request: RestoreRequest) -> tuple[Tree, ...]:
 
 def _came_from_here(header: Header, tree: Tree) -> bool:
     held = header.tree(tree.name)
-    return held is not None and header.host == socket.gethostname() and held.original == str(tree.path)
+    return held is not None and header.host == socket.gethostname() and held.original == tree.target

@@ -31,7 +31,7 @@ from propolis.run.step import tag_of
 from propolis.stack.database import server as database
 from propolis.stack.index.service import Index
 from propolis.stack.minio.service import Minio
-from propolis.stack.stack import LABELS, instances, kind_of, service_of
+from propolis.stack.stack import LABELS, index_of, instances, kind_of, service_of
 from propolis.stack.thehive import embedded
 
 
@@ -301,9 +301,7 @@ class LiftWriteBlocks(Step[Context, Mapping[str, Any]], frozen=True, kw_only=Tru
 
     def do(self, context: Context, results: Results) -> Mapping[str, Any]:
         """Lift what the server set by itself; say what else blocks writes. The data isn't touched."""
-        index = service_of(context.config, self.service)
-        assert isinstance(index, Index)
-        return {"lifted": let_write(context, index)}
+        return {"lifted": let_write(context, index_of(context.config, self.service))}
 
     def summary(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
         """All of it."""

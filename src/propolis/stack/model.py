@@ -34,21 +34,55 @@ def nothing_immutable(path: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Tree:
+class TreeOfStore(ABC):
     """One folder or bucket of a store, as the repository keeps it.
 
-    `name` is `store/…` and the same in every backup. Exactly one of `path` and `bucket` is set.
-    `service` writes to it: while that service is stopped, nothing in it changes. `immutable` says which
-    files of a stopped service never change in place, `kept_empty` which folders' contents are left out.
+    `name` is `store/…` and the same in every backup. `service` writes to it: while that service is stopped, nothing
+    in it changes.
     """
 
     store: str
     name: str
     service: str
+
+    @property
+    @abstractmethod
+    def target(self) -> str:
+        """What the journal of a restore calls it."""
+
+
+@dataclass(frozen=True)
+class FolderTree(TreeOfStore):
+    """A folder of this host.
+
+    `immutable` says which files of a stopped service never change in place, `kept_empty` which folders' contents are
+    left out.
+    """
+
     immutable: Immutable
-    path: Path | None = None
-    bucket: S3Files | None = None
+    path: Path
     kept_empty: KeptEmpty = none_kept_empty
+
+    @property
+    def target(self) -> str:
+        """Its path."""
+        return str(self.path)
+
+
+@dataclass(frozen=True)
+class BucketTree(TreeOfStore):
+    """A bucket, or a part of it."""
+
+    bucket: S3Files
+
+    @property
+    def target(self) -> str:
+        """The tree's name."""
+        return self.name
+
+
+Tree = FolderTree | BucketTree
+"""One folder or bucket of a stack."""
 
 
 class Facts(ABC):

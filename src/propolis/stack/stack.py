@@ -16,7 +16,7 @@ from propolis.stack.cortex.service import Cortex
 from propolis.stack.database.service import Database
 from propolis.stack.index.service import CortexIndex, Index
 from propolis.stack.minio.service import Minio
-from propolis.stack.model import Facts, Service, Tree
+from propolis.stack.model import BucketTree, Facts, FolderTree, Service, Tree
 from propolis.stack.thehive.service import TheHive
 
 SERVICES: tuple[type[Service[Facts]], ...] = (Database, Index, CortexIndex, Minio, Cortex, TheHive)
@@ -78,6 +78,14 @@ def service_of(config: Config, role: str) -> Service[Facts]:
     raise ConfigError(f"There is no service {role}; services are {', '.join(services(config))}")
 
 
+def index_of(config: Config, role: str) -> Index:
+    """Give this stack's index of that role. Raises ConfigError if it has none."""
+    found = service_of(config, role)
+    if not isinstance(found, Index):
+        raise ConfigError(f"{found.label} is not an index")
+    return found
+
+
 def needed_by(config: Config, role: str) -> tuple[str, ...]:
     """List the services of this stack that must answer before `role` starts, in the order in which they stop."""
     wanted = set(kind_of(role).needs)
@@ -105,6 +113,16 @@ def trees(config: Config) -> tuple[Tree, ...]:
     """List every tree that a backup of this stack holds, in a fixed order: by store, then by service."""
     found = [tree for service in instances(config) for tree in service.trees()]
     return tuple(sorted(found, key=lambda tree: STORES.index(tree.store)))
+
+
+def folders(config: Config) -> tuple[FolderTree, ...]:
+    """The trees that are folders of this host."""
+    return tuple(tree for tree in trees(config) if isinstance(tree, FolderTree))
+
+
+def buckets(config: Config) -> tuple[BucketTree, ...]:
+    """The trees that are buckets."""
+    return tuple(tree for tree in trees(config) if isinstance(tree, BucketTree))
 
 
 def trees_of(config: Config, stores: Iterable[str]) -> tuple[Tree, ...]:

@@ -19,8 +19,8 @@ import pytest
 from lab_fixtures import MakeLab
 from propolis.clone import Method, clone, drop, lookalikes, place
 from propolis.config.discovery.stack import discover
-from propolis.stack.model import Tree
-from propolis.stack.stack import trees
+from propolis.stack.model import FolderTree
+from propolis.stack.stack import folders
 from propolis_lab import http
 from propolis_lab.lab import Lab, Options
 from propolis_lab.programs import java
@@ -44,7 +44,7 @@ def servers(request: pytest.FixtureRequest) -> Iterator[Lab]:
         make_lab: MakeLab = request.getfixturevalue("make_lab")
         lab = make_lab(msgspec.structs.replace(options, cases=20, attachments=100))
     yield lab
-    for path in lookalikes(folder(tree) for tree in kept_by(lab)):
+    for path in lookalikes(tree.path for tree in kept_by(lab)):
         drop(path)
     if options == Options():
         lab.start_all()
@@ -63,7 +63,7 @@ def test_clones_stay_identical_while_the_restarted_servers_write(servers: Lab) -
     for tree in kept:
         clones += clone_twice(tree)
     before = {path: state(path) for path in clones}
-    originals = {tree.name: contents(folder(tree)) for tree in kept}
+    originals = {tree.name: contents(tree.path) for tree in kept}
     assert sum(len(files) for files in before.values()) > 600
 
     servers.start_all()
@@ -79,7 +79,7 @@ def test_clones_stay_identical_while_the_restarted_servers_write(servers: Lab) -
     changed = {
         name
         for tree in kept
-        for inode, (name, digest) in contents(folder(tree)).items()
+        for inode, (name, digest) in contents(tree.path).items()
         if inode in originals[tree.name]
         and originals[tree.name][inode][0] == name
         and originals[tree.name][inode][1] != digest
@@ -88,21 +88,16 @@ def test_clones_stay_identical_while_the_restarted_servers_write(servers: Lab) -
     assert "translog.ckp" in {name.rsplit("/", 1)[-1] for name in changed}
 
 
-def kept_by(lab: Lab) -> list[Tree]:
+def kept_by(lab: Lab) -> list[FolderTree]:
     """Return the folders that a backup of this lab keeps."""
     found = discover(lab.root, repository={"url": str(lab.root / "repository")})
     assert found.config is not None, found.problems
-    return [tree for tree in trees(found.config) if tree.path is not None]
+    return list(folders(found.config))
 
 
-def folder(tree: Tree) -> Path:
-    assert tree.path is not None
-    return tree.path
-
-
-def clone_twice(tree: Tree) -> list[Path]:
+def clone_twice(tree: FolderTree) -> list[Path]:
     """Clone a tree beside its folder, and inside it as if it were a mount: servers must start over that too."""
-    path = folder(tree)
+    path = tree.path
     beside = clone(path, place(path, "beside"), tree.immutable, Method.HARDLINK)
     inside = clone(path, path / ".propolis-inside", tree.immutable, Method.HARDLINK)
     assert state(beside.clone) == state(inside.clone)

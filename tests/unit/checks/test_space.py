@@ -14,7 +14,7 @@ from propolis.checks.space import SPARE_BYTES, filesystems, for_clones, for_rest
 from propolis.clone import Method, Survey
 from propolis.command.reserve import RESERVE_BYTES
 from propolis.config.schema import Config
-from propolis.stack.model import Tree
+from propolis.stack.model import FolderTree
 from unit.checks.stacks import config_in, look_at
 
 MIB = 2**20
@@ -45,8 +45,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def surveyed(copied: int, files: int = 10, method: Method = Method.COPY) -> Any:
-    def survey(tree: Tree) -> Survey:
-        assert tree.path is not None
+    def survey(tree: FolderTree) -> Survey:
         return Survey(tree.path, method, files, copied, copied, 0)
 
     return survey

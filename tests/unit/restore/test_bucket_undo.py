@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from propolis.backup.steps import WithoutKept
+from propolis.backup.objects import WithoutKept
 from propolis.command import kept as kept_module
 from propolis.command import stores
 from propolis.command.context import Context

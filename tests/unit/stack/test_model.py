@@ -12,6 +12,7 @@ from propolis.config.schema import BerkeleyConfig, Config, CortexConfig, LuceneC
 from propolis.errors import ConfigError
 from propolis.stack.database.server import cluster_name_on_disk
 from propolis.stack.index.service import Index
+from propolis.stack.model import BucketTree
 from propolis.stack.stack import (
     OPTIONAL,
     SERVICES,
@@ -19,6 +20,8 @@ from propolis.stack.stack import (
     STOP_ORDER,
     STORES,
     answers,
+    buckets,
+    folders,
     needed_by,
     optional_of,
     services,
@@ -51,18 +54,18 @@ def test_every_store_has_its_trees_with_fixed_names(config: Config) -> None:
     ]
     assert {tree.store for tree in found} == set(STORES)
     assert all(tree.name.startswith(f"{tree.store}/") for tree in found)
-    assert all((tree.path is None) != (tree.bucket is None) for tree in found)
+    assert len(found) == len(folders(config))
     assert {tree.service for tree in found} == {"database", "index", "thehive"}
 
 
 def test_saved_caches_are_no_tree(config: Config) -> None:
-    assert cassandra(config).saved_caches not in [tree.path for tree in trees(config)]
+    assert cassandra(config).saved_caches not in [tree.path for tree in folders(config)]
 
 
 def test_each_data_folder_and_change_capture_is_a_tree(config: Config) -> None:
     database = cassandra(config).model_copy(update={"data": (Path("/a"), Path("/b")), "cdc_raw": Path("/cdc")})
     found = trees_of(config.model_copy(update={"database": database}), ["database"])
-    assert [(tree.name, tree.path) for tree in found if tree.name != "database/commitlog"] == [
+    assert [(tree.name, Path(tree.target)) for tree in found if tree.name != "database/commitlog"] == [
         ("database/data-0", Path("/a")),
         ("database/data-1", Path("/b")),
         ("database/hints", Path("/var/lib/cassandra/hints")),
@@ -71,9 +74,9 @@ def test_each_data_folder_and_change_capture_is_a_tree(config: Config) -> None:
 
 
 def test_only_sstables_segments_and_attachments_are_ever_shared(config: Config) -> None:
-    shared = {tree.name for tree in trees(config) if tree.immutable("nb-1-big-Data.db")}
+    shared = {tree.name for tree in folders(config) if tree.immutable("nb-1-big-Data.db")}
     assert shared == {"database/data-0", "files/folder"}
-    shared = {tree.name for tree in trees(config) if tree.immutable("_0.cfs")}
+    shared = {tree.name for tree in folders(config) if tree.immutable("_0.cfs")}
     assert shared == {"index/data", "files/folder"}
 
 
@@ -88,7 +91,7 @@ def embedded(config: Config) -> Config:
 
 
 def test_a_database_and_an_index_in_folders_are_trees_of_thehive(embedded: Config) -> None:
-    found = trees(embedded)
+    found = folders(embedded)
     assert [(tree.name, tree.service, tree.path) for tree in found if tree.store in ("database", "index")] == [
         ("database/berkeleyje", "thehive", Path("/d/database")),
         ("index/lucene", "thehive", Path("/d/index")),
@@ -112,7 +115,7 @@ def test_a_service_that_the_stack_lacks_is_never_asked(embedded: Config, service
 
 
 def test_berkeley_db_is_copied_as_it_appends_to_its_newest_file_and_lucene_is_shared(embedded: Config) -> None:
-    database, index, *_ = trees(embedded)
+    database, index, *_ = folders(embedded)
     assert not database.immutable("00000000.jdb")
     assert index.immutable("thehive/_0.cfs")
     assert not index.immutable("thehive/write.lock")
@@ -133,7 +136,8 @@ def test_an_embedded_store_that_isnt_there_is_named(embedded: Config, tmp_path: 
 def test_a_bucket_is_a_tree_without_a_folder(config: Config) -> None:
     bucket = S3Files(bucket="b", access_key=SecretRef(env="A"), secret_key=SecretRef(env="S"))
     (tree,) = trees_of(config.model_copy(update={"files": bucket}), ["files"])
-    assert (tree.name, tree.path, tree.bucket) == ("files/bucket", None, bucket)
+    assert isinstance(tree, BucketTree)
+    assert (tree.name, tree.bucket) == ("files/bucket", bucket)
 
 
 def test_an_unknown_store_or_service_is_named(config: Config) -> None:
@@ -177,7 +181,7 @@ def test_thehive_stops_first_and_starts_last() -> None:
 
 
 def test_snapshots_of_tables_are_left_out_unless_they_are_asked_for(config: Config) -> None:
-    rule = trees(config)[0].kept_empty
+    rule = folders(config)[0].kept_empty
     assert "snapshots" in (rule("thehive/edgestore-1f/snapshots") or "")
     assert "backups" in (rule("thehive/edgestore-1f/backups") or "")
     for path in (
@@ -192,9 +196,9 @@ def test_snapshots_of_tables_are_left_out_unless_they_are_asked_for(config: Conf
         assert rule(path) is None
     asked = cassandra(config).model_copy(update={"keep_snapshots": True})
     assert (
-        trees(config.model_copy(update={"database": asked}))[0].kept_empty("thehive/edgestore-1f/snapshots") is None
+        folders(config.model_copy(update={"database": asked}))[0].kept_empty("thehive/edgestore-1f/snapshots") is None
     )
-    assert all(tree.kept_empty("a/b/snapshots") is None for tree in trees(config) if tree.store != "database")
+    assert all(tree.kept_empty("a/b/snapshots") is None for tree in folders(config) if tree.store != "database")
 
 
 def test_every_service_of_the_list_has_trees_that_only_it_names(config: Config) -> None:
@@ -208,7 +212,7 @@ def test_every_service_of_the_list_has_trees_that_only_it_names(config: Config) 
 
 
 def test_cortex_and_minio_bring_their_trees(config: Config) -> None:
-    found = {tree.name: tree for tree in trees(with_everything(config))}
+    found = {tree.name: tree for tree in folders(with_everything(config))}
     own = {
         name: str(tree.path) for name, tree in found.items() if tree.service in ("cortex", "cortex-index", "minio")
     }
@@ -226,8 +230,8 @@ def test_cortex_and_minio_bring_their_trees(config: Config) -> None:
 
 def test_the_bucket_of_the_stacks_own_minio_is_read_once(config: Config) -> None:
     whole = with_everything(config)
-    assert not [tree for tree in trees(whole) if tree.bucket is not None]
-    assert [tree.name for tree in trees(whole.model_copy(update={"minio": None})) if tree.bucket] == ["files/bucket"]
+    assert not buckets(whole)
+    assert [tree.name for tree in buckets(whole.model_copy(update={"minio": None}))] == ["files/bucket"]
 
 
 def test_cortex_without_an_index_of_its_own_has_its_indices_in_thehives(config: Config) -> None:

@@ -34,6 +34,7 @@ from propolis.repository.maintenance.salvage import Sources
 from propolis.repository.storage.base import Storage
 from propolis.repository.storage.opening import open_storage
 from propolis.run import Observer as RunObserver
+from propolis.stack.model import FolderTree
 from propolis.stack.stack import trees
 
 
@@ -149,9 +150,9 @@ def sources_of(config: Config) -> Sources:
     """Where the stack's trees are, by name."""
     found: dict[str, Path | ObjectSource] = {}
     for tree in trees(config):
-        if tree.path is not None:
+        if isinstance(tree, FolderTree):
             found[tree.name] = tree.path
-        elif tree.bucket is not None:
+        else:
             found[tree.name] = open_bucket(tree.bucket)
     return found
 

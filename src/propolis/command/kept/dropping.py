@@ -14,7 +14,7 @@ from propolis.command.stores import open_bucket
 from propolis.config.schema import Config
 from propolis.errors import PreflightError, PropolisError
 from propolis.run import Observer
-from propolis.stack.stack import trees
+from propolis.stack.stack import buckets
 
 
 def drop(config: Config, kept: Kept) -> tuple[str, ...]:
@@ -56,7 +56,7 @@ def _drop_objects(config: Config, objects: KeptObjects) -> None:
     note = Path(objects.note)
     if not note.is_file():
         return
-    found = next((tree.bucket for tree in trees(config) if tree.name == objects.tree and tree.bucket), None)
+    found = next((tree.bucket for tree in buckets(config) if tree.name == objects.tree), None)
     bucket = None if found is None else open_bucket(found)
     if bucket is None or bucket.place != objects.place:
         raise PreflightError(

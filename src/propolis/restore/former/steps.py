@@ -151,8 +151,7 @@ def require_undoable(config: Config, kept: Kept) -> None:
     if kept.overtaken:
         wrong.append(f"run {kept.overtaken} has replaced other stores since, so the stack would be of two times")
     wrong += lacking(kept)
-    known = {str(tree.path) for tree in trees(config) if tree.path is not None}
-    known |= {tree.name for tree in trees(config) if tree.bucket is not None}
+    known = {tree.target for tree in trees(config)}
     if config.cassandra is not None:
         known.add(str(config.cassandra.saved_caches))
     if strange := sorted(kept.targets - known):

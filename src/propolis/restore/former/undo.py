@@ -103,13 +103,13 @@ def undo(request: UndoRequest, observer: Observer, recover_first: RecoverFirst) 
 
 def stores_of(config: Config, kept: Kept) -> tuple[str, ...]:
     """The stores of which something is kept."""
-    found = {tree.store for tree in trees(config) if str(tree.path) in kept.targets or tree.name in kept.targets}
+    found = {tree.store for tree in trees(config) if tree.target in kept.targets}
     return tuple(store for store in STORES if store in found)
 
 
 def _touched(config: Config, kept: Kept) -> set[str]:
     """Services that must be down meanwhile: each tree's own, Cassandra for its caches, TheHive with any of them."""
-    found = {tree.service for tree in trees(config) if str(tree.path) in kept.targets or tree.name in kept.targets}
+    found = {tree.service for tree in trees(config) if tree.target in kept.targets}
     if config.cassandra is not None and str(config.cassandra.saved_caches) in kept.targets:
         found.add("database")
     return with_dependents(config, found | {"thehive"})

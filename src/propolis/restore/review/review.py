@@ -17,7 +17,7 @@ from propolis.restore.measure import Measured
 from propolis.restore.prepare import Restoration
 from propolis.stack.index import contents as index_contents
 from propolis.stack.index.service import Index
-from propolis.stack.model import Tree
+from propolis.stack.model import FolderTree, Tree
 from propolis.stack.stack import STORES, instances
 
 
@@ -105,9 +105,9 @@ def _moment(header: Header) -> datetime.datetime | None:
 
 def _measure(context: Context, of_store: list[Tree], here: Measured, since_ns: int | None) -> Iterator[str]:
     for tree in of_store:
-        if tree.path is not None:
+        if isinstance(tree, FolderTree):
             here.add_folder(tree.path, since_ns, context.own_names(tree.path))
-        elif tree.bucket is not None:
+        else:
             try:
                 kept = aside_prefixes(records(context.config.state).kept, tree.name)
                 here.add_bucket(open_bucket(tree.bucket), since_ns, kept)

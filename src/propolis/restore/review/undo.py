@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import socket
 from dataclasses import dataclass
-from pathlib import Path
 
 from propolis.command.context import Context
 from propolis.command.kept import Kept
@@ -13,7 +12,7 @@ from propolis.command.stores import open_bucket
 from propolis.errors import PropolisError
 from propolis.restore.measure import Measured
 from propolis.restore.review.review import StoreReview
-from propolis.stack.model import Tree
+from propolis.stack.model import BucketTree, FolderTree, Tree
 from propolis.stack.stack import STORES, trees
 
 
@@ -31,7 +30,7 @@ class UndoReview:
 def review_undo(context: Context, kept: Kept) -> UndoReview:
     """Look at what the undo of a run would replace. Reads no file's content, changes nothing."""
     since_ns = int(datetime.datetime.fromisoformat(kept.at).timestamp()) * 1_000_000_000
-    known = [tree for tree in trees(context.config) if str(tree.path) in kept.targets or tree.name in kept.targets]
+    known = [tree for tree in trees(context.config) if tree.target in kept.targets]
     stores: list[StoreReview] = []
     notes: list[str] = []
     for store in STORES:
@@ -46,10 +45,10 @@ def review_undo(context: Context, kept: Kept) -> UndoReview:
 
 
 def _measure(context: Context, kept: Kept, tree: Tree, here: Measured, since_ns: int) -> list[str]:
-    if tree.path is not None:
+    if isinstance(tree, FolderTree):
         here.add_folder(tree.path, since_ns, context.own_names(tree.path))
         return [f"Not all of the {tree.store} could be looked at: {here.unread}."] if here.unread else []
-    if tree.bucket is None:
+    if not isinstance(tree, BucketTree):
         return []
     aside = [one.aside for one in kept.objects]
     try:
@@ -64,7 +63,7 @@ def _measure(context: Context, kept: Kept, tree: Tree, here: Measured, since_ns:
 
 
 def _held(kept: Kept, of_store: list[Tree]) -> tuple[int, int]:
-    folders = [one for one in kept.folders if Path(one.target) in {tree.path for tree in of_store}]
+    folders = [one for one in kept.folders if one.target in {tree.target for tree in of_store}]
     objects = [one for one in kept.objects if one.tree in {tree.name for tree in of_store}]
     files = sum(one.files for one in folders) + sum(one.objects for one in objects)
     return files, sum(one.bytes for one in folders) + sum(one.bytes for one in objects)

@@ -9,7 +9,7 @@ from propolis.config.schema import Config, CortexConfig
 from propolis.config.secrets import Login
 from propolis.stack.asking.retry import Alive
 from propolis.stack.cortex import server
-from propolis.stack.model import Service, Tree, nothing_immutable
+from propolis.stack.model import FolderTree, Service, Tree, nothing_immutable
 from propolis.stack.rules import Asking, Check, Rule, supported
 
 SUPPORTED = {"cortex": ("3", "4")}
@@ -46,10 +46,11 @@ class Cortex(Service[server.CortexFacts]):
 
     def trees(self) -> tuple[Tree, ...]:
         """Folders of jobs, where they have one of their own, and configuration: few files, edited in place."""
-        configuration = Tree("config", "config/cortex", self.role, nothing_immutable, self.section.config)
+        configuration = FolderTree("config", "config/cortex", self.role, nothing_immutable, self.section.config)
         if self.section.jobs is None:
             return (configuration,)
-        return (Tree("files", "files/cortex-jobs", self.role, nothing_immutable, self.section.jobs), configuration)
+        jobs = FolderTree("files", "files/cortex-jobs", self.role, nothing_immutable, self.section.jobs)
+        return (jobs, configuration)
 
     def answers(self, timeout: float, alive: Alive | None = None, login: Login | None = None) -> None:
         """Wait until it answers, and takes the API key; it has no login but the configured one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from propolis.config.schema import CassandraConfig
-from propolis.stack.model import Tree, none_kept_empty, nothing_immutable
+from propolis.stack.model import FolderTree, Tree, none_kept_empty, nothing_immutable
 
 
 def trees(config: CassandraConfig) -> tuple[Tree, ...]:
@@ -15,7 +15,7 @@ def trees(config: CassandraConfig) -> tuple[Tree, ...]:
     belongs to other data would be wrong.
     """
     data = [
-        Tree(
+        FolderTree(
             "database",
             f"database/data-{number}",
             "database",
@@ -29,11 +29,11 @@ def trees(config: CassandraConfig) -> tuple[Tree, ...]:
     return (
         *data,
         *(
-            Tree("database", f"database/{name}", "database", nothing_immutable, folder)
+            FolderTree("database", f"database/{name}", "database", nothing_immutable, folder)
             for name, folder in others
             if folder is not None
         ),
-        Tree("config", "config/database", "database", nothing_immutable, config.config),
+        FolderTree("config", "config/database", "database", nothing_immutable, config.config),
     )
 
 

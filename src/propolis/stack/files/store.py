@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from propolis.config.schema import FolderFiles, S3Files
-from propolis.stack.model import Tree, nothing_immutable
+from propolis.stack.model import BucketTree, FolderTree, Tree
 
 
 def immutable(path: str) -> bool:
@@ -18,5 +18,5 @@ def immutable(path: str) -> bool:
 def trees(config: FolderFiles | S3Files) -> tuple[Tree, ...]:
     """The one tree `files/folder` or `files/bucket`."""
     if isinstance(config, FolderFiles):
-        return (Tree("files", "files/folder", "thehive", immutable, config.folder),)
-    return (Tree("files", "files/bucket", "thehive", nothing_immutable, bucket=config),)
+        return (FolderTree("files", "files/folder", "thehive", immutable, config.folder),)
+    return (BucketTree("files", "files/bucket", "thehive", config),)

@@ -11,7 +11,7 @@ from propolis.config.secrets import Login
 from propolis.stack.asking.retry import Alive
 from propolis.stack.index import contents, files, server, users, writes
 from propolis.stack.index.rules import IndexRules
-from propolis.stack.model import Service, Tree, nothing_immutable
+from propolis.stack.model import FolderTree, Service, Tree, nothing_immutable
 from propolis.stack.rules import Asking, Once, Rule
 
 
@@ -63,8 +63,8 @@ class Index(Service[server.IndexFacts]):
     def trees(self) -> tuple[Tree, ...]:
         """The node's whole data folder, and its configuration."""
         return (
-            Tree("index", self.data, self.role, files.immutable, self.section.data),
-            Tree("config", f"config/{self.role}", self.role, nothing_immutable, self.section.config),
+            FolderTree("index", self.data, self.role, files.immutable, self.section.data),
+            FolderTree("config", f"config/{self.role}", self.role, nothing_immutable, self.section.config),
         )
 
     def answers(self, timeout: float, alive: Alive | None = None, login: Login | None = None) -> None:

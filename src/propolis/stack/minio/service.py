@@ -10,7 +10,7 @@ from propolis.config.secrets import Login
 from propolis.stack.asking.retry import Alive
 from propolis.stack.minio import server
 from propolis.stack.minio.encryption import encryption
-from propolis.stack.model import BackedUp, Service, Tree, nothing_immutable
+from propolis.stack.model import BackedUp, FolderTree, Service, Tree, nothing_immutable
 from propolis.stack.rules import Asking, Check, Rule
 
 
@@ -44,12 +44,12 @@ class Minio(Service[server.MinioFacts]):
     def trees(self) -> tuple[Tree, ...]:
         """Each drive's folder, `.minio.sys` with it, and configuration where it has a folder."""
         data = [
-            Tree("files", f"files/minio-data-{number}", self.role, nothing_immutable, folder)
+            FolderTree("files", f"files/minio-data-{number}", self.role, nothing_immutable, folder)
             for number, folder in enumerate(self.section.data)
         ]
         if self.section.config is None:
             return tuple(data)
-        return (*data, Tree("config", "config/minio", self.role, nothing_immutable, self.section.config))
+        return (*data, FolderTree("config", "config/minio", self.role, nothing_immutable, self.section.config))
 
     def answers(self, timeout: float, alive: Alive | None = None, login: Login | None = None) -> None:
         """Wait until it is ready to serve; that needs no login."""

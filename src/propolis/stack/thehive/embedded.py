@@ -6,7 +6,7 @@ from pathlib import Path
 
 from propolis.config.schema import BerkeleyConfig, Config, LuceneConfig
 from propolis.stack.index.files import immutable
-from propolis.stack.model import Tree, nothing_immutable
+from propolis.stack.model import FolderTree, Tree, nothing_immutable
 
 
 def trees(section: BerkeleyConfig | LuceneConfig) -> tuple[Tree, ...]:
@@ -16,8 +16,8 @@ def trees(section: BerkeleyConfig | LuceneConfig) -> tuple[Tree, ...]:
     are written once, as those of the servers that are built on it.
     """
     if isinstance(section, BerkeleyConfig):
-        return (Tree("database", "database/berkeleyje", "thehive", nothing_immutable, section.folder),)
-    return (Tree("index", "index/lucene", "thehive", immutable, section.folder),)
+        return (FolderTree("database", "database/berkeleyje", "thehive", nothing_immutable, section.folder),)
+    return (FolderTree("index", "index/lucene", "thehive", immutable, section.folder),)
 
 
 def missing(config: Config, store: str) -> str | None:

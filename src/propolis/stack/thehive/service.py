@@ -9,7 +9,7 @@ from propolis.config.schema import BerkeleyConfig, Config, LuceneConfig
 from propolis.config.secrets import Login
 from propolis.stack.asking.retry import Alive
 from propolis.stack.files import store
-from propolis.stack.model import BackedUp, Service, Tree, nothing_immutable
+from propolis.stack.model import BackedUp, FolderTree, Service, Tree, nothing_immutable
 from propolis.stack.rules import Asking, Check, Rule
 from propolis.stack.thehive import embedded, server
 from propolis.stack.thehive.health import Health
@@ -47,7 +47,8 @@ class TheHive(Service[server.TheHiveFacts]):
         """
         kept = [self.config.database, self.config.index]
         own = [tree for one in kept if isinstance(one, BerkeleyConfig | LuceneConfig) for tree in embedded.trees(one)]
-        configuration = Tree("config", "config/thehive", self.role, nothing_immutable, self.config.thehive.config)
+        folder = self.config.thehive.config
+        configuration = FolderTree("config", "config/thehive", self.role, nothing_immutable, folder)
         attachments = () if self.config.minio is not None else store.trees(self.config.files)
         return (*own, *attachments, configuration)
 
