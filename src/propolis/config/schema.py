@@ -55,7 +55,8 @@ Text = Annotated[str, Field(min_length=1)]
 class Model(BaseModel):
     """Base of all sections: unknown keys are errors, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Built with the whole, when that is used first: each by itself as well would take twice as long.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class SecretRef(Model):

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from propolis.config.schema import TlsConfig
 from propolis.errors import PreflightError
-from propolis.stack.asking.tls import context
 
 if TYPE_CHECKING:
     from elastic_transport import BaseNode, NodeConfig, TransportError
@@ -57,12 +56,17 @@ class HttpClient:
             headers["authorization"] = basic_auth_to_header(login)
         elif bearer is not None:
             headers["authorization"] = f"Bearer {bearer}"
+        secure = {}
+        if url.startswith("https:"):
+            from propolis.stack.asking.tls import context
+
+            secure["ssl_context"] = context(tls or TlsConfig())
         node: NodeConfig = url_to_node_config(url, use_default_ports_for_scheme=True).replace(
             headers=HttpHeaders(headers),
             request_timeout=timeout,
             connections_per_node=1,
             http_compress=False,
-            **({"ssl_context": context(tls or TlsConfig())} if url.startswith("https:") else {}),
+            **secure,
         )
         node_class = _any_name() if tls is not None and not tls.verify_host else None
         self._transport = Transport([node], max_retries=0, meta_header=False, node_class=node_class or "urllib3")

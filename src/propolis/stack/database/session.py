@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from propolis.config import secrets
 from propolis.config.schema import CassandraConfig
 from propolis.errors import PreflightError
-from propolis.stack.asking import tls
 from propolis.stack.asking.retry import REFUSED_NEXT, NotYet, Refused
 
 if TYPE_CHECKING:
@@ -46,6 +45,8 @@ def opened(config: CassandraConfig, login: secrets.Login | None, timeout: float)
     _silence_driver()
     secure = {}
     if config.tls is not None:
+        from propolis.stack.asking import tls
+
         secure = {"ssl_context": tls.context(config.tls), "ssl_options": {"server_hostname": config.host}}
     try:
         profile = ExecutionProfile(
