@@ -297,7 +297,7 @@ class Database(Service):
 
     def folders(self, keyspace: str) -> list[str]:
         folder = f"{self.settings['data']}/{keyspace}"
-        return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+        return sorted(name for name in os.listdir(folder) if name[0] != ".") if os.path.isdir(folder) else []
 
     def local(self) -> dict[str, tuple[int, object]]:
         address = self.settings["address"]

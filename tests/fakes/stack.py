@@ -237,6 +237,10 @@ class FakeStack:
                     found[str(path.relative_to(self.root))] = path.read_text()
         return found
 
+    def own_content(self) -> dict[str, str]:
+        """The same without what restores keep of the former data."""
+        return {name: text for name, text in self.content().items() if "/.propolis-" not in f"/{name}"}
+
     def tell(self, role: str, what: str, parameter: str = "") -> None:
         """Let a service misbehave from now on."""
         (self.root / "control" / f"{role}.{what}").write_text(parameter)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from propolis.command.kept import aside_prefixes, records
-from propolis.command.stores import bucket_of
-from propolis.config.schema import Config, S3Files
+from propolis.config.schema import S3Files
 from propolis.repository import ObjectSource
 from propolis.s3.listing import ObjectList
 from propolis.s3.objects import ObjectMeta
@@ -30,28 +28,6 @@ class FrozenListing:
     def open_object(self, key: str) -> tuple[ObjectMeta, Iterator[Any]]:
         """Read one from the bucket; FileNotFoundError if it has gone since."""
         return self._source.open_object(key)
-
-
-class WithoutKept:
-    """An ObjectSource that leaves out what restores keep of the former data, copied aside within the bucket."""
-
-    def __init__(self, source: ObjectSource, prefixes: tuple[str, ...]) -> None:
-        self._source = source
-        self._prefixes = prefixes
-
-    def list(self) -> Iterator[ObjectMeta]:
-        """Return the stack's own objects."""
-        return (meta for meta in self._source.list() if not meta.key.startswith(self._prefixes))
-
-    def open_object(self, key: str) -> tuple[ObjectMeta, Iterator[Any]]:
-        """Read one; FileNotFoundError if it has gone since."""
-        return self._source.open_object(key)
-
-
-def own_objects(config: Config, tree: str) -> ObjectSource:
-    """Open the bucket of a tree, without what restores keep in it."""
-    kept = aside_prefixes(records(config.state).kept, tree)
-    return WithoutKept(bucket_of(config, tree), kept) if kept else bucket_of(config, tree)
 
 
 def bucket_name(bucket: S3Files) -> str:

@@ -12,13 +12,14 @@ import msgspec
 
 from propolis import clone
 from propolis.backup.count import CountDocuments, Counted
-from propolis.backup.objects import FrozenListing, bucket_name, own_objects
+from propolis.backup.objects import FrozenListing, bucket_name
 from propolis.backup.options import BackupOptions
 from propolis.backup.reread import is_due
 from propolis.backup.results import Checked, Cloned, Listed, Opened
 from propolis.checks import THEHIVE, Look, require, rules_of, told
 from propolis.clone.base import CloneReport, Method
 from propolis.command.context import Context, utc_now
+from propolis.command.kept import own_objects
 from propolis.command.known import remember
 from propolis.command.reserve import ReleaseSpace, ReserveSpace
 from propolis.command.services import SERVICE_STEPS

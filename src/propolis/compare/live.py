@@ -8,7 +8,7 @@ from pathlib import Path
 
 from propolis import clone, platform
 from propolis.clone import KeptEmpty
-from propolis.command.stores import open_bucket
+from propolis.command.kept import own_objects
 from propolis.compare.content import ContentCheck, ReadFile, ReadObject
 from propolis.config.schema import Config
 from propolis.errors import PropolisError
@@ -71,7 +71,7 @@ class LiveTrees:
             self.remarks.append(f"The backup has no tree {tree.name}: all of it counts as added")
         old = iter(()) if header is None else before.of(header)
         if isinstance(tree, BucketTree):
-            source = open_bucket(tree.bucket)
+            source = own_objects(self._config, tree.name)
             pairs = side_by_side(old, bucket_items(tree.name, source))
             return diff_tree(tree.name, tree.store, "bucket", self._read(pairs, ReadObject(source)))
         root = tree.path.resolve()

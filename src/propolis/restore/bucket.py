@@ -94,7 +94,7 @@ def require_kept(context: Context, kept: KeptObjects) -> None:
     """Raise PreflightError unless every former object can be put back. Changes nothing."""
     note, _, present = _look(context, kept)
     if gone := gone_objects(kept, note, present):
-        raise PreflightError(gone, left="Nothing was touched", next="Restore a backup instead")
+        raise PreflightError(gone, left="Nothing was changed", next="Restore a backup instead")
 
 
 def gone_objects(kept: KeptObjects, note: Note, present: set[str]) -> str:

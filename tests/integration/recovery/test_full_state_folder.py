@@ -59,3 +59,47 @@ def test_with_a_read_only_state_folder_recover_brings_services_back(fake_stack: 
     fake_stack.assert_serving()
     subprocess.run(["mount", "-o", "remount,rw", str(state)], check=True)
     fake_stack.propolis.ok("recover")
+
+
+@pytest.mark.parametrize("title", ["accept", "keep what was moved aside"])
+def test_a_state_folder_that_fills_up_at_the_end_of_a_restore_loses_nothing_that_is_to_be_kept(
+    fake_stack: FakeStack, state: Path, title: str
+) -> None:
+    fake_stack.change()
+    newer = fake_stack.own_content()
+    command = ("restore", "latest", "-i", fake_stack.key, "--keep-old", "3")
+    ran = fake_stack.propolis.disturbed(
+        fake_stack.propolis.step("restore", title, *command[1:]), f"fill:{state}", *command
+    )
+    if ran.code != 0:
+        assert "No space left on device" in ran.one_clear_error(1)
+    fake_stack.assert_serving()
+    (state / "filler").unlink()
+    fake_stack.wait_until_recovered()
+    if fake_stack.own_content() != newer:
+        fake_stack.propolis.ok("restore", "--undo", "--no-keep-old")
+        assert fake_stack.own_content() == newer
+    assert list(fake_stack.root.rglob(".propolis-*")) == []
+
+
+@pytest.mark.parametrize("title", ["move", "accept", "keep what was moved aside"])
+def test_a_state_folder_that_fills_up_during_an_undo_leaves_one_of_both_whole(
+    fake_stack: FakeStack, state: Path, title: str
+) -> None:
+    fake_stack.change()
+    newer = fake_stack.own_content()
+    fake_stack.propolis.ok("restore", "latest", "-i", fake_stack.key, "--keep-old", "3")
+    restored = fake_stack.own_content()
+    ran = fake_stack.propolis.disturbed(
+        fake_stack.propolis.step("restore", title, "--undo"), f"fill:{state}", "restore", "--undo"
+    )
+    if ran.code != 0:
+        assert "No space left on device" in ran.one_clear_error(1)
+    fake_stack.assert_serving()
+    assert fake_stack.own_content() in (newer, restored)
+    (state / "filler").unlink()
+    fake_stack.wait_until_recovered()
+    if fake_stack.own_content() == restored:
+        fake_stack.propolis.ok("restore", "--undo")
+    assert fake_stack.own_content() == newer
+    fake_stack.propolis.ok("clean", "--all")

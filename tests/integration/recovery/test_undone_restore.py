@@ -143,7 +143,7 @@ def test_an_undo_after_which_a_service_does_not_start_puts_the_restored_data_bac
     newer = state_of(stack)
     stack.propolis.ok(*restore(stack))
     restored = state_of(stack)
-    step = stack.propolis.step("restore", "wait until TheHive", "--undo")
+    step = stack.propolis.step("restore", "wait for TheHive", "--undo")
     stack.propolis.disturbed(step, "fail", "restore", "--undo").one_clear_error(1)
     stack.assert_serving()
     assert state_of(stack) == restored
@@ -160,7 +160,7 @@ def test_what_is_kept_is_ours_and_neither_backed_up_nor_left_over_nor_recovered(
     assert asides(stack) == folders
     shown = stack.propolis.ok("status").out
     assert f"kept: what `restore` {run} replaced" in shown
-    assert "left over" not in shown
+    assert "leftover:" not in shown
     assert "left alone" not in shown
     assert [one["run"] for one in stack.propolis.ok("status", "--json").json["kept"]] == [run]
     found = [check for check in checks(stack.config) if check.name in ("kept data", "leftovers")]

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from propolis.backup.objects import WithoutKept
 from propolis.command import kept as kept_module
 from propolis.command import stores
 from propolis.command.context import Context
@@ -19,6 +18,7 @@ from propolis.command.kept import (
     aside_prefixes,
     drop,
     note_file,
+    own_objects,
     record,
     records,
     write_note,
@@ -199,8 +199,7 @@ def test_former_objects_in_another_bucket_are_left_there(scene: Scene, monkeypat
 
 def test_a_backup_leaves_out_what_is_kept(scene: Scene) -> None:
     record(scene.config.state, kept_by(scene, "run1"))
-    prefixes = aside_prefixes(records(scene.config.state).kept, TREE)
-    assert prefixes == (aside_prefix("run1"),)
-    source = WithoutKept(scene.bucket, prefixes)
+    assert aside_prefixes(records(scene.config.state).kept, TREE) == (aside_prefix("run1"),)
+    source = own_objects(scene.config, TREE)
     assert [meta.key for meta in source.list()] == sorted(RESTORED)
     assert b"".join(source.open_object("same")[1]) == b"s"

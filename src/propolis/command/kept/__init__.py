@@ -8,6 +8,7 @@ from propolis.command.kept.cleaning import CleanReport, clean, to_clean
 from propolis.command.kept.dropping import drop, drop_expired
 from propolis.command.kept.folders import Occupied, occupied
 from propolis.command.kept.objects import Note, drop_objects, note_file, read_note, write_note
+from propolis.command.kept.own import WithoutKept, own_objects
 from propolis.command.kept.record import (
     Former,
     Kept,
@@ -32,6 +33,7 @@ __all__ = [
     "Note",
     "Occupied",
     "Records",
+    "WithoutKept",
     "aside_prefixes",
     "clean",
     "drop",
@@ -43,6 +45,7 @@ __all__ = [
     "note_file",
     "occupied",
     "overtake",
+    "own_objects",
     "read_note",
     "record",
     "records",

@@ -137,13 +137,13 @@ def find(state: Path, run: str) -> Kept:
         kept = f"Kept are those of {', '.join(one.run for one in known.kept)}. " if known.kept else ""
         raise PreflightError(
             f"No former data is kept of {'any restore' if run == LATEST else f'a run {run}'}{unread}",
-            left="Nothing was touched",
+            left="Nothing was changed",
             next=f"{kept}`propolis restore --keep-old` keeps what it replaces; otherwise restore a backup",
         )
     if len(fitting) > 1:
         raise UsageError(
             f"{run!r} matches {len(fitting)} runs: {', '.join(kept.run for kept in fitting)}",
-            left="Nothing was touched",
+            left="Nothing was changed",
             next="Give a longer prefix",
         )
     return fitting[0]

@@ -22,7 +22,7 @@ from propolis.restore.swap import Swap, swap_back, swap_in
 from propolis.run import Results, Step
 from propolis.stack.stack import trees
 
-UNTOUCHED = "Nothing was touched"
+UNTOUCHED = "Nothing was changed"
 
 
 class CheckUndo(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True, tag="check-undo"):

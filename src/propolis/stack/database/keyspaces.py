@@ -22,11 +22,12 @@ def live_parts(folders: Iterable[Path]) -> dict[str, set[str]]:
     """Give what tells one state of each keyspace from another, by keyspace: its tables' folders and their SSTables.
 
     `folders` are the node's data folders. SSTables never change, so whatever was flushed to a keyspace since an
-    earlier look shows as a part that wasn't there. A folder with nothing but snapshots is of a dropped table.
+    earlier look shows as a part that wasn't there. A folder with nothing but snapshots is of a dropped table. Where
+    a data folder is a mount of its own, runs keep theirs in it, too: no keyspace has such a name.
     """
     found: dict[str, set[str]] = {}
     for folder in folders:
-        for table in folder.glob("*/*/"):
+        for table in folder.glob("[!.]*/*/"):
             names = {child.name for child in table.iterdir()} if table.is_dir() else set()
             if not names or names - _KEPT_BESIDE or not _holds_anything(table / "snapshots"):
                 parts = found.setdefault(table.parent.name, set())
