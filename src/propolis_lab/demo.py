@@ -18,6 +18,7 @@ from rich.table import Table
 from propolis_lab.errors import LabError
 from propolis_lab.lab import Lab, Options
 from propolis_lab.lab.disaster import lose_everything
+from propolis_lab.lab.sections import add_sections
 from propolis_lab.proof import Proof, compare, snapshot
 from propolis_lab.proof.outside import Watcher
 
@@ -60,6 +61,8 @@ class Demo:
 
         self._chapter(2, "Propolis finds the stack and is set up")
         self._propolis("init", "--root", lab.root, "--repository", folder / "repository", "--name", "demo")
+        if added := add_sections(lab, config):
+            self._out.print(f"Added to its configuration, as a person does: {' and '.join(added)}")
         self._propolis("repository", "init", "--config", config, "--recovery-key", key)
         self._propolis("doctor", "--config", config)
 

@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 
 from propolis_lab.lab import Lab, Options
+from propolis_lab.lab.sections import add_sections
 from system.command import Propolis
 
 
@@ -52,6 +53,7 @@ def a_scene(labs: Path, **options: object) -> Iterator[Scene]:
             repository, key = folder / "repository", folder / "recovery.key"
             propolis = Propolis(lab.root / "etc/propolis/propolis.yaml")
             propolis.ok("init", "--root", lab.root, "--repository", repository, "--name", "scene")
+            add_sections(lab, propolis.config_file)
             propolis.ok("repository", "init", "--recovery-key", key)
             yield Scene(lab, propolis, key, repository, folder)
     finally:

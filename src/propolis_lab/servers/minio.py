@@ -132,7 +132,8 @@ def configure(layout: Layout, variables: dict[str, str], kms_key: str | None) ->
         path = layout.etc("minio") / "kms.key"
         write(path, f"lab-key:{kms_key}\n", "minio", 0o400)
         variables = {**variables, "MINIO_KMS_SECRET_KEY_FILE": str(path), "MINIO_KMS_AUTO_ENCRYPTION": "on"}
-    lines = [f'{name}="{value}"' for name, value in variables.items()]
+    variables = {**variables, "MINIO_VOLUMES": variables["HOME"]}
+    lines = [f'{name}="{value}"' for name, value in variables.items() if name != "HOME"]
     write(layout.minio_environment, "\n".join(lines) + "\n", "minio", 0o600)
     return {"HOME": variables["HOME"], "MINIO_CONFIG_ENV_FILE": str(layout.minio_environment)}
 
