@@ -16,6 +16,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "test_killed_restore",
         "test_main_job",
         "test_killed_backup",
+        "test_all_services",
         "tests/system",
         "tests/integration",
         "test_mutations",
