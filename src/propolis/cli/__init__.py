@@ -119,7 +119,7 @@ def run(arguments: list[str] | None = None) -> int:
         show_error(
             PropolisError(
                 f"Unexpected {type(error).__name__}: {error}",
-                next=f"Set {DEBUG}=1 to see where; please report it",
+                next=f"Set {DEBUG}=1 to see where it happened, and please report it",
             )
         )
         return 1

@@ -27,7 +27,10 @@ def register(app: typer.Typer) -> None:
 
 def backup(
     cold: Annotated[
-        bool, typer.Option("--cold", help="Stop, clone, start: complete and consistent (the default)")
+        bool,
+        typer.Option(
+            "--cold", help="Stop services, clone their folders, start services: complete and consistent (the default)"
+        ),
     ] = True,
     limit_upload: Annotated[
         str | None,
@@ -37,15 +40,15 @@ def backup(
         bool,
         typer.Option(
             "--reread",
-            help="Read every file, also those whose size and times did not change; tell which differ all the same",
+            help="Read every file, even if its size and times did not change, and report those that differ anyway",
         ),
     ] = False,
     force_unhealthy: Annotated[
         bool,
         typer.Option(
             "--force-unhealthy",
-            help="Back up even if TheHive is not healthy: it is stopped and may not start again; what it said is "
-            "kept in the manifest",
+            help="Back up even if TheHive is not healthy. It is stopped and may not start again; its answer is "
+            "recorded in the manifest",
         ),
     ] = False,
     plan: PlanOnly = False,
@@ -53,7 +56,7 @@ def backup(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Take a backup: seconds of downtime, then TheHive serves while the data is stored."""
+    """Take a backup. TheHive is down for seconds, then runs again while the data is stored."""
     limits = BACKGROUND if limit_upload is None else replace(BACKGROUND, upload=parse_rate(limit_upload))
     options = BackupOptions(limits=limits, reread=reread, force_unhealthy=force_unhealthy)
     settings = config_of(config)

@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 def list_backups(
     identity: IdentityFile = None, at: AsOf = "", config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False
 ) -> None:
-    """List the backups, newest last, and what is damaged or missing."""
+    """List the backups, newest last, and any that are damaged or missing."""
     settings = config_of(config)
     repository = open_repository(settings, identity, moment_of(at))
     found = overview(repository, remembered(settings, repository) if not at else None)
@@ -44,7 +44,7 @@ def list_backups(
         raise IntegrityError(
             f"{len(found.findings)} objects of {repository.storage.place} are damaged or missing: "
             f"{found.findings[0].what}",
-            left="The other backups are not affected, as far as is known",
+            left="As far as is known, the other backups are not affected",
             next="Run propolis repository check",
         )
 
@@ -56,7 +56,7 @@ def show(
     config: ConfigFile = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Show what one backup holds."""
+    """Show the contents of a backup."""
     loaded = config_of(config)
     repository = open_repository(loaded, identity, moment_of(at))
     remarks: list[str] = []

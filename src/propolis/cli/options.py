@@ -26,7 +26,7 @@ ConfigFile = Annotated[
     typer.Option("--config", "-c", envvar=CONFIG, help="The stack's configuration", metavar="FILE", readable=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something is wrong")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing unless something is wrong")]
 PlanOnly = Annotated[bool, typer.Option("--plan", help="Show what would be done and change nothing")]
 IdentityFile = Annotated[
     Path | None,
@@ -42,11 +42,11 @@ AsOf = Annotated[
     str,
     typer.Option(
         "--at",
-        help="Read the bucket as it was then, e.g. 2026-11-23T22:45:00Z; it has to keep versions",
+        help="Read the bucket as it was at this time, e.g. 2026-11-23T22:45:00Z; needs a bucket that keeps versions",
         metavar="TIME",
     ),
 ]
-BackupArgument = Annotated[str, typer.Argument(help="A backup's ID, the beginning of one, or `latest`", metavar="ID")]
+BackupArgument = Annotated[str, typer.Argument(help="A backup's ID or a prefix of it, or `latest`", metavar="ID")]
 
 
 def config_of(path: Path) -> Config:
@@ -71,11 +71,11 @@ def moment_of(text: str) -> datetime | None:
         moment = None
     if moment is None or moment.tzinfo is None:
         raise UsageError(
-            f"--at: {text!r} is no time with an offset",
+            f"--at: {text!r} is not a time with an offset",
             next="Write it as 2026-11-23T22:45:00Z or 2026-11-23T23:45:00+01:00: local times are ambiguous",
         )
     if moment > datetime.now(moment.tzinfo):
-        raise UsageError(f"--at: {text} is in the future", next="Leave --at out to see what is there now")
+        raise UsageError(f"--at: {text} is in the future", next="Leave --at out to read the present state")
     return moment
 
 

@@ -65,7 +65,7 @@ def restore(
         Path | None,
         typer.Option(
             "--to",
-            help="Another stack: its propolis.yaml, or the root folder it lies under",
+            help="Restore onto another stack: its propolis.yaml, or the root folder that contains its etc/",
             metavar="PATH",
             readable=False,
         ),
@@ -74,20 +74,25 @@ def restore(
         bool,
         typer.Option(
             "--set-password",
-            help="Give the database's role and the index's user this host's passwords where the backup's differ",
+            help="Give the database's role and the index's user this host's passwords if those of the backup differ",
         ),
     ] = False,
     replace_index: Annotated[
         list[str] | None,
         typer.Option(
             "--replace-index",
-            help="Replace this index of others, though it is newer than the backup or not in it; may be repeated",
+            help="Replace this index of another application, even if it is newer than the backup or not in it; "
+            "repeatable",
             metavar="NAME",
         ),
     ] = None,
     replace_keyspace: Annotated[
         list[str] | None,
-        typer.Option("--replace-keyspace", help="The same for a keyspace of others", metavar="NAME"),
+        typer.Option(
+            "--replace-keyspace",
+            help="Replace this keyspace of another application, as --replace-index does with an index; repeatable",
+            metavar="NAME",
+        ),
     ] = None,
     without: Annotated[
         list[str] | None,
@@ -198,18 +203,21 @@ def verify(
     backup: BackupArgument = "latest",
     level: Annotated[
         VerifyLevel,
-        typer.Option("--level", help="manifest: all is there; sample: some packs are read too; full: all are read"),
+        typer.Option(
+            "--level",
+            help="manifest: check that everything exists; sample: also read some packs; full: read all packs",
+        ),
     ] = "full",
     identity: IdentityFile = None,
     record: Annotated[
-        bool, typer.Option("--record/--no-record", help="Keep the result in the repository (or only read it)")
+        bool, typer.Option("--record/--no-record", help="Record the result in the repository, or don't write to it")
     ] = True,
     at: AsOf = "",
     config: ConfigFile = DEFAULT_CONFIG,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check a backup. Without the recovery key, stored bytes are checked; with it, every file's content too."""
+    """Check a backup: its stored bytes and, with the recovery key, the content of every file."""
     moment = moment_of(at)
     told = observer(quiet=quiet, as_json=as_json)
     result = verify_backup(config_of(config), backup, level, identity, told, record=record, at=moment)
@@ -221,5 +229,5 @@ def verify(
         raise IntegrityError(
             f"Backup {result.id} failed verification: {result.findings[0].what}",
             left="The repository was left as it is",
-            next="Take a new backup, and keep others until one verifies",
+            next="Take a new backup, and keep the others until one passes verification",
         )

@@ -43,10 +43,14 @@ def recover(
     quiet: Quiet = False,
     state: Annotated[
         Path | None,
-        typer.Option("--state", help="The stack's state folder: its journals say all that is needed", hidden=True),
+        typer.Option(
+            "--state",
+            help="The stack's state folder, instead of a configuration; its journals are all that is needed",
+            hidden=True,
+        ),
     ] = None,
 ) -> None:
-    """Undo or finish what a killed run left: services come back, clones go. Safe to run at any time."""
+    """Clean up after an interrupted run: restart services, delete clones. Safe to run at any time."""
     # Folders that overlap are nobody's concern here: services that ran have to run again.
     recovered = recover_stack(state or load(config).state, observer(quiet=quiet, as_json=as_json))
     if as_json:
@@ -56,7 +60,7 @@ def recover(
 
 
 def status(identity: IdentityFile = None, config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Tell what runs, what was left half done, and how old the last backups are."""
+    """Show what is running, what is unfinished, and how old the last backups are."""
     found = stack_status(config_of(config), identity)
     if as_json:
         print_json(found)

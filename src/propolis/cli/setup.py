@@ -33,7 +33,7 @@ def init(
         typer.Option("--repository", "-r", help="Where backups go: a folder, or s3://bucket/prefix", metavar="URL"),
     ],
     root: Annotated[
-        Path, typer.Option("--root", help="Folder under which the stack's etc/ lies", metavar="FOLDER")
+        Path, typer.Option("--root", help="Folder that contains the stack's etc/", metavar="FOLDER")
     ] = Path("/"),
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write [default: ROOT/etc/propolis/propolis.yaml]")
@@ -75,7 +75,7 @@ def init(
     require_apart(found.config)
     target = output or root.absolute() / "etc/propolis/propolis.yaml"
     sample.write(target, sample.render(found.config, found.notes))
-    out.print(f"Wrote {target}: read it, it takes a minute.")
+    out.print(f"Wrote {target}. Please read it; it takes a minute.")
     out.print(f"Next: propolis repository init --config {target} --recovery-key FILE")
     out.print(f"Then: propolis doctor --config {target}")
 
@@ -94,7 +94,7 @@ def _folders(given: list[str]) -> dict[str, Path]:
 
 
 def doctor(identity: IdentityFile = None, config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Check all that a backup or a restore needs, and change nothing."""
+    """Check everything that a backup or a restore needs. Changes nothing."""
     found = list(checks(config_of(config), identity, named(config)))
     if as_json:
         print_json(found)
@@ -110,7 +110,7 @@ def doctor(identity: IdentityFile = None, config: ConfigFile = DEFAULT_CONFIG, a
 
 @config_app.command("check")
 def config_check(config: ConfigFile = DEFAULT_CONFIG) -> None:
-    """Check the configuration: every mistake is told with file, line and key."""
+    """Check the configuration. Each error is reported with its file, line and key."""
     config_of(config)
     console().print(f"{config}: no mistakes")
 
@@ -133,5 +133,5 @@ def config_schema() -> None:
 
 @config_app.command("sample")
 def config_sample() -> None:
-    """Print a commented configuration of a stack laid out as TheHive's installation guide has it."""
+    """Print a commented configuration for a stack installed as in TheHive's installation guide."""
     typer.echo(sample.sample(), nl=False)

@@ -107,7 +107,7 @@ class Hocon:
         """Give the list at `key` by way of the section that holds it: the library gives sections only."""
         match = _LAST_NAME.fullmatch(key.strip())
         if match is None:
-            raise ConfigError(f"{self.file}: {key} is no key")
+            raise ConfigError(f"{self.file}: {key} is not a key")
         name = match["name"].strip()
         try:
             section = self._document.get_config(match["parent"] or "").to_json()

@@ -34,11 +34,11 @@ def load(path: Path) -> Config:
     """
     document = read_yaml(
         path,
-        missing="Write one with: propolis init; or name another with --config",
+        missing="Create one with `propolis init`, or name another file with --config",
         closed=f"{CLOSED}, or name another file with --config",
     )
     if document is None:
-        raise ConfigError(f"{path}: the file is empty", next="Write one with: propolis init")
+        raise ConfigError(f"{path}: the file is empty", next="Create one with `propolis init`")
     if not isinstance(document, dict):
         raise ConfigError(f"{path}:1: the file must hold keys such as `name:`, not a list or a single value")
     try:

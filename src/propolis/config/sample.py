@@ -63,7 +63,7 @@ def render(config: Config, notes: Mapping[str, str]) -> str:
     lines = [
         "# Configuration of Propolis: one stack of TheHive and the repository of its backups.",
         "# Check it with: propolis config check. All keys: propolis config schema.",
-        "# Passwords never stand here: a secret is a reference, one of file, env, credential, hocon.",
+        "# Passwords are never in this file: a secret is a reference, one of file, env, credential, hocon.",
         "",
     ]
     lines += _section(config, "", notes)
@@ -77,7 +77,7 @@ def write(path: Path, text: str) -> None:
         write_new(path, text)
     except FileExistsError:
         raise ConfigError(
-            f"{path} is there already", left="It was not touched", next="Move it away or name another file"
+            f"{path} already exists", left="It was not changed", next="Move it away or name another file"
         ) from None
     except OSError as error:
         raise ConfigError(f"{path}: can't be written: {error.strerror}") from None

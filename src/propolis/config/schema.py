@@ -28,7 +28,7 @@ def _http(url: str) -> str:
     if not separator or scheme not in ("http", "https") or not rest:
         raise ValueError("must be a URL that begins with http:// or https://")
     if "@" in rest:
-        raise ValueError("must not hold a user name or password; they have keys of their own")
+        raise ValueError("must not contain a user name or password; these have their own keys")
     return url.rstrip("/")
 
 
@@ -37,7 +37,7 @@ def _repository_url(url: str) -> str:
     if not url.startswith(("/", "s3://")):
         raise ValueError("must be an absolute folder, e.g. /backup/thehive, or s3://bucket/prefix")
     if url.startswith("s3://") and not url.removeprefix("s3://").partition("/")[0]:
-        raise ValueError("names no bucket; write s3://bucket or s3://bucket/prefix")
+        raise ValueError("has no bucket name; write s3://bucket or s3://bucket/prefix")
     return url
 
 
@@ -92,7 +92,7 @@ class PlatformConfig(Model):
         default="process", description="process: plain programs that Propolis starts itself"
     )
     services: AbsolutePath = Field(
-        description="Folder with one <service>.yaml a program: command, user, environment, pid file"
+        description="Folder with one <service>.yaml per program: command, user, environment, pid file"
     )
 
 
@@ -103,10 +103,11 @@ class TheHiveConfig(Model):
     config: AbsolutePath = Field(description="Its configuration folder, which holds application.conf")
     api_key: SecretRef | None = Field(
         default=None,
-        description="Where an API key is (of any user, read-only is enough): then a login proves that TheHive works",
+        description="Where to find an API key of any user (read-only is enough), so that a login proves that "
+        "TheHive works",
     )
     username: Text | None = Field(default=None, description="Instead of an API key: a user to log in as")
-    password: SecretRef | None = Field(default=None, description="Where that user's password is")
+    password: SecretRef | None = Field(default=None, description="Where to find that user's password")
 
     @model_validator(mode="after")
     def _one_login(self) -> Self:
@@ -122,15 +123,15 @@ class TlsConfig(Model):
 
     ca: AbsolutePath | None = Field(
         default=None,
-        description="Authorities that signed the server's certificate: PEM or PKCS12; without it, the system's",
+        description="Authorities that may sign the server's certificate: PEM or PKCS12 [default: the system's]",
     )
-    ca_password: SecretRef | None = Field(default=None, description="Where the password of a PKCS12 ca is")
+    ca_password: SecretRef | None = Field(default=None, description="Where to find the password of a PKCS12 ca")
     certificate: AbsolutePath | None = Field(
-        default=None, description="Certificate to show, if the server asks for one: PEM, or PKCS12 with its key"
+        default=None, description="Certificate to present if the server asks for one: PEM, or PKCS12 with its key"
     )
     key: AbsolutePath | None = Field(default=None, description="Private key (PEM) of a PEM certificate")
     key_password: SecretRef | None = Field(
-        default=None, description="Where the password of the key, or of a PKCS12 certificate, is"
+        default=None, description="Where to find the password of the key or of a PKCS12 certificate"
     )
     verify_host: bool = Field(default=True, description="Refuse a certificate that doesn't name the server's address")
 
@@ -147,13 +148,14 @@ class CassandraConfig(Model):
     """Cassandra on this host."""
 
     kind: Literal["cassandra"] = Field(
-        default="cassandra", description="cassandra: a server; berkeleyje: Berkeley DB in a folder of TheHive's own"
+        default="cassandra",
+        description="cassandra: a server; berkeleyje: Berkeley DB in one of TheHive's own folders",
     )
     host: Text = Field(description="Address on which Cassandra answers CQL")
     port: int = Field(default=9042, ge=1, le=65535, description="Port on which Cassandra answers CQL")
     username: Text | None = Field(default=None, description="Role to log in with, if Cassandra asks for one")
-    password: SecretRef | None = Field(default=None, description="Where that role's password is")
-    tls: TlsConfig | None = Field(default=None, description="How to speak TLS, if Cassandra asks for it")
+    password: SecretRef | None = Field(default=None, description="Where to find that role's password")
+    tls: TlsConfig | None = Field(default=None, description="TLS settings, if Cassandra requires TLS")
     keyspace: Text = Field(default="thehive", description="The keyspace that TheHive's JanusGraph uses")
     cluster_name: Text = Field(
         description="cluster_name of cassandra.yaml; a restore onto another cluster is refused"
@@ -162,9 +164,11 @@ class CassandraConfig(Model):
     data: tuple[AbsolutePath, ...] = Field(min_length=1, description="data_file_directories of cassandra.yaml")
     commitlog: AbsolutePath = Field(description="commitlog_directory")
     hints: AbsolutePath = Field(description="hints_directory")
-    saved_caches: AbsolutePath = Field(description="saved_caches_directory; never backed up, emptied at a restore")
+    saved_caches: AbsolutePath = Field(
+        description="saved_caches_directory of cassandra.yaml; never backed up, emptied by a restore"
+    )
     cdc_raw: AbsolutePath | None = Field(
-        default=None, description="cdc_raw_directory, where change data capture is on"
+        default=None, description="cdc_raw_directory of cassandra.yaml, if change data capture is on"
     )
     keep_snapshots: bool = Field(
         default=False,
@@ -182,7 +186,8 @@ class BerkeleyConfig(Model):
     """Berkeley DB, which TheHive itself keeps in a folder."""
 
     kind: Literal["berkeleyje"] = Field(
-        default="berkeleyje", description="cassandra: a server; berkeleyje: Berkeley DB in a folder of TheHive's own"
+        default="berkeleyje",
+        description="cassandra: a server; berkeleyje: Berkeley DB in one of TheHive's own folders",
     )
     folder: AbsolutePath = Field(description="db.janusgraph.storage.directory of application.conf")
 
@@ -192,11 +197,11 @@ class IndexServerConfig(Model):
 
     url: HttpUrl = Field(description="Base URL, e.g. http://127.0.0.1:9200")
     username: Text | None = Field(default=None, description="User to log in with, if the index asks for one")
-    password: SecretRef | None = Field(default=None, description="Where that user's password is")
+    password: SecretRef | None = Field(default=None, description="Where to find that user's password")
     ca: AbsolutePath | None = Field(
         default=None, description="PEM or PKCS12 file of the authority that signed its certificate (https)"
     )
-    ca_password: SecretRef | None = Field(default=None, description="Where the password of a PKCS12 ca is")
+    ca_password: SecretRef | None = Field(default=None, description="Where to find the password of a PKCS12 ca")
     verify_host: bool = Field(
         default=True, description="Refuse a certificate (https) that doesn't name the address in url"
     )
@@ -237,7 +242,8 @@ class LuceneConfig(Model):
 
     kind: Literal["lucene"] = Field(
         default="lucene",
-        description="elasticsearch: a server of either make; lucene: an index in a folder of TheHive's own",
+        description="elasticsearch: an Elasticsearch or OpenSearch server; lucene: an index in one of TheHive's own "
+        "folders",
     )
     folder: AbsolutePath = Field(description="db.janusgraph.index.search.directory of application.conf")
 
@@ -268,14 +274,15 @@ class S3Files(Model):
 
     kind: Literal["s3"] = Field(default="s3", description="folder: a folder of this host; s3: a bucket")
     endpoint: HttpUrl | None = Field(default=None, description="S3 endpoint other than AWS")
-    region: Text = Field(default="us-east-1", description="Region; any will do for MinIO")
+    region: Text = Field(default="us-east-1", description="Region; MinIO accepts any")
     bucket: Text = Field(description="storage.s3.bucket")
     prefix: str = Field(default="", description="storage.s3.folder; keys are <prefix>/attachment/<id>")
     access_key: SecretRef | None = Field(
         default=None,
-        description="Where the access key is; without keys, those count that AWS gives this host (IAM role)",
+        description="Where to find the access key; without keys, the credentials that AWS gives this host are used "
+        "(IAM role)",
     )
-    secret_key: SecretRef | None = Field(default=None, description="Where the secret key is")
+    secret_key: SecretRef | None = Field(default=None, description="Where to find the secret key")
     ca: AbsolutePath | None = Field(
         default=None, description="PEM file of the authority that signed its certificate (https)"
     )
@@ -342,10 +349,13 @@ class ObjectLockConfig(Model):
     """How long a bucket holds what is stored, whoever wants it gone."""
 
     mode: Literal["governance", "compliance"] = Field(
-        description="governance: a right of its own can lift the lock; compliance: nobody can, not even the owner"
+        description="governance: users with a special permission can lift the lock; compliance: nobody can, not "
+        "even the owner"
     )
     days: int = Field(
-        ge=1, le=36_500, description="Lock what a backup needs for at least this many days from then on"
+        ge=1,
+        le=36_500,
+        description="Lock everything that a backup needs for at least this many days after it was made",
     )
 
 
@@ -359,8 +369,8 @@ class PlaceConfig(Model):
         default=None, description="S3 endpoint other than AWS, e.g. https://minio.example:9000"
     )
     region: Text = Field(default="us-east-1", description="Region of the bucket")
-    access_key: SecretRef | None = Field(default=None, description="Where the access key is")
-    secret_key: SecretRef | None = Field(default=None, description="Where the secret key is")
+    access_key: SecretRef | None = Field(default=None, description="Where to find the access key")
+    secret_key: SecretRef | None = Field(default=None, description="Where to find the secret key")
     ca: AbsolutePath | None = Field(
         default=None, description="PEM file of the authority that signed its certificate (https)"
     )
@@ -387,7 +397,7 @@ class RepositoryConfig(PlaceConfig):
 
     host_key: AbsolutePath = Field(description="The host's own age identity (0600): reads manifests, not data")
     copies: tuple[PlaceConfig, ...] = Field(
-        default=(), description="Places to which `propolis repository copy` brings all backups"
+        default=(), description="Places to which `propolis repository copy` copies all backups"
     )
 
 
@@ -396,25 +406,36 @@ class KeepConfig(Model):
 
     last: int = Field(default=0, ge=0, description="Keep this many of the newest backups")
     hourly: int = Field(
-        default=0, ge=0, description="Keep the newest backup of each hour, for this many hours that have any"
+        default=0, ge=0, description="Keep the newest backup of each hour, for this many hours that have one"
     )
-    daily: int = Field(default=0, ge=0, description="The same for days (UTC)")
-    weekly: int = Field(default=0, ge=0, description="The same for weeks, from Monday")
-    monthly: int = Field(default=0, ge=0, description="The same for months")
-    yearly: int = Field(default=0, ge=0, description="The same for years")
+    daily: int = Field(
+        default=0, ge=0, description="Keep the newest backup of each day (UTC), for this many days that have one"
+    )
+    weekly: int = Field(
+        default=0,
+        ge=0,
+        description="Keep the newest backup of each week (from Monday), for this many weeks that have one",
+    )
+    monthly: int = Field(
+        default=0, ge=0, description="Keep the newest backup of each month, for this many months that have one"
+    )
+    yearly: int = Field(
+        default=0, ge=0, description="Keep the newest backup of each year, for this many years that have one"
+    )
 
 
 class RetentionConfig(Model):
     """What `propolis repository prune` keeps of this stack's backups."""
 
     keep: KeepConfig = Field(
-        default_factory=KeepConfig, description="Rules; a backup that any of them keeps stays; without any, all stay"
+        default_factory=KeepConfig,
+        description="Rules: a backup is kept if any rule keeps it; without rules, all backups are kept",
     )
     min_verified: int = Field(
         default=1, ge=0, description="Never remove this many of the newest backups that passed verification"
     )
     min_fill: int = Field(
-        default=50, ge=0, le=100, description="Repack packs of which less than this is needed, in percent"
+        default=50, ge=0, le=100, description="Repack a pack if less than this share of it is needed, in percent"
     )
     grace_hours: float = Field(
         default=24.0,
@@ -428,7 +449,7 @@ class RereadConfig(Model):
 
     every: Duration | None = Field(
         default=None,
-        description="Read everything anew when the last time is longer ago than this, e.g. 30d (m, h, d or w)",
+        description="Read every file again if the last time was longer ago than this, e.g. 30d (m, h, d or w)",
     )
 
 
@@ -453,8 +474,8 @@ class TimeoutsConfig(Model):
     listen: float = Field(
         default=120.0,
         gt=0,
-        description="A TheHive that was started before its database and index answered gives up on them within this "
-        "time, in seconds, and never listens: one that runs for longer without listening is restarted, once",
+        description="Seconds within which a TheHive that was started before its database and index gives up on them "
+        "and never listens; one that runs for longer without listening is restarted, once",
     )
 
 
@@ -466,7 +487,7 @@ class Config(Model):
         description="The stack's name (letters, digits, . _ -); shown in lists, kept in every manifest",
     )
     state: AbsolutePath = Field(
-        default=Path("/var/lib/propolis"), description="Journals, lock and cache of this stack (0700)"
+        default=Path("/var/lib/propolis"), description="Folder for this stack's journals, lock and cache (0700)"
     )
     platform: PlatformConfig
     thehive: TheHiveConfig

@@ -54,7 +54,7 @@ def _credential(name: str) -> str:
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     if not folder:
         raise ConfigError(
-            f"The credential {name} can't be had: this process was not started with LoadCredential=",
+            f"The credential {name} is not available: this process was not started with LoadCredential=",
             next="Run it through its systemd unit, or use a `file:` reference",
         )
     if "/" in name or name in (".", ".."):
@@ -70,7 +70,7 @@ def _hocon(reference: str) -> str:
     name, _, key = reference.partition("#")
     value = read(Path(name)).text(key)
     if value is None:
-        raise ConfigError(f"{name}: has no key {key}, where a secret is looked for")
+        raise ConfigError(f"{name}: has no key {key}, which should hold a secret")
     return _not_empty(value, f"{key} of {name}")
 
 
@@ -99,12 +99,13 @@ def _check_file(path: Path, status: os.stat_result, private: bool) -> None:
         raise ConfigError(f"The secret's file {path} is not a regular file")
     if private and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ConfigError(
-            f"The secret's file {path} is open to others than its owner (mode {status.st_mode & 0o777:04o})",
+            f"The secret's file {path} is accessible to users other than its owner (mode "
+            f"{status.st_mode & 0o777:04o})",
             next=f"Close it: chmod 600 {path}",
         )
 
 
 def _not_empty(value: str, where: str) -> str:
     if not value:
-        raise ConfigError(f"{where[0].upper()}{where[1:]} is empty where a secret should be")
+        raise ConfigError(f"{where[0].upper()}{where[1:]} is empty; it should hold a secret")
     return value

@@ -225,8 +225,8 @@ def test_commands_read_the_past(vault: LockedVault, command: Command, tmp_path: 
     assert code == 0, err
     assert "without a lease" not in err
     for wrong, why in (
-        ("2026-11-24T01:00:00", "no time with an offset"),
-        ("soon", "no time"),
+        ("2026-11-24T01:00:00", "not a time with an offset"),
+        ("soon", "not a time"),
         ("2999-01-01T00:00Z", "future"),
     ):
         code, _, err = command("list", "--at", wrong)

@@ -95,7 +95,7 @@ def test_lucene_without_its_folder_is_a_problem(root: Path, application: Path) -
     ("old", "new", "what"),
     [
         ("backend: cql", "backend: hbase", "storage.backend is hbase; only cql (Cassandra) and berkeleyje"),
-        ("backend: cql", "backend: inmemory", "in memory alone, so there is nothing to back up"),
+        ("backend: cql", "backend: inmemory", "only in memory, so there is nothing to back up"),
         ("backend: elasticsearch", "backend: solr", "is solr; only elasticsearch (OpenSearch, too) and lucene"),
         ("provider: localfs", "provider: hdfs", "it is hdfs: attachments in Hadoop can't be backed up yet"),
         ("provider: localfs", "provider: database", "it is database: attachments inside the database can't"),
@@ -213,7 +213,7 @@ def test_two_different_folders_with_a_file_of_cassandra_are_not_chosen_from(root
     conf.mkdir()
     (conf / "cassandra.yaml").write_text(CASSANDRA)
     (problem,) = look(root).problems
-    assert "so it can't be told which is in use" in problem
+    assert "so init can't tell which one is in use" in problem
     assert "--config-folder database=FOLDER" in problem
 
 
@@ -237,7 +237,7 @@ def test_a_file_that_is_included_from_elsewhere_is_named_as_no_backup_holds_it(r
     edit(application, 'include "secret.conf"', f'include "{other}"')
     (warning,) = look(root).warnings
     assert warning.startswith(
-        f"{application} names {other}, which lies outside of {application.parent}, so no backup"
+        f"{application} names {other}, which is outside of {application.parent}, so it is not backed up"
     )
 
 
@@ -248,10 +248,10 @@ def test_certificates_that_lie_elsewhere_are_named_as_no_backup_holds_them(root:
     file = root / "etc/cassandra/cassandra.yaml"
     file.write_text(CASSANDRA + f"server_encryption_options:\n  keystore: {store}\n  truststore: /nothere.p12\n")
     (warning,) = look(root).warnings
-    assert warning.startswith(f"{file}:10 (server_encryption_options.keystore) names {store}, which lies outside of")
+    assert warning.startswith(f"{file}:10 (server_encryption_options.keystore) names {store}, which is outside of")
 
 
 def test_a_folder_that_nothing_reads_is_named(root: Path, application: Path) -> None:
     edit(application, "localfs.location", "localfs.directory")
     (problem,) = look(root).problems
-    assert "storage.localfs.directory, which is, is read by no version" in problem
+    assert "storage.localfs.directory is set, but no version reads it" in problem

@@ -61,7 +61,7 @@ def test_a_repository_in_a_bucket_names_the_bucket(tmp_path: Path, key: str, url
     )
     text = re.sub(r"(?m)^  url: /backup\S*$", f"  url: {copy}", sample())
     assert [line.partition(": ")[2] for line in mistakes(tmp_path, text)] == [
-        f"{key}: names no bucket; write s3://bucket or s3://bucket/prefix"
+        f"{key}: has no bucket name; write s3://bucket or s3://bucket/prefix"
     ]
 
 

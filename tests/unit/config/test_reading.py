@@ -74,7 +74,7 @@ def test_the_port_of_the_index_may_be_a_list_or_a_range(root: Path, index: Path,
 def test_what_is_no_port_is_named(root: Path, index: Path) -> None:
     index.write_text("path.data: /es\nhttp.port: nine\n")
     (problem,) = look(root).problems
-    assert problem == f"{index}:2 (http.port): nine is not a port, nor a range of them"
+    assert problem == f"{index}:2 (http.port): nine is neither a port nor a range of ports"
 
 
 @pytest.mark.parametrize(
@@ -173,8 +173,8 @@ def test_of_keys_that_occur_twice_cassandra_takes_the_last_and_so_does_propolis(
     assert cassandra(discovery.config).cluster_name == "late"
     assert discovery.notes["database.cluster_name"] == f"{database}:9 (cluster_name)"
     assert discovery.warnings == (
-        f"{database}:9: cluster_name is set again: the last one counts, as for Cassandra",
-        f"{database}:10: enabled is set again: the last one counts, as for Cassandra",
+        f"{database}:9: cluster_name is set again: the last value counts, as in Cassandra",
+        f"{database}:10: enabled is set again: the last value counts, as in Cassandra",
     )
 
 
@@ -236,8 +236,11 @@ def test_without_keys_those_count_that_aws_gives_the_host(root: Path, keys: str)
 @pytest.mark.parametrize(
     ("keys", "what"),
     [
-        ("accessKey = A", "has accessKey, but not the other key that belongs to it"),
-        ("aws.credentials.secret-access-key = a", "has aws.credentials.secret-access-key, but not the other"),
+        ("accessKey = A", "has accessKey, but not the key that belongs with it"),
+        (
+            "aws.credentials.secret-access-key = a",
+            "has aws.credentials.secret-access-key, but not the key that belongs",
+        ),
         ("accessKey = A, access-key = B, aws.credentials.provider = anon", "provider is anon"),
     ],
 )
@@ -342,7 +345,7 @@ def test_an_authority_with_a_relative_path_lies_in_the_indexs_own_folder(root: P
 def test_an_index_that_asks_for_a_certificate_is_named(root: Path, index: Path) -> None:
     index.write_text(INDEX + "xpack.security.http.ssl: {enabled: true, client_authentication: required}\n")
     (problem,) = look(root).problems
-    assert problem.startswith(f"{index}:5 (xpack.security.http.ssl.client_authentication): the index asks clients")
+    assert problem.startswith(f"{index}:5 (xpack.security.http.ssl.client_authentication): the index requires client certificates")
 
 
 PACKAGE = """

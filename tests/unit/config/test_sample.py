@@ -102,6 +102,6 @@ def test_the_written_file_is_closed_to_others_and_never_overwritten(tmp_path: Pa
     file = tmp_path / "etc/propolis.yaml"
     sample.write(file, "name: a\n")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    with pytest.raises(ConfigError, match="is there already"):
+    with pytest.raises(ConfigError, match="already exists"):
         sample.write(file, "name: b\n")
     assert file.read_text() == "name: a\n"

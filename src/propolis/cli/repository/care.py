@@ -49,7 +49,7 @@ def check_repository(
         str,
         typer.Option(
             "--read-data",
-            help="Also read packs: all of them, a share by chance (=10%), or one of several fixed parts (=2/7)",
+            help="Also read packs: all of them, a random share (=10%), or one of several fixed parts (=2/7)",
             metavar="[AMOUNT]",
         ),
     ] = "",
@@ -59,7 +59,7 @@ def check_repository(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check every object of the repository, and say which backups and files each finding hits."""
+    """Check every object in the repository, and say which backups and files each finding affects."""
     amount = ReadData.parse(read_data) if read_data else None
     moment = moment_of(at)
     settings = config_of(config)
@@ -88,14 +88,15 @@ def repair_repository(
     from_stack: Annotated[
         bool,
         typer.Option(
-            "--from-stack/--not-from-stack", help="Look for lost pieces in the stack's own files; they are only read"
+            "--from-stack/--not-from-stack", help="Look for lost pieces in the stack's own files (they are only read)"
         ),
     ] = True,
     read_data: Annotated[
         str,
         typer.Option(
             "--read-data",
-            help="Which packs to read to find damage: `all`, 10%, 2/7, or `none`: only missing and cut ones",
+            help="Read these packs to find damage: all, a random share (10%), a part (2/7), or none, which only "
+            "finds missing and truncated ones",
             metavar="AMOUNT",
         ),
     ] = "all",
@@ -105,10 +106,10 @@ def repair_repository(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Find lost pieces again, put damaged objects aside, and say what stays lost. Nothing is deleted.
+    """Recover lost pieces, move damaged objects to quarantine, and report what remains lost. Deletes nothing.
 
     Pieces come from the stack's own files, and with the recovery key also from damaged packs and from packs whose
-    index was lost. Damaged objects are kept below quarantine/. It can be killed at any time and started again.
+    index was lost. It can be killed at any time and started again.
     """
     amount = None if read_data == "none" else ReadData.parse(read_data)
     settings = config_of(config)
@@ -133,8 +134,8 @@ def repair_repository(
             f"{len(result.losses)} backups can't be restored completely"
             if result.losses
             else f"{len(result.unreadable)} objects can't be read from the storage",
-            left="What is damaged was kept below quarantine/" if result.quarantined and not plan else "",
-            next="Take a new backup now; a copy of the repository may still have what is lost",
+            left="Damaged objects were moved to quarantine/" if result.quarantined and not plan else "",
+            next="Take a new backup now. A copy of the repository may still have the lost data",
         )
 
 

@@ -26,16 +26,20 @@ def register(app: typer.Typer) -> None:
 def copy(
     to: Annotated[
         str,
-        typer.Option("--to", help="A folder, or a URL of repository.copies; none: all of those", metavar="URL"),
+        typer.Option(
+            "--to",
+            help="A folder, or a URL listed in repository.copies  [default: all of repository.copies]",
+            metavar="URL",
+        ),
     ] = "",
     plan: PlanOnly = False,
     config: ConfigFile = DEFAULT_CONFIG,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Bring all backups to a second place, as they are: only what is missing there, each object checked on the way.
+    """Copy all backups to a second repository. Only missing objects are copied, and each is checked on the way.
 
-    Needs no key and deletes nothing there. Stopped, it goes on where it ended.
+    Needs no key, and deletes nothing in the copy. If it is stopped, the next run continues where it ended.
     """
     stack = config_of(config)
     settings = stack.repository
@@ -69,7 +73,7 @@ def _places(settings: RepositoryConfig, to: str) -> list[PlaceConfig]:
     if not to:
         if not settings.copies:
             raise ConfigError(
-                "No place to copy to is known", next="Give --to FOLDER, or list places in repository.copies"
+                "There is no place to copy to", next="Give --to FOLDER, or list places in repository.copies"
             )
         return list(settings.copies)
     listed = [place for place in settings.copies if place.url == to]
@@ -79,6 +83,6 @@ def _places(settings: RepositoryConfig, to: str) -> list[PlaceConfig]:
         raise ConfigError(
             f"{to} is neither an absolute folder nor listed in repository.copies",
             left="Nothing was copied",
-            next="List a bucket there, with its endpoint and where its keys are",
+            next="To copy to a bucket, list it there with its endpoint and keys",
         )
     return [PlaceConfig(url=to)]

@@ -20,7 +20,7 @@ from propolis.repository.crypto.identities import is_there
 from propolis.repository.crypto.recipients import ask_passphrase, parse_recipient, read_recipient
 from propolis.repository.maintenance.rekey import KeyChange, Role, add_key, list_keys, remove_key
 
-app = typer.Typer(name="key", help="Who may read the repository.", no_args_is_help=True)
+app = typer.Typer(name="key", help="List, add and remove the keys that open the repository.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -36,25 +36,28 @@ def list_all(identity: IdentityFile = None, config: ConfigFile = DEFAULT_CONFIG,
 @app.command("add")
 def add(
     name: Annotated[
-        str, typer.Argument(help="What to call the key; with --host: the host's name", metavar="NAME")
+        str, typer.Argument(help="Name of the new key [default with --host: the host's name]", metavar="NAME")
     ] = "",
     identity: IdentityFile = None,
     recipient: Annotated[
-        str, typer.Option("--recipient", help="Its public key: age1…, ssh-ed25519 … or ssh-rsa …", metavar="KEY")
+        str, typer.Option("--recipient", help="Public key to add: age1…, ssh-ed25519 … or ssh-rsa …", metavar="KEY")
     ] = "",
     recipient_file: Annotated[
         Path | None,
-        typer.Option("--recipient-file", help="A file with its public key, e.g. id_ed25519.pub", readable=False),
+        typer.Option("--recipient-file", help="File with the public key to add, e.g. id_ed25519.pub", readable=False),
     ] = None,
     new: Annotated[
         Path | None,
-        typer.Option("--new", help="Make an age key and write it to this new file", metavar="FILE", readable=False),
+        typer.Option("--new", help="Create an age key and write it to this new file", metavar="FILE", readable=False),
     ] = None,
     passphrase: Annotated[
-        bool, typer.Option("--passphrase", help="Ask for a passphrase (or read it from standard input)")
+        bool, typer.Option("--passphrase", help="Add a passphrase: ask for it, or read it from standard input")
     ] = False,
     host: Annotated[
-        bool, typer.Option("--host", help="This host's own key, which reads manifests and no data; made if missing")
+        bool,
+        typer.Option(
+            "--host", help="Add this host's own key, which reads manifests but no data; it is created if missing"
+        ),
     ] = False,
     plan: PlanOnly = False,
     config: ConfigFile = DEFAULT_CONFIG,
@@ -111,7 +114,7 @@ def host_identity(path: Path) -> Identity:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise RepositoryError(
-            f"The folder {path.parent} can't be made: {error.strerror}", next="Run as root"
+            f"The folder {path.parent} can't be created: {error.strerror}", next="Run as root"
         ) from None
     identity = Identity.generate()
     write_identity(path, identity)

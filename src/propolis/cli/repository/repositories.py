@@ -19,7 +19,7 @@ from propolis.repository import Identity, Location, Repository, write_identity
 from propolis.repository.crypto.recipients import AnyRecipient, parse_recipient
 from propolis.repository.storage import reserve
 
-app = typer.Typer(name="repository", help="Make and look after the repository.", no_args_is_help=True)
+app = typer.Typer(name="repository", help="Create and maintain the repository.", no_args_is_help=True)
 
 
 def register(above: typer.Typer) -> None:
@@ -37,29 +37,34 @@ def init(
     recovery_key: Annotated[
         Path | None,
         typer.Option(
-            "--recovery-key", help="Make a recovery key and write it to this new file", metavar="FILE", readable=False
+            "--recovery-key",
+            help="Create a recovery key and write it to this new file",
+            metavar="FILE",
+            readable=False,
         ),
     ] = None,
     on_paper: Annotated[
         bool,
-        typer.Option("--print", help="Show a new recovery key once, with a QR code, for paper; alone: keep no file"),
+        typer.Option(
+            "--print",
+            help="Show a new recovery key once, with a QR code, for printing; alone, it is saved nowhere",
+        ),
     ] = False,
     recipient: Annotated[
         list[str] | None,
-        typer.Option(
-            "--recipient", help="Or: the public key of a key you have (age1…, ssh-ed25519 …); may be repeated"
-        ),
+        typer.Option("--recipient", help="Use an existing key: its public key (age1…, ssh-ed25519 …); repeatable"),
     ] = None,
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
-    """Make the repository, its recovery key and this host's own key.
+    """Create the repository, its recovery key and this host's own key.
 
-    Only the recovery key can read backed up data, and it isn't kept on this host: without it nothing can be restored.
+    Only the recovery key can read the backed up data. Don't keep it on this host, and don't lose it: without it
+    nothing can be restored.
     """
     if (recovery_key is not None or on_paper) == bool(recipient):
         raise UsageError(
-            "Give --recovery-key FILE or --print to make a new key, or --recipient to use keys you have",
-            left="Nothing was made",
+            "Give --recovery-key FILE or --print to create a new key, or --recipient to use an existing one",
+            left="Nothing was created",
         )
     settings = config_of(config)
     host = keys.host_identity(settings.repository.host_key)
@@ -75,21 +80,22 @@ def init(
             _make(settings, [identity.recipient], host)
         except BaseException:
             if on_paper:
-                out.print("[bold]The key above opens nothing: destroy what you printed of it.[/]")
+                out.print("[bold]The key above opens nothing: destroy the printout.[/]")
             if recovery_key is not None:
                 recovery_key.unlink()
             raise
-        out.print(f"Made the repository {settings.repository.url}.")
+        out.print(f"Created the repository {settings.repository.url}.")
         if recovery_key is not None:
             out.print(
-                f"[bold]The recovery key is in {recovery_key}.[/] Move it off this host, print it, keep two copies:"
+                f"[bold]The recovery key is in {recovery_key}.[/] Move it off this host, print it, and keep two "
+                "copies:"
             )
             out.print("without it nothing can be restored; whoever has it can read every backup.")
             out.print(f"Its public key: {identity.recipient}")
     else:
         recipients = [parse_recipient(text) for text in recipient]
         _make(settings, recipients, host)
-        out.print(f"Made the repository {settings.repository.url}.")
+        out.print(f"Created the repository {settings.repository.url}.")
 
 
 def _make(settings: Config, recovery: Sequence[AnyRecipient], host: Identity) -> None:

@@ -42,15 +42,17 @@ def register_repository(app: typer.Typer) -> None:
 def hold(
     backup: BackupArgument,
     release: Annotated[
-        bool, typer.Option("--release", help="Release the backup: the rules of retention apply to it again")
+        bool, typer.Option("--release", help="Release the backup, so that the retention rules apply to it again")
     ] = False,
-    reason: Annotated[str, typer.Option("--reason", help="Why, for whoever wonders later", metavar="TEXT")] = "",
+    reason: Annotated[
+        str, typer.Option("--reason", help="Reason for the hold, for people who ask later", metavar="TEXT")
+    ] = "",
     identity: IdentityFile = None,
     config: ConfigFile = DEFAULT_CONFIG,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Keep a backup whatever the rules of retention say, until it is released."""
+    """Keep a backup, whatever the retention rules say, until it is released."""
     loaded = config_of(config)
     repository = open_repository(loaded, identity)
     remarks: list[str] = []
@@ -76,8 +78,9 @@ def prune(
 ) -> None:
     """Remove backups that no rule of `retention` keeps, then all data that no backup needs.
 
-    Never removes the newest backup, held ones, or the last that passed verification. Without the recovery key whole
-    packs are removed; with it, packs that are mostly unneeded are repacked too. It can be killed at any time.
+    Never removes the newest backup, held backups, or the last ones that passed verification. Without the recovery
+    key, only whole packs are removed; with it, mostly unneeded packs are repacked as well. Prune can be killed at any
+    moment.
     """
     settings = config_of(config)
     repository = open_repository(settings, identity)
@@ -101,7 +104,7 @@ def prune(
 def unlock(
     force: Annotated[
         list[str] | None,
-        typer.Option("--force", help="Remove this lease though it is in use; may be repeated", metavar="LEASE"),
+        typer.Option("--force", help="Remove this lease even if it is in use; repeatable", metavar="LEASE"),
     ] = None,
     identity: IdentityFile = None,
     plan: PlanOnly = False,
@@ -109,11 +112,11 @@ def unlock(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show who uses the repository, and remove leases that expired.
+    """Show who is using the repository, and remove expired leases.
 
-    Every run holds a lease while it uses the repository, renews it every minute, and removes it at its end. That of
-    a killed run expires within minutes and is in nobody's way then: there is hardly ever a need for this command.
-    Removing a lease in use with --force lets a prune and a backup run at once; whoever held it fails then.
+    Every run holds a lease while it uses the repository, renews it every minute, and removes it at the end. The
+    lease of a killed run expires within minutes, so this command is rarely needed. Removing a lease in use with
+    --force lets a prune and a backup run at the same time; the run that held it then fails.
     """
     storage = open_repository(config_of(config), identity).storage
     found, removed = unlock_storage(storage, tuple(force or ()), plan=plan)

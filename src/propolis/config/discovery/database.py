@@ -42,11 +42,11 @@ def database_values(
             )
     elif backend is None:
         raise ConfigError(
-            f"{hocon.file}: {setting} is not set, so it can't be told where TheHive keeps its data",
+            f"{hocon.file}: {setting} is not set, so init can't tell where TheHive keeps its data",
             next="Set it to cql (Cassandra) or berkeleyje (Berkeley DB), whichever TheHive uses",
         )
     elif backend == "inmemory":
-        raise ConfigError(f"{where}: TheHive keeps its data in memory alone, so there is nothing to back up")
+        raise ConfigError(f"{where}: TheHive keeps its data only in memory, so there is nothing to back up")
     else:
         raise ConfigError(f"{where}; only cql (Cassandra) and berkeleyje can be backed up")
 
@@ -61,7 +61,7 @@ class _Settings:
             raise ConfigError(f"{file}: holds no settings")
         self._plain: dict[str, Any] = plain(self._document)
         for key, line in repeated:
-            found.warn(f"{file}:{line}: {key} is set again: the last one counts, as for Cassandra")
+            found.warn(f"{file}:{line}: {key} is set again: the last value counts, as in Cassandra")
 
     def get(self, *keys: str) -> Any:
         """Give a value; None where it isn't set."""
@@ -154,7 +154,7 @@ def _host(found: Findings, settings: _Settings) -> None:
             note = settings.note(f"{kind}_interface")
             own = interface_address(interface)
             if own is None:
-                found.problem(f"{note}: there is no interface {interface} with an IPv4 address here")
+                found.problem(f"{note}: there is no interface {interface} with an IPv4 address on this host")
             else:
                 found.put("database.host", own, note)
             return
@@ -183,7 +183,7 @@ def _port(found: Findings, settings: _Settings, hocon: Hocon, *, secure: bool) -
     if used not in [offered[key] for key in keys]:
         where = hocon.origin(f"{_STORAGE}.port") or f"{hocon.file}, which sets no {_STORAGE}.port"
         found.problem(
-            f"{where}: TheHive's database is at port {used}, but {settings.file} is of a server at port"
+            f"{where}: TheHive's database is at port {used}, but {settings.file} belongs to a server at port"
             f" {offered[keys[0]]}. Name the right folder with --config-folder database=FOLDER"
         )
         return
@@ -213,7 +213,9 @@ def _tls(found: Findings, settings: _Settings, hocon: Hocon) -> bool:
     if trusted(found, hocon, keys, asked):
         validation = f"{ssl}.hostname-validation"
         note = (
-            source(hocon, validation) if hocon.has(validation) else "as TheHive does, which isn't told to compare it"
+            source(hocon, validation)
+            if hocon.has(validation)
+            else "as TheHive does, which isn't configured to verify it"
         )
         found.put("database.tls.verify_host", is_on(hocon.text(validation)), note)
     if is_on(settings.get(options, "require_client_auth")):

@@ -32,10 +32,10 @@ def files_values(found: Findings, hocon: Hocon) -> None:
     where = f"{hocon.origin('storage.provider')}: storage.provider"
     if provider == "localfs":
         if hocon.text("storage.localfs.location") is None:
-            unread = "; storage.localfs.directory, which is, is read by no version" if _is_misnamed(hocon) else ""
+            unread = "; storage.localfs.directory is set, but no version reads it" if _is_misnamed(hocon) else ""
             raise ConfigError(
                 f"{where} is localfs, but storage.localfs.location is not set{unread}",
-                next="Set it to the folder that TheHive uses: version 4 takes /tmp/scalligraph without it",
+                next="Set it to the folder that TheHive uses (without it, version 4 uses /tmp/scalligraph)",
             )
         found.put("files.kind", "folder", source(hocon, "storage.provider"))
         found.copy("files.folder", hocon, "storage.localfs.location")
@@ -49,7 +49,7 @@ def files_values(found: Findings, hocon: Hocon) -> None:
             found.warn(f"{hocon.origin(unused)}: {unused} is set, but not used: {where} is s3")
     elif provider is None:
         raise ConfigError(
-            f"{hocon.file}: storage.provider is not set, so it can't be told where attachments are",
+            f"{hocon.file}: storage.provider is not set, so init can't tell where attachments are",
             next="Set it to localfs, with storage.localfs.location, or to s3, as TheHive uses them",
         )
     else:
@@ -84,7 +84,7 @@ def _keys(found: Findings, hocon: Hocon) -> None:
         return
     if not pairs:
         names = sorted({name for pair in _STYLES for name in pair if _is_set(hocon, name)})
-        found.problem(f"{hocon.file}: storage.s3 has {', '.join(names)}, but not the other key that belongs to it")
+        found.problem(f"{hocon.file}: storage.s3 has {', '.join(names)}, but not the key that belongs with it")
         return
     chosen = pairs[0]
     others = [pair for pair in pairs[1:] if _values(hocon, pair) != _values(hocon, chosen)]

@@ -60,8 +60,8 @@ class Findings:
         """Warn of a file that a service needs and no backup holds, as it lies outside of the service's own folder."""
         if not file.resolve().is_relative_to(folder.resolve()):
             self.warn(
-                f"{where} names {file}, which lies outside of {folder}, so no backup holds it."
-                " Move it there, or keep a copy of it"
+                f"{where} names {file}, which is outside of {folder}, so it is not backed up."
+                " Move it into that folder, or keep a copy of it"
             )
 
     def attempt(self, find: Callable[[], T]) -> T | None:
@@ -147,8 +147,10 @@ def config_folder(
     hint = f"Name the right folder with --config-folder {service}=FOLDER"
     if folders:
         found.problem(
-            f"{file} lies in {' and in '.join(map(str, folders))}, so it can't be told which is in use. {hint}"
+            f"{file} lies in {' and in '.join(map(str, folders))}, so init can't tell which one is in use. {hint}"
         )
     else:
-        found.problem(f"{candidates[0] / file}: there is no such file, nor one in the other usual places. {hint}")
+        found.problem(
+            f"{candidates[0] / file}: there is no such file, neither here nor in the other usual places. {hint}"
+        )
     return None

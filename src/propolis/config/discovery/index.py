@@ -50,7 +50,7 @@ def index_values(
             found.put("index.folder", THEHIVE_4_FOLDER, f"TheHive 4's default, as {hocon.file} sets no {_DIRECTORY}")
     elif backend is None:
         raise ConfigError(
-            f"{hocon.file}: {setting} is not set, so it can't be told which index TheHive uses: TheHive 4 then takes"
+            f"{hocon.file}: {setting} is not set, so init can't tell which index TheHive uses: TheHive 4 then takes"
             f" Lucene in {THEHIVE_4_FOLDER}, other versions may not",
             next=f"Set it to lucene, with {_DIRECTORY}, or to elasticsearch, whichever TheHive uses",
         )
@@ -170,7 +170,7 @@ def _url(found: Findings, settings: _Settings, hocon: Hocon) -> None:
         host = Setting(used[0][0], source(hocon, f"{_SEARCH}.hostname"))
     if host is None:
         found.problem(
-            f"{settings.file}: the index's address can't be told. Set http.host there, or one {_SEARCH}.hostname"
+            f"{settings.file}: init can't tell the index's address. Set http.host there, or one {_SEARCH}.hostname"
             f" in {hocon.file}"
         )
         return
@@ -192,7 +192,9 @@ def _port(found: Findings, settings: _Settings, used: str) -> str | None:
     text = str(value[0] if isinstance(value, list) and value else value)
     low, _, high = text.partition("-")
     if not low.isdigit() or not (high or low).isdigit():
-        raise ConfigError(f"{setting.note if setting else settings.file}: {text} is not a port, nor a range of them")
+        raise ConfigError(
+            f"{setting.note if setting else settings.file}: {text} is neither a port nor a range of ports"
+        )
     wanted = used or _DEFAULT_PORT
     if int(low) <= int(wanted) <= int(high or low):
         return wanted
@@ -216,7 +218,7 @@ def _authority(found: Findings, settings: _Settings, hocon: Hocon) -> None:
     """Find who signed the index's certificate; without one, the system's authorities count."""
     asks = settings.get("xpack.security.http.ssl.client_authentication")
     if asks is not None and asks.value == "required":
-        found.problem(f"{asks.note}: the index asks clients for a certificate, and none can be shown to it yet")
+        found.problem(f"{asks.note}: the index requires client certificates, which are not supported yet")
     if is_on(hocon.text(f"{_SSL}.disable-hostname-verification")):
         found.put("index.verify_host", False, source(hocon, f"{_SSL}.disable-hostname-verification"))
     for name in (
@@ -228,7 +230,7 @@ def _authority(found: Findings, settings: _Settings, hocon: Hocon) -> None:
             return
     package = settings.file.parent / "certs/http_ca.crt"
     if package.is_file():
-        found.put("index.ca", str(package), "the authority that Elasticsearch's package made")
+        found.put("index.ca", str(package), "the authority created by Elasticsearch's package")
         return
     keys = TlsKeys(
         section="index.",
@@ -250,7 +252,7 @@ def _host(settings: _Settings) -> Setting | None:
         values = setting.value if isinstance(setting.value, list) else str(setting.value).split(",")
         addresses = [address for value in values if (address := _address(str(value).strip()))]
         return Setting(addresses[0], setting.note) if addresses else None
-    return Setting("127.0.0.1", "the default address, as neither http.host nor network.host is set")
+    return Setting("127.0.0.1", "the default address, since neither http.host nor network.host is set")
 
 
 def _address(value: str) -> str | None:

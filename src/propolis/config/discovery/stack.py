@@ -136,13 +136,13 @@ def _thehive(found: Findings, hocon: Hocon) -> None:
     port = hocon.text(port_key) if port_key else "9000"
     if port == "disabled":
         raise ConfigError(
-            f"{hocon.origin(port_key or '')}: TheHive serves https itself, which init can't follow",
+            f"{hocon.origin(port_key or '')}: TheHive itself serves https, which init doesn't support",
             next="Write propolis.yaml by hand",
         )
     address_key = first(hocon, "http.address", "play.server.http.address")
     address = in_url(_reachable(hocon.text(address_key) if address_key else None))
     context = (hocon.text("play.http.context") or "").strip("/")
-    note = hocon.origin(port_key) if port_key else f"TheHive's default port, as {file} sets none"
+    note = hocon.origin(port_key) if port_key else f"TheHive's default port, since {file} sets none"
     found.put("thehive.url", f"http://{address}:{port}" + (f"/{context}" if context else ""), str(note))
 
 

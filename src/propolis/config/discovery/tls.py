@@ -33,7 +33,7 @@ def trusted(found: Findings, hocon: Hocon, keys: TlsKeys, asked: Setting) -> boo
     if location is None:
         found.problem(
             f"{asked.note}: it asks for TLS, but {keys.trust} is not set in {hocon.file}, so it can't be told whom to"
-            f" trust. Set it, as TheHive needs it, too"
+            f" trust. Set it; TheHive needs it, too"
         )
         return False
     if not _usable(found, Path(location), source(hocon, keys.trust)):
@@ -68,8 +68,8 @@ def _usable(found: Findings, file: Path, note: str) -> bool:
         return False
     if head == _JKS:
         found.problem(
-            f"{note}: {file} is a keystore in Java's old format (JKS), which can't be read. Make it PKCS12, which"
-            " Java reads, too: keytool -importkeystore -deststoretype PKCS12"
+            f"{note}: {file} is a keystore in Java's old format (JKS), which can't be read. Convert it to"
+            " PKCS12, which Java reads, too: keytool -importkeystore -deststoretype PKCS12"
             f" -srckeystore {file} -destkeystore {file.with_suffix('.p12')}"
         )
         return False

@@ -169,10 +169,10 @@ def create(
     except MissingObjectError:
         pass
     else:
-        raise RepositoryError(f"There is a repository at {storage.place} already", left="It was not touched")
+        raise RepositoryError(f"There is a repository at {storage.place} already", left="It was not changed")
     if next(iter(storage.list("manifests")), None) or next(iter(storage.list("keys")), None):
         raise RepositoryError(
-            f"{storage.place} holds parts of a repository without its config object", left="It was not touched"
+            f"{storage.place} holds parts of a repository without its config object", left="It was not changed"
         )
     require_creates_once(storage)
     now = utc_text(utc_now())

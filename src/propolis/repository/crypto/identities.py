@@ -147,7 +147,7 @@ def write_identity(path: Path, identity: Identity, comment: str = "") -> None:
     try:
         write_new(path, "\n".join(lines))
     except FileExistsError:
-        raise RepositoryError(f"{path} exists already", left="It was not touched") from None
+        raise RepositoryError(f"{path} exists already", left="It was not changed") from None
     except OSError as error:
         raise RepositoryError(
             f"The key file {path} can't be written: {_reason(error)}", left="Nothing of it was left"

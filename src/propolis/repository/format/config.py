@@ -36,7 +36,7 @@ def read_info(storage: Storage) -> tuple[RepositoryInfo, str]:
             found = bytes(number or b"unknown").decode(errors="replace")
             raise RepositoryError(
                 f"The repository at {storage.place} has format {found}; this Propolis knows {FORMAT}",
-                left="It was not touched",
+                left="It was not changed",
                 next="Use a newer Propolis",
             )
         info = msgspec.json.decode(data, type=RepositoryInfo)

@@ -168,13 +168,13 @@ class _Copy:
             what = "another repository" if other else "key rings that the source doesn't have"
             raise RepositoryError(
                 f"{self._place} holds {what}: bytes can't be copied as they are",
-                left="It was not touched",
+                left="It was not changed",
                 next="Name an empty place, or one that was made by a copy; change keys at the source only",
             )
         if config is None and not theirs and self._list(self._there, "manifests"):
             raise RepositoryError(
                 f"{self._place} holds parts of a repository without its config object",
-                left="It was not touched",
+                left="It was not changed",
                 next="Name an empty place",
             )
         return config is None

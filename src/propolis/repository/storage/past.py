@@ -154,7 +154,7 @@ class PastStorage(S3Storage):
     def _refuse(self) -> NoReturn:
         raise RepositoryError(
             f"The repository {self.place} is opened as of an earlier time and is read-only",
-            left="It was not touched",
+            left="It was not changed",
             next="Leave out --at",
         )
 
