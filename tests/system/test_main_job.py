@@ -165,7 +165,7 @@ def test_a_bucket_and_opensearch_come_back_equal(lab_folder: Path) -> None:
         scene.restore()
         assert compare(before, snapshot(scene.lab)) == []
         scene.assert_nothing_left()
-        number = scene.propolis.step("restore", "put the objects", "latest") + 1
+        number = scene.propolis.step("restore", "upload the objects", "latest") + 1
         scene.lab.s3.empty_bucket()
         scene.propolis.killed(number, "after", "restore", "latest", "--identity", scene.key)
         scene.propolis.wait_until_recovered()

@@ -81,7 +81,7 @@ def test_every_index_comes_back_and_takes_writes_again(settled: Scene, index: In
     crash(settled.lab, "thehive", "index")
     empty(settled.lab.layout.lib(settled.lab.options.index))
     restored = settled.propolis.ok("restore", "latest", "--identity", settled.key, "--only", "index", "--json").json
-    assert any("this was lifted" in warning for warning in restored["warnings"])
+    assert any("the block was lifted" in warning for warning in restored["warnings"])
     settled.lab.start_all()
     after = index.all()
     for name in ("audit_of_thehive", "closed_one"):

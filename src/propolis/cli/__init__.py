@@ -23,7 +23,7 @@ from propolis.report.console import show_error
 
 EPILOG = (
     "Exit codes: 0 ok, 1 error, 2 usage, 3 incomplete, 10 configuration, 11 busy, 12 preflight, 13 repository, "
-    "14 integrity, 15 drill failed, 16 services not restarted, 130 interrupted."
+    "14 integrity, 16 services not restarted, 130 interrupted."
 )
 
 VERSION = "--version"

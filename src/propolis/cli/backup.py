@@ -56,7 +56,10 @@ def backup(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Take a backup. TheHive is down for seconds, then runs again while the data is stored."""
+    """Take a backup.
+
+    TheHive is down for some seconds, then it runs again while the data is stored.
+    """
     limits = BACKGROUND if limit_upload is None else replace(BACKGROUND, upload=parse_rate(limit_upload))
     options = BackupOptions(limits=limits, reread=reread, force_unhealthy=force_unhealthy)
     settings = config_of(config)

@@ -32,7 +32,10 @@ def register(app: typer.Typer) -> None:
 def list_backups(
     identity: IdentityFile = None, at: AsOf = "", config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False
 ) -> None:
-    """List the backups, newest last, and any that are damaged or missing."""
+    """List the backups, newest last.
+
+    Backups that are damaged or missing are listed, too.
+    """
     settings = config_of(config)
     repository = open_repository(settings, identity, moment_of(at))
     found = overview(repository, remembered(settings, repository) if not at else None)

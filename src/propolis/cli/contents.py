@@ -87,7 +87,7 @@ def diff(
     config: ConfigFile = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Show what was added, changed and removed between two backups, or since a backup.
+    """Show what changed between two backups, or since a backup.
 
     Changes nothing, and needs no recovery key. --limit counts for each folder that is backed up. With --json, every
     change is a line. The exit code is 0 whether or not there are differences, and 3 if something was not compared.
@@ -95,7 +95,7 @@ def diff(
     stores = _stores(store)
     if content and other is not None:
         raise UsageError(
-            "--content reads the stack's files, and two backups were named",
+            "--content reads the stack's files, but two backups were given",
             next="Leave it out: the content of backups is always compared",
         )
     moment = moment_of(at)
@@ -130,11 +130,12 @@ def extract(
     ],
     to: Annotated[
         Path,
-        typer.Option("--to", help="The folder to write them into, each below its own path", metavar="FOLDER"),
+        typer.Option("--to", help="Folder to write the files into, each below its own path", metavar="FOLDER"),
     ],
     identity: IdentityFile = None,
     owners: Annotated[
-        bool, typer.Option("--owners", help="Give the files their owners, found by name on this host (as root only)")
+        bool,
+        typer.Option("--owners", help="Restore the owners of the files, looked up by name on this host (root only)"),
     ] = False,
     at: AsOf = "",
     plan: PlanOnly = False,
@@ -142,13 +143,15 @@ def extract(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write single files of a backup into a folder. Needs the recovery key; reads only the packs that are needed.
+    """Write single files of a backup into a folder.
 
-    Nothing is overwritten, and files get their names once all of them are whole. The exit code is 3 if the backup
-    has no such file for one of the paths.
+    Needs the recovery key, and reads only the packs that are needed. Nothing is overwritten, and files get their
+    names only when all of them are complete. The exit code is 3 if one of the paths matches nothing.
     """
     if owners and not is_root():
-        raise UsageError("--owners: only root can give files to others", next="Leave it out, or run Propolis as root")
+        raise UsageError(
+            "--owners: only root can change the owner of files", next="Leave it out, or run Propolis as root"
+        )
     moment = moment_of(at)
     settings = config_of(config)
     target = to.absolute()
@@ -179,14 +182,14 @@ def extract(
                 left="All others were written",
             )
     if chosen.missing:
-        raise _missing(chosen, "Nothing was touched" if plan else "All others were written")
+        raise _missing(chosen, "Nothing was changed" if plan else "All others were written")
 
 
 def find(
     text: Annotated[
         str,
         typer.Argument(
-            help="A file's name without its folders, the beginning of one, or a pattern in quotes; or a SHA-256",
+            help="A file's name without its folders, a prefix of it, or a pattern in quotes; or a SHA-256",
             metavar="NAME|SHA256",
         ),
     ],
@@ -194,7 +197,8 @@ def find(
         bool,
         typer.Option(
             "--content",
-            help="If no file is called by this SHA-256, compute that of every file; slow, needs the recovery key",
+            help="If no file has this SHA-256 as its name, compute the SHA-256 of every file; slow, needs the "
+            "recovery key",
         ),
     ] = False,
     all_stacks: Annotated[
@@ -209,10 +213,10 @@ def find(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show in which backups a file lies, e.g. an attachment, newest first.
+    """Show which backups contain a file, newest first.
 
-    TheHive calls an attachment by the SHA-256 of its content. With --content, only attachments are read unless
-    --store says otherwise. The exit code is 1 if nothing was found, 14 if a backup could not be looked through.
+    TheHive names an attachment by the SHA-256 of its content. With --content, only attachments are read unless
+    --store says otherwise. The exit code is 1 if nothing was found, 14 if a backup could not be searched.
     """
     stores = _stores(store)
     is_sum = SHA256.fullmatch(text) is not None
@@ -253,9 +257,8 @@ def _end(result: FindResult, whose: str, *, is_sum: bool) -> None:
     """Raise what is to be said at the end: what could not be looked through, or that nothing was found."""
     if result.damaged:
         raise IntegrityError(
-            f"{len(result.damaged)} objects of the repository could not be looked through: {result.damaged[0].what}",
-            left=f"{result.searched} backups were looked through"
-            + ("" if result.files else ", and have no such file"),
+            f"{len(result.damaged)} objects of the repository could not be searched: {result.damaged[0].what}",
+            left=f"{result.searched} backups were searched" + ("" if result.files else ", and have no such file"),
             next="Run propolis repository check",
         )
     if not result.files:

@@ -114,19 +114,23 @@ def restore(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Bring a backup back. What it replaces is kept aside until the checks pass; a failed restore is undone.
+    """Restore a backup.
 
-    With --keep-old the former data is kept for some days after that, too, and --undo puts it back.
+    The data it replaces is kept until the checks pass; a failed restore is undone. With --keep-old the former data is
+    kept for some days longer, and --undo puts it back.
     """
     if undo:
         if backup or identity or only or set_password or replace_index or replace_keyspace or at:
-            raise UsageError("--undo takes a run, and none of ID, --identity, --only, --at and those that replace")
+            raise UsageError(
+                "--undo takes a run; it can't be combined with ID, --identity, --only, --at or options "
+                "that replace data"
+            )
         undoing.undo_restore(
             undo, to, config, keep_old, no_keep_old=no_keep_old, yes=yes, plan=plan, as_json=as_json, quiet=quiet
         )
         return
     if not backup:
-        raise UsageError("Name a backup by its ID or the beginning of one, or `latest`", next="See `propolis list`")
+        raise UsageError("Give a backup's ID or a prefix of it, or `latest`", next="See `propolis list`")
     stores = tuple(name.strip() for name in only.split(",") if name.strip())
     if unknown := sorted(set(stores) - set(STORES)):
         raise UsageError(f"--only: there is no store {', '.join(unknown)}; stores are {', '.join(STORES)}")
@@ -189,7 +193,7 @@ def _agreed(request: RestoreRequest) -> RestoreRequest:
 def _fate(request: RestoreRequest, found: Review) -> str:
     """What becomes of the former data."""
     if not request.keep_days:
-        return "The former data stays aside until the restored stack has passed its checks; then it is dropped."
+        return "The former data is kept until the restored stack has passed its checks; then it is deleted."
     here = [store.here for store in found.stores if store.in_place]
     least = "" if all(one.whole for one in here) else "at least "
     days = f"{request.keep_days} {'day' if request.keep_days == 1 else 'days'}"
@@ -217,7 +221,10 @@ def verify(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check a backup: its stored bytes and, with the recovery key, the content of every file."""
+    """Check a backup.
+
+    Without the recovery key its stored bytes are checked; with it, also the content of every file.
+    """
     moment = moment_of(at)
     told = observer(quiet=quiet, as_json=as_json)
     result = verify_backup(config_of(config), backup, level, identity, told, record=record, at=moment)

@@ -50,7 +50,10 @@ def recover(
         ),
     ] = None,
 ) -> None:
-    """Clean up after an interrupted run: restart services, delete clones. Safe to run at any time."""
+    """Clean up after an interrupted run.
+
+    Restarts services and deletes clones. Safe to run at any time.
+    """
     # Folders that overlap are nobody's concern here: services that ran have to run again.
     recovered = recover_stack(state or load(config).state, observer(quiet=quiet, as_json=as_json))
     if as_json:
@@ -60,7 +63,7 @@ def recover(
 
 
 def status(identity: IdentityFile = None, config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Show what is running, what is unfinished, and how old the last backups are."""
+    """Show services, unfinished runs and the last backups."""
     found = stack_status(config_of(config), identity)
     if as_json:
         print_json(found)
@@ -71,15 +74,18 @@ def status(identity: IdentityFile = None, config: ConfigFile = DEFAULT_CONFIG, a
 def clean(
     run: Annotated[
         str,
-        typer.Argument(help="The run whose former data is dropped: its ID, or the beginning of one", metavar="RUN"),
+        typer.Argument(help="The run whose former data is deleted: its ID or a prefix of it", metavar="RUN"),
     ] = "",
-    everything: Annotated[bool, typer.Option("--all", help="Drop all former data, whatever its time")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Delete all former data, whatever its time")] = False,
     plan: PlanOnly = False,
     config: ConfigFile = DEFAULT_CONFIG,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Drop former data that restores keep (--keep-old): what is past its time, that of one run, or all."""
+    """Delete the data that restores replaced and kept.
+
+    Such data is kept by `propolis restore --keep-old`. Without RUN or --all, only data past its time is deleted.
+    """
     if run and everything:
         raise UsageError("--all drops the former data of every run: leave it out, or the run")
     settings = config_of(config)

@@ -55,7 +55,10 @@ def init(
         ),
     ] = None,
 ) -> None:
-    """Find the stack from its own configuration files and write a commented propolis.yaml."""
+    """Find the stack and write a commented propolis.yaml.
+
+    Reads the stack's own configuration files, and contacts no service.
+    """
     section: dict[str, object] = {"url": repository}
     if endpoint is not None:
         section["endpoint"] = endpoint
@@ -94,7 +97,10 @@ def _folders(given: list[str]) -> dict[str, Path]:
 
 
 def doctor(identity: IdentityFile = None, config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Check everything that a backup or a restore needs. Changes nothing."""
+    """Check everything that a backup or a restore needs.
+
+    Changes nothing.
+    """
     found = list(checks(config_of(config), identity, named(config)))
     if as_json:
         print_json(found)
@@ -110,14 +116,20 @@ def doctor(identity: IdentityFile = None, config: ConfigFile = DEFAULT_CONFIG, a
 
 @config_app.command("check")
 def config_check(config: ConfigFile = DEFAULT_CONFIG) -> None:
-    """Check the configuration. Each error is reported with its file, line and key."""
+    """Check the configuration.
+
+    Each error is reported with its file, line and key.
+    """
     config_of(config)
     console().print(f"{config}: no mistakes")
 
 
 @config_app.command("show")
 def config_show(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Show the configuration with all defaults. Secrets are references, so none is shown."""
+    """Show the configuration with all defaults.
+
+    Secrets are references, so none is shown.
+    """
     settings = config_of(config)
     if as_json:
         print_json(settings.model_dump(mode="json"))
@@ -133,5 +145,8 @@ def config_schema() -> None:
 
 @config_app.command("sample")
 def config_sample() -> None:
-    """Print a commented configuration for a stack installed as in TheHive's installation guide."""
+    """Print a commented sample configuration.
+
+    It is for a stack installed as in TheHive's installation guide.
+    """
     typer.echo(sample.sample(), nl=False)

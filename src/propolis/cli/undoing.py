@@ -39,7 +39,8 @@ KeepOld = Annotated[
     ),
 ]
 NoKeepOld = Annotated[
-    bool, typer.Option("--no-keep-old", help="Drop what is replaced once the checks passed, whatever is configured")
+    bool,
+    typer.Option("--no-keep-old", help="Delete what is replaced once the checks have passed, whatever is configured"),
 ]
 Undo = Annotated[
     str,

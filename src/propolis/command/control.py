@@ -142,7 +142,7 @@ class ServiceControl:
             )
 
     def _never_listens(self) -> bool:
-        """Whether it gave up on its stores, as far as that can be told: a slow start must not be cut short."""
+        """Whether it gave up on its stores, as far as that can be determined: a slow start must not be cut short."""
         if self._revived or self._started_in_time:
             return False
         stores = {store: self._platform.age(store) for store in self._stores()}

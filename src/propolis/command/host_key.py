@@ -27,7 +27,7 @@ def add_host_key(file: Path | None) -> str:
 def why_closed(config: Config) -> str:
     """Say why this host can't back up to its repository yet, for want of its key there; empty if it can.
 
-    Also empty where that can't be told: the key can't be read, or there is no repository to be reached.
+    Also empty where that can't be determined: the key can't be read, or there is no repository to be reached.
     """
     path = config.repository.host_key
     try:

@@ -57,7 +57,7 @@ def promise(config: Config, services: tuple[str, ...], because: str = "") -> Map
 def keep_promise(journal: UnreadableJournal, observer: Observer) -> None:
     """Bring back the services that a run stopped whose journal can't be read. Idempotent.
 
-    Raises ServicesDownError if it can't be told which, or if one doesn't come back.
+    Raises ServicesDownError if it can't be determined which, or if one doesn't come back.
     """
     found = _promise_of(journal.lines)
     if found is None:
@@ -132,7 +132,7 @@ def _older_promise(lines: list[dict[str, Any]]) -> Promise | None:
     try:
         if "replace-folders" in kinds:
             config = first["facts"]["config"]
-            return Promise([], config["platform"], because="its restore was replacing the services' folders")
+            return Promise([], config["platform"], because="the restore was replacing the services' folders")
         kept = kinds["keep-services"]["services"]
         config = first["facts"]["config"]
         database, index = config.get("database", {}), config.get("index", {})

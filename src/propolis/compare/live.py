@@ -125,7 +125,7 @@ class LiveTrees:
             running = [role for role in services(self._config) if control.state(role) is ServiceState.RUNNING]
             return [kind_of(role).label for role in running]
         except PropolisError as error:
-            self.remarks.append(f"Whether services are running could not be told: {error.what}")
+            self.remarks.append(f"Whether services are running could not be determined: {error.what}")
             return []
 
 

@@ -445,7 +445,7 @@ class RetentionConfig(Model):
 
 
 class RereadConfig(Model):
-    """When a backup reads every file anew, even those whose size and times say that they didn't change."""
+    """When a backup reads every file again, even those whose size and times say that they didn't change."""
 
     every: Duration | None = Field(
         default=None,

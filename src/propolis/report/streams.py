@@ -1,4 +1,4 @@
-"""Standard output and error that never raise: what was done is done, whether or not it can be told.
+"""Standard output and error that never raise: what was done is done, whether or not it can be reported.
 
 A result that could not be written (a full disk, a closed descriptor) is one clear error at the end, with an exit code
 of its own unless the command has a worse one. A pipe whose reader went away (`| head`) had what it wanted.

@@ -109,8 +109,8 @@ class Repository:
         if self.unlocked is None:
             raise RepositoryError(
                 f"The repository {self.storage.place} was opened without a key",
-                next=f"Give the recovery key {self.ring.recovery_text()} with --identity; or let this host in with "
-                "propolis repository key add --host --identity FILE, and the same --config",
+                next=f"Give the recovery key {self.ring.recovery_text()} with --identity; or give this host access: "
+                "propolis repository key add --host --identity FILE, with the same --config",
             )
         return self.unlocked
 
@@ -176,7 +176,7 @@ class Repository:
         if text == "latest":
             newest = self.latest(stack, remarks, sure=sure)
             if newest is None:
-                raise RepositoryError(f"The repository {self.storage.place} has no backup", next="Make one first")
+                raise RepositoryError(f"The repository {self.storage.place} has no backup", next="Take one first")
             return newest
         fitting = [id for id, _ in self.names() if text and id.startswith(text)]
         if len(fitting) == 1:
@@ -215,7 +215,8 @@ class Repository:
             raise IntegrityError(
                 f"Backup {unread[0][0]} may be newer than {found.id}, but can't be read: {unread[0][1].what}",
                 left="Nothing was changed",
-                next=f"Name an older backup by its ID, e.g. {found.id}; `propolis repository check` tells all damage",
+                next=f"Name an older backup by its ID, e.g. {found.id}; `propolis repository check` reports all "
+                "damage",
             )
         if remarks is not None:
             if meant != stack:

@@ -144,12 +144,12 @@ def kept_objects(context: Context, tree: str) -> KeptObjects | None:
 def _look(context: Context, kept: KeptObjects) -> tuple[Note, S3Bucket, set[str]]:
     note = read_note(Path(kept.note))
     if note is None:
-        raise PreflightError(f"{kept.note} is gone: it was renamed or removed", left="No object was touched")
+        raise PreflightError(f"{kept.note} is gone: it was renamed or removed", left="No object was changed")
     bucket = bucket_of(context.config, kept.tree)
     if bucket.place != kept.place:
         raise PreflightError(
             f"The former objects are kept in {kept.place}, and propolis.yaml names {bucket.place}",
-            left="No object was touched",
+            left="No object was changed",
             next="Set `files` to the bucket that was restored, or restore a backup instead",
         )
     return note, bucket, _present(bucket, note)

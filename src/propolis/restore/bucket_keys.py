@@ -29,7 +29,7 @@ def try_keys(bucket: S3Files, settings: Settings | None) -> None:
     try:
         backed_up = bucket_keys(settings())
     except ConfigError:
-        return  # what can't be told of the backup's settings is said where logins are compared
+        return  # what can't be determined of the backup's settings is said where logins are compared
     if backed_up is not None and backed_up != here:
         _try(
             bucket,

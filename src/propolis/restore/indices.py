@@ -35,7 +35,7 @@ Files = Mapping[str, int]
 def check_indices(context: Context, manifest: Manifest, index: Index) -> dict[str, int]:
     """Check that the restored index holds what the backup does; give the documents of its user's own.
 
-    Raises IntegrityError naming what differs. What can't be told, and what is missed by right, is a warning.
+    Raises IntegrityError naming what differs. What can't be determined, and what is missed by right, is a warning.
     """
     facts, login = index.counted(manifest.header.facts), context.services.logins.get(index.role)
     wrong: list[str] = []
@@ -47,7 +47,7 @@ def check_indices(context: Context, manifest: Manifest, index: Index) -> dict[st
             context.warn(f"Only the indices of {index.user} could be compared: the backup tells nothing of others")
     elif "indices" not in facts:
         context.warn(
-            "The index could not be compared: the backup tells no number of documents, as it did not run then"
+            "The index could not be compared: the backup has no number of documents, since the index was not running"
         )
     wanted = expected(facts)
     if wanted:
@@ -73,7 +73,7 @@ def check_indices(context: Context, manifest: Manifest, index: Index) -> dict[st
 def let_write(context: Context, index: Index) -> list[str]:
     """Lift the block of a full disk from every index that has it, if the disk has room now; give their names.
 
-    What stays blocked is a warning, whoever blocked it; so is what can't be told.
+    What stays blocked is a warning, whoever blocked it; so is what can't be determined.
     """
     config, login = index.section, context.services.logins.get(index.role)
     lifted: list[str] = []
@@ -84,11 +84,14 @@ def let_write(context: Context, index: Index) -> list[str]:
         if space is not None and space.enough:
             lift(config, full, login)
             lifted = full
-            context.warn(f"{', '.join(full)} came without taking writes, for want of space; this was lifted")
+            context.warn(
+                f"{', '.join(full)} was restored with writes blocked, because its disk had been full; the "
+                "block was lifted"
+            )
         elif space is not None:
             context.warn(
                 f"{', '.join(full)} takes no writes (index.blocks.{FLOOD}): the index's disk has {space.free >> 20} "
-                f"MiB free and wants {space.needed >> 20} MiB. Free some space; then the server lifts it"
+                f"MiB free and needs {space.needed >> 20} MiB. Free some space; then the server lifts the block"
             )
         for info in found:
             for block in info.blocks:
@@ -97,7 +100,7 @@ def let_write(context: Context, index: Index) -> list[str]:
         for block in cluster_blocks(config, login):
             context.warn(f"The whole index takes no writes (cluster.blocks.{block}), as when it was backed up")
     except PreflightError as error:
-        context.warn(f"Whether the index takes writes could not be told: {error.what}")
+        context.warn(f"Whether the index takes writes could not be determined: {error.what}")
     return lifted
 
 
@@ -125,7 +128,7 @@ def expected(facts: Mapping[str, Any]) -> list[Expected]:
     try:
         return msgspec.convert(facts.get("indices", []), type=list[Expected])
     except msgspec.ValidationError as error:
-        raise IntegrityError(f"What the backup tells of its indices can't be understood: {error}") from None
+        raise IntegrityError(f"The backup's record of its indices can't be understood: {error}") from None
 
 
 def compare(wanted: Iterable[Expected], here: Iterable[IndexInfo], prefix: str) -> tuple[list[str], list[str]]:
@@ -141,9 +144,9 @@ def compare(wanted: Iterable[Expected], here: Iterable[IndexInfo], prefix: str) 
             if one.managed and owner != "stack":
                 warnings.append(f"the index {one.name} is not there: a policy of the server deletes it in time")
             else:
-                wrong.append(f"{one.name} is not there")
+                wrong.append(f"{one.name} does not exist")
         elif one.uuid and info.uuid != one.uuid:
-            (warnings if owner == "server" else wrong).append(f"{one.name} is another index of that name")
+            (warnings if owner == "server" else wrong).append(f"{one.name} is another index with that name")
         elif one.open is not None and one.open != info.open:
             states = {True: "open", False: "closed"}
             wrong.append(f"{one.name} was {states[one.open]} and is {states[info.open]}")

@@ -36,7 +36,7 @@ _KEYS: Mapping[Service, tuple[str, ...]] = {
 _WHO: Mapping[Service, tuple[str, str]] = {"database": ("Cassandra", "role"), "index": ("the index", "user")}
 
 
-_WITHOUT = "TheHive shows no password, neither here nor in the backup"
+_WITHOUT = "TheHive uses no password, neither here nor in the backup"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class LoginAfter:
     """What becomes of one service's login by a restore.
 
     `same`: the backup's login is this host's. `differs`: this host's no longer holds. `comes along`: so it is, but
-    TheHive's settings are restored, too. `unknown`: it can't be told.
+    TheHive's settings are restored, too. `unknown`: it can't be determined.
     """
 
     service: Service
@@ -56,7 +56,7 @@ class LoginAfter:
     own: Login | None = field(default=None, repr=False)
     """Propolis' own: usually the same."""
     backed_up: Login | None = field(default=None, repr=False)
-    """TheHive's in the backup; None where it had none, or it can't be told."""
+    """TheHive's in the backup; None where it had none, or it can't be determined."""
     can_set: bool = False
     """Whether Propolis can give this host's password to what comes with the data."""
     lines: str = ""
@@ -150,7 +150,10 @@ def _after(here: _Here, service: Service, own: Login | None, settings: Settings,
         whose = "this host's" if login is None else "the backup's"
         reason = f"{whose} TheHive logs in to {product} without a password"
     elif login[0] == backed_up[0]:
-        reason = f"the password of {product}'s {kind} {login[0]} is the backup's after the restore, not this host's"
+        reason = (
+            f"after the restore, the password of {product}'s {kind} {login[0]} is the one in the backup, not "
+            "this host's"
+        )
         can_set, wrong = True, wrong[1:]
     else:
         reason = f"this host's TheHive logs in to {product} as {login[0]}, the backup's as {backed_up[0]}"
@@ -165,11 +168,11 @@ def checks(logins: tuple[LoginAfter, ...], *, set_password: bool) -> Iterator[Ch
         name = f"login of the {login.service}"
         if login.own != login.here:
             message = (
-                f"propolis.yaml logs in to {product} with another {kind} or password than TheHive; "
-                "they come with the data, too"
+                f"propolis.yaml logs in to {product} with another {kind} or password than TheHive; those are part of "
+                "the data, too"
             )
             yield Check(
-                f"{name}, Propolis' own",
+                f"{name}, Propolis's own",
                 "warn",
                 message,
                 f"Set {login.service}.username and password if it is refused",
@@ -182,7 +185,10 @@ def checks(logins: tuple[LoginAfter, ...], *, set_password: bool) -> Iterator[Ch
             hint = f"If {login.lines} is not what propolis.yaml refers to, change it there after the restore"
             yield Check(name, "warn", message, hint)
         elif login.state == "unknown":
-            message = f"{kind}s of {product} come with the data, and the backup's can't be compared: {login.reason}"
+            message = (
+                f"{kind}s of {product} are part of the data, and those of the backup can't be compared: "
+                f"{login.reason}"
+            )
             hint = f"If {product} refuses the login after the restore, the former data is put back"
             yield Check(name, "warn", message, hint)
         elif set_password and login.can_set:
@@ -193,12 +199,12 @@ def checks(logins: tuple[LoginAfter, ...], *, set_password: bool) -> Iterator[Ch
 
 def _sentence(login: LoginAfter) -> str:
     product, kind = _WHO[login.service]
-    return f"{product[0].upper()}{product[1:]}'s {kind}s come with the data: {login.reason}"
+    return f"{product[0].upper()}{product[1:]}'s {kind}s are part of the data: {login.reason}"
 
 
 def _next(login: LoginAfter) -> str:
     _, kind = _WHO[login.service]
-    change = f"set {login.lines} to what the backup has, and propolis.yaml with it"
+    change = f"set {login.lines} to what the backup has, and propolis.yaml accordingly"
     if login.can_set:
         return f"Add --set-password, and the {kind} {login.name} gets this host's password; or {change}"
     return f"{change[0].upper()}{change[1:]}"

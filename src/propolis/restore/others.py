@@ -44,10 +44,10 @@ def checks(losses: Collection[Loss], replace: Mapping[Kind, Collection[str]]) ->
         if loss.thehives:
             yield Check(name, "warn", f"it {loss.why}; the restore replaces it")
         elif any(given in loss.names for given in replace[loss.kind]):
-            yield Check(name, "warn", f"it {loss.why}; the restore replaces it, as you say with {option}")
+            yield Check(name, "warn", f"it {loss.why}; the restore replaces it, as you asked with {option}")
         else:
-            message = f"it isn't TheHive's and {loss.why}: the restore would take it away"
-            yield Check(name, "fail", message, f"Save what is needed of it, then add {option}")
+            message = f"it isn't TheHive's and {loss.why}: the restore would remove it"
+            yield Check(name, "fail", message, f"Save what you need of it, then add {option}")
 
 
 def index_losses(index: Index, manifest: Manifest, *, running: bool) -> tuple[list[Loss], str]:
@@ -57,7 +57,7 @@ def index_losses(index: Index, manifest: Manifest, *, running: bool) -> tuple[li
     """
     here = contents.folders(index.section.data)
     listed: dict[str, IndexInfo] = {}
-    unasked = "" if running or not here else "it does not run"
+    unasked = "" if running or not here else "it is not running"
     if running:
         try:
             listed = {info.uuid: info for info in contents.indices(index.section)}
@@ -97,7 +97,7 @@ def keyspace_losses(
         here = {name: set(filter(keyspaces.is_sstable, parts)) for name, parts in here.items()}
         here = {name: parts for name, parts in here.items() if parts}
     written: dict[str, int] = {}
-    unasked = "" if running or not here else "it does not run"
+    unasked = "" if running or not here else "it is not running"
     if running:
         try:
             written = database.writes(config)

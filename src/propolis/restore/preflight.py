@@ -44,9 +44,9 @@ def check(
     if not checked.ok:
         first = checked.findings[0]
         raise IntegrityError(
-            f"Backup {restoration.manifest.id} is not whole: {first.what} ({first.object})",
+            f"Backup {restoration.manifest.id} is not complete: {first.what} ({first.object})",
             left=UNTOUCHED,
-            next="Restore another backup; `propolis verify` tells all that is wrong with this one",
+            next="Restore another backup; `propolis verify` reports everything that is wrong with this one",
         )
     look = _look(context, restoration, wanted, running, targets)
     for warning in require((*rules_of(look), *rules(context, restoration, wanted)), look):
@@ -124,7 +124,7 @@ def _other_stores(context: Context, wanted: tuple[str, ...], look: Look) -> Iter
             yield Check(f"service {name}", "fail", message, "Start it, or restore it, too")
         elif look.facts(name) is None:
             message = "it does not answer, and is not restored: TheHive does not start without it"
-            yield Check(f"service {name}", "fail", message, "Look into its log, or restore it, too")
+            yield Check(f"service {name}", "fail", message, "Check its log, or restore it, too")
 
 
 def _same(restoration: Restoration, wanted: tuple[str, ...], look: Look) -> Iterator[Check]:
@@ -148,7 +148,7 @@ def check_drained(context: Context, restoration: Restoration) -> None:
     found, _ = others.keyspace_losses(
         context.config.require_cassandra(), restoration.manifest, running=False, drained=True
     )
-    refuse(others.checks(found, restoration.replaceable), "restore", left="The data was left as it is")
+    refuse(others.checks(found, restoration.replaceable), "restore", left="The data was not changed")
 
 
 def _others(restoration: Restoration, wanted: tuple[str, ...], look: Look) -> Iterator[Check]:
@@ -165,11 +165,13 @@ def _others(restoration: Restoration, wanted: tuple[str, ...], look: Look) -> It
         found, unasked = others.keyspace_losses(cassandra, restoration.manifest, running=look.asks("database"))
         yield from others.checks(found, restoration.replaceable)
         if unasked:
-            yield Check("keyspaces", "warn", f"they are told by their folders, Cassandra can't be asked: {unasked}")
+            yield Check(
+                "keyspaces", "warn", f"they are known from their folders, since Cassandra can't be asked: {unasked}"
+            )
 
 
 def _logins(restoration: Restoration, look: Look) -> Iterator[Check]:
-    """Refuse what would end with a TheHive that can't log in to its stores; what can't be told is a warning."""
+    """Refuse what would end with a TheHive that can't log in to its stores; what can't be determined is a warning."""
     return restoration.logins.checks()
 
 

@@ -125,7 +125,7 @@ def _targets(header: Header, request: RestoreRequest) -> tuple[Tree, ...]:
         sections = sorted({optional_of(name) for name in (*missing, *unplaced)} - {""})
         left_out = f"leave out what is unlike with {' '.join(f'--without {one}' for one in sections)}, "
         raise PreflightError(
-            "The target stack is laid out unlike the backup"
+            "The target stack has another layout than the backup"
             + (f"; the backup lacks {', '.join(missing)}" if missing else "")
             + (f"; the target has no place for {', '.join(unplaced)}" if unplaced else ""),
             left="Nothing was changed",

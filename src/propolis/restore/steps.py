@@ -80,7 +80,7 @@ class StageFolder(Step[Context, RestoreResult], frozen=True, kw_only=True, tag="
     @property
     def title(self) -> str:
         """What it does."""
-        return f"fetch {self.tree} beside {self.target}"
+        return f"fetch {self.tree} to a folder beside {self.target}"
 
     def do(self, context: Context, results: Results) -> RestoreResult:
         """Write it."""
@@ -114,7 +114,7 @@ class LayBeside(Step[Context, RestoreResult], frozen=True, kw_only=True, tag="la
     @property
     def title(self) -> str:
         """What it does."""
-        return f"lay {self.tree} into {self.folder}, beside this host's own"
+        return f"put {self.tree} into {self.folder}, to compare it with this host's own"
 
     def do(self, context: Context, results: Results) -> RestoreResult:
         """Write it, replacing what an earlier restore of the same backup laid there."""
@@ -145,7 +145,7 @@ class FillBucket(Step[Context, Filled], frozen=True, kw_only=True, tag="fill-buc
     @property
     def title(self) -> str:
         """What it does."""
-        return f"put the objects that the bucket of {self.tree} lacks"
+        return f"upload the objects that the bucket of {self.tree} lacks"
 
     def do(self, context: Context, results: Results) -> Filled:
         """Put them, having noted durably which ones are new."""
@@ -171,7 +171,7 @@ class CheckOthers(Step[Context, None], frozen=True, kw_only=True, tag="check-oth
     @property
     def title(self) -> str:
         """What it does."""
-        return "check again that nothing of others is replaced"
+        return "check again that no data of other applications is replaced"
 
     def do(self, context: Context, results: Results) -> None:
         """Raise PreflightError if something is."""
@@ -186,7 +186,7 @@ class CheckDrained(Step[Context, None], frozen=True, kw_only=True, tag="check-dr
     @property
     def title(self) -> str:
         """What it does."""
-        return "check that the drained database holds nothing more of others"
+        return "check that the drained database holds no more data of other applications"
 
     def do(self, context: Context, results: Results) -> None:
         """Raise PreflightError if it does; undoing starts the services again."""
@@ -205,11 +205,11 @@ class ReplaceFolders(Step[Context, None], frozen=True, kw_only=True, tag="replac
     @property
     def title(self) -> str:
         """What it does."""
-        return f"move {len(self.swaps)} present folders' content aside and the restored content in"
+        return f"move the content of {len(self.swaps)} folders aside and the restored content in"
 
     def promise(self, context: Context) -> Mapping[str, Any]:
         """Nobody may start services on folders that are half replaced without undoing that first."""
-        return promise(context.config, (), because="its restore was replacing the services' folders")
+        return promise(context.config, (), because="the restore was replacing the services' folders")
 
     def do(self, context: Context, results: Results) -> None:
         """Swap them one by one. Raises PreflightError if a service was started in the meantime."""

@@ -124,7 +124,7 @@ def swap_back(swap: Swap) -> None:
 def drop_aside(swap: Swap) -> None:
     """Remove for good what was moved aside, and the emptied staging folder; idempotent."""
     aside = Path(swap.aside)
-    with _explained(f"The former content in {aside} can't be removed", "The restore is complete but for that"):
+    with _explained(f"The former content in {aside} can't be removed", "Apart from that, the restore is complete"):
         if aside.is_dir():
             shutil.rmtree(aside)
     drop_staged(swap)
@@ -169,7 +169,7 @@ def _move_children(source: Path, destination: Path, left: frozenset[str]) -> Non
         if os.path.lexists(destination / name):
             raise PropolisError(
                 f"{destination / name} is in the way of {source / name}",
-                left="Neither was touched",
+                left="Neither was changed",
                 next="Move one of them away, then run `propolis recover`",
             )
         (source / name).rename(destination / name)

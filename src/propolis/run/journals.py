@@ -40,7 +40,7 @@ class UnreadableJournal(PropolisError):
 
 @dataclass(frozen=True)
 class OpenRuns:
-    """The runs that neither ended nor were recovered, oldest first, and those that can't be told from one."""
+    """The runs that neither ended nor were recovered, oldest first, and those that can't be determined from one."""
 
     states: tuple[JournalState, ...]
     unreadable: tuple[UnreadableJournal, ...]

@@ -103,7 +103,7 @@ class S3Api:
                 config=config,
             )
         except (botocore.exceptions.BotoCoreError, ValueError) as error:
-            raise ConfigError(f"No S3 client can be made: {error}", next="Correct endpoint and region") from None
+            raise ConfigError(f"No S3 client can be created: {error}", next="Correct endpoint and region") from None
 
     def _authorities(self) -> str:
         """A file of all authorities to trust: the system's and `ca`. It lies in memory as long as this object."""

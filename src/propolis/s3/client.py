@@ -77,4 +77,4 @@ def _authorities(ca: Path) -> bytes:
             return pem
     except ValueError:
         pass
-    raise ConfigError(f"{ca} holds no PEM certificate", next="Name the authority's certificate as ca")
+    raise ConfigError(f"{ca} holds no PEM certificate", next="Set ca to the authority's certificate")

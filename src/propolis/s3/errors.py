@@ -21,19 +21,19 @@ S3_ERRORS = (exceptions.BaseError, OSError, ValueError)
 _KEYS = ("the access key or secret key is wrong", "Correct access_key and secret_key")
 _RIGHTS = (
     "the access key may not do this",
-    "Give it the rights it needs. Where hosts have a credential that can only write, use the maintenance credential",
+    "Give it the permissions it needs. If hosts have a credential that can only add, use the maintenance credential",
 )
 _BUCKET = ("there is no such bucket", "Create the bucket, or correct its name")
 _CLOCK = (
     "this host's clock and the storage's differ by more than it allows",
-    "Set both clocks, for instance with chrony",
+    "Set both clocks, e.g. with chrony",
 )
 _FULL = ("the storage is full", "Free some space there, then start again: what was stored is not stored again")
-_BUSY = ("it is overloaded or out of order", "Look at the storage server, then start again")
+_BUSY = ("it is overloaded or out of order", "Check the storage server, then try again")
 _LOCKED = ("the object is locked", "Wait until its retention has passed")
 NOT_LOCKABLE = (
     "the bucket was made without Object Lock",
-    "Make a bucket with Object Lock (see the user guide on storage), or leave object_lock out",
+    "Create a bucket with Object Lock (see the user guide on storage), or leave object_lock out",
 )
 _NO_ROLE = (
     "there are no keys for it: AWS gives this host none (no role), and none are configured",
@@ -79,11 +79,11 @@ _STATUSES = {
     504: _BUSY,
 }
 _CONNECTION = (
-    (r"\bUnknownIssuer\b", "no known authority signed its TLS certificate", "Name the authority's file as ca"),
+    (r"\bUnknownIssuer\b", "no known authority signed its TLS certificate", "Set ca to the authority's file"),
     (
         r"\bNotValidForName",
         "its TLS certificate is for another name",
-        "Use the name that the certificate is for as endpoint",
+        "Set endpoint to the name in the certificate",
     ),
     (r"\b(Expired|NotValidYet)", "its TLS certificate is not valid at this time", "Renew it, or set the clock"),
     (

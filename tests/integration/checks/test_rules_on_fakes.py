@@ -132,7 +132,7 @@ def test_an_index_that_takes_no_writes_is_said_and_lifted_when_there_is_room(fak
             assert any("Free some space" in warning for warning in restored.warnings)
             assert "index writes" in doctors(fake_stack, "fail")
         restored = fake_stack.restore()
-        assert any("this was lifted" in warning for warning in restored.warnings)
+        assert any("the block was lifted" in warning for warning in restored.warnings)
         assert "index writes" in doctors(fake_stack, "ok")
 
 

@@ -336,7 +336,7 @@ def test_a_plan_of_an_extract_needs_no_key_and_writes_nothing(command: Command, 
     code, out, err = command("extract", "latest", "files", "--to", tmp_path / "out", "--plan")
     assert (code, err) == (0, "")
     assert re.search(r"files: \d+ files? \(.* B\), \d folders", out)
-    assert "Nothing was touched." in out
+    assert "Nothing was changed." in out
     assert not (tmp_path / "out").exists()
 
 
@@ -355,7 +355,7 @@ def test_owners_are_given_as_root_only(command: Command, tmp_path: Path, monkeyp
     assert code == (0 if os.geteuid() == 0 else 2), err
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     code, _, err = command("extract", "latest", "files", "--to", tmp_path / "out", "--owners", key=True)
-    assert (code, "only root can give files to others" in err) == (2, True)
+    assert (code, "only root can change the owner of files" in err) == (2, True)
 
 
 def test_a_damaged_manifest_is_named_by_find_which_ends_with_14(command: Command, fake_stack: FakeStack) -> None:
@@ -369,4 +369,4 @@ def test_a_damaged_manifest_is_named_by_find_which_ends_with_14(command: Command
     assert code == 14
     assert "files/folder/attachment/3f/attached" in out
     assert f"manifests/{damaged.name}" in out
-    assert "1 objects of the repository could not be looked through" in err
+    assert "1 objects of the repository could not be searched" in err

@@ -164,7 +164,7 @@ def test_closed_descriptors_change_nothing_and_no_file_is_taken_for_one(stack: F
             os.close(number)
 
     running = start(stack, command, preexec_fn=close)
-    assert running.wait() == 1, "the result could not be told"
+    assert running.wait() == 1, "the result could not be determined"
     journal = stack.newest_journal().read_bytes()
     assert all(line.startswith(b"{") for line in journal.splitlines())
 

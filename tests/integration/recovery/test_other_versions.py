@@ -195,7 +195,7 @@ def test_on_folders_half_replaced_by_a_run_that_can_not_be_read_no_service_is_st
     unknown_step(found)
     if promised:
         platform = found[0]["facts"]["config"]["platform"]
-        for services, because in ((list(ROLES), ""), ([], "its restore was replacing the services' folders")):
+        for services, because in ((list(ROLES), ""), ([], "the restore was replacing the services' folders")):
             promise = {"services": services, "platform": platform, "because": because}
             found.append({"event": "promise", "at": found[0]["at"], "promise": promise})
     write(path, found)

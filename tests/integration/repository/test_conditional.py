@@ -63,12 +63,12 @@ def test_it_is_found_out_and_nothing_is_left_of_the_trial(careless: Location, ca
 
 def test_no_repository_is_made_there(careless: Location, careful: Location, tmp_path: Path) -> None:
     recovery = Identity.generate()
-    with pytest.raises(RepositoryError, match=r"can't be made at .*ignores If-None-Match") as caught:
+    with pytest.raises(RepositoryError, match=r"can't be created at .*ignores If-None-Match") as caught:
         Repository.init(careless, [recovery.recipient])
     assert caught.value.exit_code == 13
     source = Location(str(tmp_path / "vault"))
     Repository.init(source, [recovery.recipient])
-    with pytest.raises(RepositoryError, match=r"can't be made at .*ignores If-None-Match"):
+    with pytest.raises(RepositoryError, match=r"can't be created at .*ignores If-None-Match"):
         copy_repository(open_storage(source), open_storage(careless))
     assert objects(careful) == []
     Repository.init(careful, [recovery.recipient])
@@ -97,7 +97,7 @@ def test_doctor_says_what_still_holds_in_one_that_is_there_already(
     assert found[careful]["result"] == "ok"
     assert found[careless]["result"] == "warn"
     assert "ignores If-None-Match" in found[careless]["message"]
-    assert "Leases have names of their own" in found[careless]["hint"]
+    assert "Leases have unique names" in found[careless]["hint"]
 
 
 def test_leases_hold_even_there(careless: Location, careful: Location, tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def test_an_authority_of_ones_own_is_trusted_when_it_is_named(
 def test_an_unknown_authority_is_named(secure: S3Server, use: str) -> None:
     text = refused(place(secure), USES[use])
     assert "no known authority signed its TLS certificate" in text
-    assert "Name the authority's file as ca" in text
+    assert "Set ca to the authority's file" in text
 
 
 def test_another_authority_and_another_name_are_not_trusted(

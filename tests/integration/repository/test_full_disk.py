@@ -67,7 +67,7 @@ def test_a_full_repository_is_pruned_and_has_its_reserve_again(host: Host, disk:
     result = json.loads(out)
     assert len(result["removed"]) == 1
     assert result["packs_removed"] >= 1
-    assert "given up" in result["remarks"][0]
+    assert "used the repository's reserve" in result["remarks"][0]
     assert len(host.opened.names()) == 1
     (disk / "filler").unlink()
     assert host("repository", "prune")[0] == 0

@@ -115,7 +115,7 @@ def test_each_moment_has_what_there_was_then(vault: LockedVault) -> None:
         else:
             assert len(then.get("packs/aa/x", 100)) == size
             assert bytes(then.head("packs/aa/x", 2)) == bytes(then.get("packs/aa/x", 100))[:2]
-    with pytest.raises(IntegrityError, match="has 4 bytes where at most 3 belong"):
+    with pytest.raises(IntegrityError, match="has 4 bytes; at most 3 are allowed"):
         open_storage(vault.location.as_of(moments[2])).get("packs/aa/x", 3)
 
 

@@ -217,7 +217,9 @@ def test_what_a_lost_lease_leaves_is_named_when_it_cannot_be_taken_back(
     assert isinstance(storage, LockedStorage)
     put = storage.put_until
     with (
-        pytest.raises(RepositoryError, match=r"manifests/\S+, written just then, can't be taken back") as raised,
+        pytest.raises(
+            RepositoryError, match=r"manifests/\S+, which had just been written, can't be deleted"
+        ) as raised,
         begin(repository, "hive") as writer,
     ):
 

@@ -75,6 +75,6 @@ def test_what_a_drained_database_first_writes_to_its_files_is_not_taken_away(
         PreflightError, match="keyspace others: it isn't TheHive's and is not in the backup"
     ) as caught:
         stack.restore()
-    assert "The data was left as it is" in str(caught.value)
+    assert "The data was not changed" in str(caught.value)
     assert file.read_text() == "a neighbour's"
     stack.assert_serving()

@@ -144,7 +144,7 @@ def test_with_services_down_and_data_lost_it_still_shows_what_there_is(stack: Fa
     (files,) = [store for store in found.stores if store.store == "files"]
     assert (files.here.files, files.here.whole) == (0, True)
     assert files.held_files
-    assert "The documents here were not counted: it does not run." in found.notes
+    assert "The documents here were not counted: it is not running." in found.notes
 
 
 def test_what_a_repository_says_steers_no_terminal(stack: FakeStack, capsys: pytest.CaptureFixture[str]) -> None:

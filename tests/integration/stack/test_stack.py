@@ -108,7 +108,7 @@ def test_a_wrong_password_and_a_missing_keyspace_are_clear_errors(
     with pytest.raises(PreflightError, match="it wants one"):
         database.answers(other.model_copy(update={"username": None, "password": None}), 600)
     assert "not-the-password" not in str(caught.value)
-    with pytest.raises(IntegrityError, match="the keyspace is not there"):
+    with pytest.raises(IntegrityError, match="the keyspace does not exist"):
         database.require_graph(cassandra(config).model_copy(update={"keyspace": "nothere"}))
 
 

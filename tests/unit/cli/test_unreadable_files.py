@@ -61,7 +61,7 @@ def test_a_missing_recovery_key_is_an_error_of_the_repository(
 ) -> None:
     code, error = told(capsys, "list", "--config", f"{folder}/propolis.yaml", "--identity", f"{folder}/no.key")
     assert code == 13
-    assert f"There is no key file {folder}/no.key. Name the file that holds the age identity." in error
+    assert f"There is no key file {folder}/no.key. Give the file with the age identity." in error
 
 
 def test_an_unreadable_public_key_is_an_error_of_the_repository(

@@ -345,7 +345,9 @@ def test_an_authority_with_a_relative_path_lies_in_the_indexs_own_folder(root: P
 def test_an_index_that_asks_for_a_certificate_is_named(root: Path, index: Path) -> None:
     index.write_text(INDEX + "xpack.security.http.ssl: {enabled: true, client_authentication: required}\n")
     (problem,) = look(root).problems
-    assert problem.startswith(f"{index}:5 (xpack.security.http.ssl.client_authentication): the index requires client certificates")
+    assert problem.startswith(
+        f"{index}:5 (xpack.security.http.ssl.client_authentication): the index requires client certificates"
+    )
 
 
 PACKAGE = """

@@ -319,7 +319,7 @@ BROKEN = {
     "a link too long": but(type="l", extra=b"x" * 4096),
     "a link with the byte that ends it": but(type="l", extra=b"a\0b"),
     "a hard link to what isn't there": [ROOT, FILE, msgspec.structs.replace(LINK, extra=b"a")],
-    "a hard link to what comes later": [ROOT, msgspec.structs.replace(LINK, path=b"a"), FILE],
+    "a hard link to a later entry": [ROOT, msgspec.structs.replace(LINK, path=b"a"), FILE],
     "a hard link to itself": [ROOT, msgspec.structs.replace(LINK, extra=b"link")],
     "a hard link to a folder": [
         ROOT,
@@ -347,7 +347,7 @@ BROKEN = {
     "an attribute with the byte that ends names": but(attributes=b"user.x\\0000=00"),
     "an attribute too large": but(attributes=b"user.x=" + b"00" * 65_537),
     "too many attributes": but(attributes=TOO_MUCH),
-    "an access list that is none": but(attributes=b"system.posix_acl_access=" + BAD_LIST.hex().encode()),
+    "an invalid access list": but(attributes=b"system.posix_acl_access=" + BAD_LIST.hex().encode()),
     "an access list of a byte": but(attributes=b"system.posix_acl_access=02"),
 }
 

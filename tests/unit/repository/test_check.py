@@ -139,7 +139,7 @@ def test_strange_names_and_open_modes_are_remarks(vault: Vault, source: Path) ->
     result = checked(vault)
     assert result.ok
     assert "notes.txt" in result.remarks[0]
-    assert "open to others" in result.remarks[1]
+    assert "accessible to users other" in result.remarks[1]
 
 
 def test_a_link_in_place_of_an_object_is_a_finding(vault: Vault, source: Path) -> None:

@@ -182,9 +182,9 @@ def test_another_passphrase_opens_nothing(vault: Vault) -> None:
 def test_ssh_keys_that_cannot_be_used_are_refused_plainly(tmp_path: Path) -> None:
     with pytest.raises(RepositoryError, match="locked by a passphrase"):
         read_keys(ssh_key(tmp_path, "ed25519", "secret"))
-    with pytest.raises(RepositoryError, match="no private SSH key that can be used"):
+    with pytest.raises(RepositoryError, match="not a private SSH key that can be used"):
         read_keys(ssh_key(tmp_path, "ecdsa"))
-    with pytest.raises(RepositoryError, match="no SSH key that can be used"):
+    with pytest.raises(RepositoryError, match="not an SSH key that can be used"):
         parse_recipient("ssh-ed25519 AAAA")
     with pytest.raises(RepositoryError, match="holds a private key"):
         read_recipient(tmp_path / "ssh-ecdsa")

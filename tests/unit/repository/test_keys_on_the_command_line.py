@@ -53,7 +53,7 @@ def test_a_key_on_paper_is_shown_once_and_kept_nowhere(propolis: Callable[..., s
     assert not any(secret.encode() in path.read_bytes() for path in files)
     assert Repository.open(Location(str(tmp_path / "vault")), [Identity(secret)]).reads_packs
     shown = propolis("init", "--print", code=13)
-    assert "There is a repository" in shown
+    assert "There is already a repository" in shown
 
 
 def test_keys_are_added_listed_and_removed(

@@ -203,7 +203,7 @@ def test_after_a_repair_the_packs_of_a_damaged_backup_stay_as_long_as_its_manife
     packs = stack.vault.objects("packs")
     assert stack("repository", "repair")[0] == 3
     code, out, _ = stack("repository", "prune")
-    assert (code, "a repair put aside may need" in out) == (0, True)
+    assert (code, "damaged manifests in quarantine/ may need" in out) == (0, True)
     assert stack.vault.objects("packs") == packs
     assert len(stack.vault.objects("manifests")) == 2
     shutil.rmtree(stack.vault.folder / "quarantine")
@@ -244,7 +244,7 @@ def test_a_backup_beside_a_damaged_index_stores_again_what_only_that_knew(
     stack.backup()
     damage(stack.vault.objects("indexes")[0])
     with begin(stack.vault.host, "thehive") as writer:
-        assert "stored anew" in writer.remarks[0]
+        assert "stored again" in writer.remarks[0]
         writer.add_folder("files", TREE, stack.source, Path("/original"))
         summary = writer.commit(Facts())
     assert summary.header.facts["unreadable_indexes"]
@@ -284,7 +284,7 @@ def test_whatever_names_a_backup_lets_it_be_missed(stack: Stack) -> None:
     assert stack.missing() == []
     for id, why in (
         (newest, "this host recorded it"),
-        (parent, "was made from it"),
+        (parent, "is based on it"),
         (verified, "it was verified"),
         (held, "it is held since"),
     ):

@@ -523,7 +523,7 @@ def test_no_manifest_leads_the_script_out_of_its_target(shell: ShellRestore, ent
         (b"d\t755\t0\t0\t-\t-\t0\t0\t0\tT\ta\t-\tsomething\t-", "it leads somewhere, and is not a link"),
         (b"d\t755\t0\t0\t-\t-\t0\t0\t0\tT\ta\t-\t-\tuser.x=0", "its attributes can not be understood"),
         (b"d\t755\t0\t0\t-\t-\t0\t0\t0\tT\ta\t-\t-\t-\t-", "it has 15 fields"),
-        (b"h\t755\t0\t0\t-\t-\t0\t0\t0\tT\ta\t-\t../b\t-", "it is a hard link to no file of the backup"),
+        (b"h\t755\t0\t0\t-\t-\t0\t0\t0\tT\ta\t-\t../b\t-", "it is a hard link to a file that is not in the backup"),
         (b"f\t644\t0\t0\t-\t-\t0\t5\t0\tT\ta\th6\t-\t-", "its segments do not add up to its size"),
         (b"f\t644\t0\t0\t-\t-\t0\t5\t0\tT\ta\t-\t-", "its segments do not add up to its size"),
         (b"f\t644\t0\t0\t-\t-\t0\t5\t0\tT\ta\tabc\t-", "no index knows its segment abc"),

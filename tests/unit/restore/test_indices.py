@@ -38,7 +38,7 @@ def test_the_same_indices_differ_in_nothing() -> None:
 @pytest.mark.parametrize("missing", [OTHER, OWN, CLOSED, SERVERS])
 def test_every_index_has_to_be_there(missing: IndexInfo) -> None:
     wrong, _ = differences(*(one for one in ALL if one is not missing))
-    assert wrong == [f"{missing.name} is not there"]
+    assert wrong == [f"{missing.name} does not exist"]
 
 
 def test_what_the_server_deletes_in_time_is_only_missed_with_a_warning() -> None:
@@ -62,8 +62,8 @@ def test_a_closed_index_has_to_be_closed_and_an_open_one_open() -> None:
 
 
 def test_another_index_of_the_name_is_not_the_one_that_was_backed_up() -> None:
-    assert changed(OTHER, uuid="u9")[0] == ["cortex_6 is another index of that name"]
-    assert changed(SERVERS, uuid="u9") == ([], [".security-7 is another index of that name"])
+    assert changed(OTHER, uuid="u9")[0] == ["cortex_6 is another index with that name"]
+    assert changed(SERVERS, uuid="u9") == ([], [".security-7 is another index with that name"])
 
 
 def test_indices_that_are_new_are_nobodys_loss() -> None:

@@ -99,7 +99,7 @@ def test_a_login_is_sent_and_a_base_path_kept() -> None:
         (as_json({}, 503), "HTTP 503"),
         (as_json({}, 401), "refuses the login"),
         (as_json({}, 302), "HTTP 302"),
-        (lambda _: (200, "application/json", b"{broken"), "something else than JSON"),
+        (lambda _: (200, "application/json", b"{broken"), "its answer is not JSON"),
     ],
 )
 def test_a_bad_answer_is_a_clear_failure(answer: Answer, what: str) -> None:

@@ -165,7 +165,7 @@ def test_a_cassandra_without_tls_is_told_from_one_that_isnt_there(authority: Aut
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        (b"\xfe\xed\xfe\xed\0\0\0\2", "old format .JKS., which can't be read. Make it PKCS12: keytool"),
+        (b"\xfe\xed\xfe\xed\0\0\0\2", "old format .JKS., which can't be read. Convert it to PKCS12: keytool"),
         (b"nothing of this kind", "neither PEM nor PKCS12"),
         (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "no certificates that can be used"),
         (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "no certificates that can be used"),

@@ -59,7 +59,10 @@ def check_repository(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check every object in the repository, and say which backups and files each finding affects."""
+    """Check every object in the repository.
+
+    Each finding names the backups and files that it affects.
+    """
     amount = ReadData.parse(read_data) if read_data else None
     moment = moment_of(at)
     settings = config_of(config)
@@ -106,10 +109,11 @@ def repair_repository(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Recover lost pieces, move damaged objects to quarantine, and report what remains lost. Deletes nothing.
+    """Recover lost data, and quarantine damaged objects.
 
-    Pieces come from the stack's own files, and with the recovery key also from damaged packs and from packs whose
-    index was lost. It can be killed at any time and started again.
+    Deletes nothing, and reports what remains lost. Lost pieces are recovered from the stack's own files, and with
+    the recovery key also from damaged packs and from packs whose index was lost. It can be killed at any time and
+    started again.
     """
     amount = None if read_data == "none" else ReadData.parse(read_data)
     settings = config_of(config)

@@ -37,9 +37,10 @@ def copy(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Copy all backups to a second repository. Only missing objects are copied, and each is checked on the way.
+    """Copy all backups to a second repository.
 
-    Needs no key, and deletes nothing in the copy. If it is stopped, the next run continues where it ended.
+    Only missing objects are copied, and each is checked on the way. Needs no key, and deletes nothing in the
+    copy. If it is stopped, the next run continues where it ended.
     """
     stack = config_of(config)
     settings = stack.repository

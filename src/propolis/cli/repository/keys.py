@@ -63,9 +63,9 @@ def add(
     config: ConfigFile = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Give another key access to all backups, past and future. No data is rewritten.
+    """Give another key access to all backups, past and future.
 
-    Needs a recovery key (--identity), since only its holder can pass on what it opens.
+    No data is rewritten. Needs a recovery key (--identity), since only its holder can pass on what it opens.
     """
     if [bool(recipient), recipient_file is not None, new is not None, passphrase, host].count(True) != 1:
         raise UsageError("Give one of --recipient, --recipient-file, --new, --passphrase and --host")
@@ -98,7 +98,7 @@ def remove(
 ) -> None:
     """Remove a key. Data stored so far stays readable with it; new data does not.
 
-    Needs a recovery key that stays (--identity).
+    Needs a recovery key (--identity) other than the one to be removed.
     """
     settings = config_of(config)
     repository = open_repository(settings, identity)

@@ -52,7 +52,10 @@ def hold(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Keep a backup, whatever the retention rules say, until it is released."""
+    """Keep a backup, whatever the retention rules say.
+
+    Use --release to end this.
+    """
     loaded = config_of(config)
     repository = open_repository(loaded, identity)
     remarks: list[str] = []
@@ -76,11 +79,11 @@ def prune(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Remove backups that no rule of `retention` keeps, then all data that no backup needs.
+    """Remove backups that no retention rule keeps.
 
-    Never removes the newest backup, held backups, or the last ones that passed verification. Without the recovery
-    key, only whole packs are removed; with it, mostly unneeded packs are repacked as well. Prune can be killed at any
-    moment.
+    Then removes all data that no backup needs. Never removes the newest backup, held backups, or the last ones
+    that passed verification. Without the recovery key, only whole packs are removed; with it, mostly unneeded
+    packs are repacked as well. Prune can be killed at any moment.
     """
     settings = config_of(config)
     repository = open_repository(settings, identity)

@@ -44,12 +44,12 @@ def drop_expired(config: Config, observer: Observer, spare: str = "") -> None:
         observer.note(str(error))
         return
     for kept in due:
-        observer.note(f"dropping the former data that run {kept.run} replaced: it was kept until {kept.until[:10]}")
+        observer.note(f"deleting the data that run {kept.run} replaced: it was kept until {kept.until[:10]}")
         try:
             for missing in drop(config, kept):
                 observer.note(missing)
         except (PropolisError, OSError) as error:
-            observer.note(f"it could not be dropped: {error}")
+            observer.note(f"it could not be deleted: {error}")
 
 
 def _drop_objects(config: Config, objects: KeptObjects) -> None:

@@ -114,7 +114,7 @@ def records(state: Path) -> Records:
             with path.open("rb") as file:
                 kept = msgspec.json.decode(file.read(_LIMIT), type=Kept)
             if kept.run != path.stem:
-                raise msgspec.ValidationError(f"it is of the run {kept.run!r}")
+                raise msgspec.ValidationError(f"it belongs to the run {kept.run!r}")
             datetime.datetime.fromisoformat(kept.until)
         except FileNotFoundError:
             continue
@@ -157,7 +157,7 @@ def record(state: Path, kept: Kept) -> None:
     except OSError as error:
         raise PropolisError(
             f"{path}, which records what is kept, can't be written: {error.strerror}",
-            left="The former data lies where it was moved",
+            left="The former data is where it was moved",
             next="Free some space in its folder, then run `propolis recover`",
         ) from None
 

@@ -256,7 +256,7 @@ def _host(settings: _Settings) -> Setting | None:
 
 
 def _address(value: str) -> str | None:
-    """Give the address that a value stands for; None for one that can't be told from here."""
+    """Give the address that a value stands for; None for one that can't be determined from here."""
     if value.partition(":")[0] in _ANY or value in _ANY:
         return "127.0.0.1"
     if not value.startswith("_"):

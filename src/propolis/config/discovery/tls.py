@@ -32,7 +32,8 @@ def trusted(found: Findings, hocon: Hocon, keys: TlsKeys, asked: Setting) -> boo
     location = hocon.text(keys.trust)
     if location is None:
         found.problem(
-            f"{asked.note}: it asks for TLS, but {keys.trust} is not set in {hocon.file}, so it can't be told whom to"
+            f"{asked.note}: it asks for TLS, but {keys.trust} is not set in {hocon.file}, so it can't be determined "
+            "whom to"
             f" trust. Set it; TheHive needs it, too"
         )
         return False

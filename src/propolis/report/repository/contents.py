@@ -101,7 +101,7 @@ def show_plan_of_extract(chosen: Extract) -> None:
     out = console()
     for one in chosen.paths:
         out.print(escape(f"{one.text}: {_meant(one)}"))
-    out.print(escape(f"All of it would be written to {chosen.to}. Nothing was touched."))
+    out.print(escape(f"All of it would be written to {chosen.to}. Nothing was changed."))
 
 
 def show_extract(result: ExtractResult) -> None:
@@ -118,7 +118,7 @@ def show_extract(result: ExtractResult) -> None:
     for name in result.unnamable:
         out.print(f"[yellow]not written:[/] {escape(name)} can't be a file's name here")
     for folder in result.leftovers:
-        out.print(f"[yellow]leftover:[/] {escape(folder)} is of an extract that was killed, or still runs")
+        out.print(f"[yellow]leftover:[/] {escape(folder)} belongs to an extract that was killed or is still running")
 
 
 def extract_as_json(result: ExtractResult) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def extract_as_json(result: ExtractResult) -> dict[str, Any]:
 def show_found(result: FindResult, *, stacks: bool) -> None:
     """In which backups each file lies; `stacks`: of which stack, too."""
     if result.how == "beginning":
-        _say(f"No file is called {result.text}; these names begin so:")
+        _say(f"No file is called {result.text}. These names begin with it:")
     for file in result.files:
         stack = f"{shown(file.stack.encode())}: " if stacks else ""
         _say(stack + shown(label_of(file.tree, file.path)))

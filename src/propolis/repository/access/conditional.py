@@ -14,10 +14,10 @@ from propolis.errors import PropolisError, RepositoryError
 from propolis.repository.access.holder import Holder
 from propolis.repository.storage.base import ObjectExistsError, Storage
 
-IGNORED = "it overwrites an object that was only to be created (it ignores If-None-Match)"
+IGNORED = "it overwrites objects that must only be created (it ignores If-None-Match)"
 STILL_HOLDS = (
-    "Leases have names of their own, so backups, restores and prune keep out of each other's way all the same; two "
-    "programs that make a repository or change its keys at the same moment overwrite each other's work"
+    "Leases have unique names, so backups, restores and prune still keep out of each other's way; but two programs "
+    "that create a repository or change its keys at the same moment overwrite each other's work"
 )
 """What is and isn't safe where it is ignored."""
 
@@ -36,9 +36,9 @@ def require_creates_once(storage: Storage) -> None:
     """Raise `RepositoryError` if a new repository should not be made there."""
     if not creates_once(storage):
         raise RepositoryError(
-            f"A repository can't be made at {storage.place}: {IGNORED}",
-            left="No repository was made",
-            next="Use a storage that heeds it, as AWS, MinIO, versitygw and SeaweedFS do, or update the server",
+            f"A repository can't be created at {storage.place}: {IGNORED}",
+            left="No repository was created",
+            next="Use a storage that respects it (AWS, MinIO, versitygw and SeaweedFS do), or update the server",
         )
 
 

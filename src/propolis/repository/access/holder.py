@@ -79,7 +79,7 @@ def _runs(pid: int, start: int) -> bool:
 
 
 def _start(pid: int) -> int | None:
-    """When a process started, in clock ticks since the boot; None when that can't be told."""
+    """When a process started, in clock ticks since the boot; None when that can't be determined."""
     fields = _stat(pid)
     return int(fields[19]) if len(fields) > 19 and fields[19].isdigit() else None
 

@@ -162,14 +162,14 @@ def create(
     for recipient in host:
         hosts.append(host_holder(recipient, holders + hosts))
     if not recovery:
-        raise RepositoryError("A repository needs a recovery recipient", next="Make a recovery key first")
+        raise RepositoryError("A repository needs a recovery key", next="Create a recovery key first")
     storage.prepare()
     try:
         storage.get(CONFIG, SMALL_LIMIT)  # unlike a question for its size, this tells why it can't be had
     except MissingObjectError:
         pass
     else:
-        raise RepositoryError(f"There is a repository at {storage.place} already", left="It was not changed")
+        raise RepositoryError(f"There is already a repository at {storage.place}", left="It was not changed")
     if next(iter(storage.list("manifests")), None) or next(iter(storage.list("keys")), None):
         raise RepositoryError(
             f"{storage.place} holds parts of a repository without its config object", left="It was not changed"
@@ -199,7 +199,7 @@ def create(
         storage.put(CONFIG, config, create=True)
     except ObjectExistsError:
         raise RepositoryError(
-            f"Another program made a repository at {storage.place} meanwhile", next="Open that one"
+            f"Another program has created a repository at {storage.place} in the meantime", next="Use that one"
         ) from None
 
 
@@ -207,7 +207,7 @@ def seal_ring(ring: KeyRing, key: RepositoryKey, data: Sequence[Identity], recor
     """The ring with its locks and its proof filled in; the first of each pair's identities is the one that counts."""
     names = [holder.name for holder in ring.recovery + ring.host]
     if len(set(names)) != len(names):
-        raise RepositoryError("Two keys of one name can't be told apart", left="Nothing was changed")
+        raise RepositoryError("Two keys have the same name", left="Nothing was changed")
     recovery = [parse_recipient(holder.recipient) for holder in ring.recovery]
     everybody = recovery + [parse_recipient(holder.recipient) for holder in ring.host]
     sealed = msgspec.structs.replace(

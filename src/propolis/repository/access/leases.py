@@ -144,7 +144,8 @@ class Lease:
                 self._problem
                 or f"The lease on the repository {self._storage.place} ran out: it could not be renewed in time",
                 left="What was stored or removed so far does no harm",
-                next="Check the storage and this host's clock, then start again: it goes on where it was",
+                next="Check the storage and this host's clock, then run the command again: it continues where it "
+                "stopped",
             )
 
     def _create(self) -> None:
@@ -183,9 +184,7 @@ class Lease:
     def _make_way(self) -> None:
         """Fail when somebody is in the way. Before the lease counts, expired ones that would be are deleted."""
         if self._problem:
-            raise RepositoryError(
-                self._problem, left="Nothing was changed", next="Set the clocks, for instance with chrony"
-            )
+            raise RepositoryError(self._problem, left="Nothing was changed", next="Set the clocks, e.g. with chrony")
         self.check_time()
         while True:
             others = [lease for lease in leases(self._storage) if lease.token != self._token]
@@ -265,8 +264,8 @@ class ReadingLease:
     def warning(self) -> str:
         """What to tell people when there is no lease; empty when there is one."""
         return (
-            f"No lease could be taken: {self.missing}. A prune that begins meanwhile isn't told to leave "
-            "the backup alone"
+            f"No lease could be taken: {self.missing}. A prune that starts in the meantime doesn't know of this "
+            "command and may remove the backup"
             if self.missing
             else ""
         )
@@ -326,17 +325,15 @@ def _compare_clocks(storage: Storage) -> None:
     lease._create()
     storage.delete(lease._name)
     if lease._problem:
-        raise RepositoryError(
-            lease._problem, left="No lease was removed", next="Set the clocks, for instance with chrony"
-        )
+        raise RepositoryError(lease._problem, left="No lease was removed", next="Set the clocks, e.g. with chrony")
 
 
 def _busy(storage: Storage, lease: LeaseInfo) -> BusyError:
     return BusyError(
         f"The repository {storage.place} is in use by {lease.holder}",
         left="Nothing was changed",
-        next="Wait until it is done; a lease whose holder died expires by itself: at once on its own host, within "
-        "minutes on others (see propolis repository unlock)",
+        next="Wait until that is finished. The lease of a dead process expires by itself: at once on its own host, "
+        "within minutes on others (see `propolis repository unlock`)",
     )
 
 

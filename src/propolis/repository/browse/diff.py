@@ -217,7 +217,7 @@ class ManifestItems:
             self._advance()
         if count != tree.entries:
             raise IntegrityError(
-                f"The tree {tree.name} in {self._manifest.name} has not the entries its header states",
+                f"The tree {tree.name} in {self._manifest.name} does not have the entries that its header states",
                 next=f"Run propolis verify {self._manifest.id}",
             )
 

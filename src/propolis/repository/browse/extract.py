@@ -89,7 +89,7 @@ def choose(manifest: Manifest, paths: Sequence[str], to: Path) -> Extract:
     Raises `PropolisError` for a target that can't be taken, `IntegrityError` for a backup that breaks the rules.
     """
     if to.is_symlink() or (to.exists() and not to.is_dir()):
-        raise PropolisError(f"{to} is not a folder", left="Nothing was written", next="Name another one with --to")
+        raise PropolisError(f"{to} is not a folder", left="Nothing was written", next="Give another one with --to")
     found = Extract(manifest, to, tuple(Chosen(path) for path in dict.fromkeys(paths)), [])
     hit: dict[str, None] = {}
     taken: list[bytes] = []
@@ -159,7 +159,7 @@ def already_there(to: Path, labels: Iterable[bytes]) -> PropolisError:
     return PropolisError(
         f"{to} has these files already: {named}",
         left="Nothing was written: files are never overwritten",
-        next="Name another folder with --to, or move the files away",
+        next="Give another folder with --to, or move the files away",
     )
 
 

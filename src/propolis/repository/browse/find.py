@@ -208,7 +208,7 @@ def readable(
         name = names.get(summary.id)
         if name is None or name in known:
             if name is None:
-                result.remarks.append(f"Backup {summary.id} was removed meanwhile")
+                result.remarks.append(f"Backup {summary.id} was removed in the meantime")
             continue
         manifest = None
         with sparing(repository.storage, name, result.damaged):

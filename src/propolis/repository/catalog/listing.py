@@ -71,7 +71,7 @@ class Listing:
         mine = self.of(chosen.header.stack)
         newer = mine[[backup.id for backup in mine].index(chosen.id) + 1 :]
         found = [
-            f"Backup {backup.id} may be newer than {chosen.id}, but its clock was ahead: name it to use it"
+            f"Backup {backup.id} may be newer than {chosen.id}, but its host's clock was ahead; give its ID to use it"
             for backup in newer
         ]
         found += [
@@ -120,7 +120,7 @@ def read_summary(storage: Storage, identities: Sequence[Identity], stored: Store
     """What the beginning of a manifest tells; raises `IntegrityError` when it is damaged."""
     id = _id(stored.name)
     if id is None:
-        raise IntegrityError(f"{stored.name} is no manifest's name")
+        raise IntegrityError(f"{stored.name} is not the name of a manifest")
     beginning = storage.head(stored.name, _BEGINNING)
     whole = len(beginning) >= stored.size
     line = read_header(beginning, identities, stored.name, whole=whole)
@@ -129,7 +129,7 @@ def read_summary(storage: Storage, identities: Sequence[Identity], stored: Store
         line = read_header(rest, identities, stored.name, whole=True)
     header = parse_header(line or b"", stored.name)
     if stamp_time(id) is None:
-        raise IntegrityError(f"{stored.name} is called by a time that there is not")
+        raise IntegrityError(f"{stored.name} has an impossible time in its name")
     return BackupSummary(id, header, stored.size, time=header.ended)
 
 

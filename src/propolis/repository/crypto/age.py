@@ -170,7 +170,7 @@ def _chunks(
     if whole:
         plain = _plain_size(left, name)
         if most is not None and plain > most:
-            raise IntegrityError(f"{name} holds {plain} bytes where at most {most} belong")
+            raise IntegrityError(f"{name} holds {plain} bytes; at most {most} are allowed")
     for counter in itertools.count():
         size = min(CHUNK + TAG, left)
         left -= size
@@ -260,7 +260,7 @@ def _read_header(stored: memoryview, identities: Sequence[Identity], name: str) 
     """Where the payload begins and the cipher that opens it."""
     head = bytes(stored[:_HEADER_LIMIT])
     if not head.startswith(_INTRO):
-        raise IntegrityError(f"{name} is not an encrypted object: it doesn't begin as one")
+        raise IntegrityError(f"{name} is not an encrypted object: it doesn't begin like one")
     end = head.find(b"\n--- ")
     line_end = head.find(b"\n", end + 1)
     if end < 0 or line_end < 0 or len(stored) < line_end + 1 + 16:

@@ -61,7 +61,7 @@ class Identity:
             parsed = pyrage.x25519.Identity.from_str(text.strip())
         except pyrage.IdentityError:
             raise RepositoryError(
-                "What was given as a key is not an age identity", next="Identities begin with AGE-SECRET-KEY-1"
+                "The given key is not an age identity", next="Identities begin with AGE-SECRET-KEY-1"
             ) from None
         self._text = str(parsed)
         self._private = X25519PrivateKey.from_private_bytes(_bech32_payload(self._text))
@@ -124,9 +124,7 @@ def read_key_file(path: Path) -> str:
             mode = os.fstat(file.fileno()).st_mode
             text = file.read(1 << 20)
     except FileNotFoundError:
-        raise RepositoryError(
-            f"There is no key file {path}", next="Name the file that holds the age identity"
-        ) from None
+        raise RepositoryError(f"There is no key file {path}", next="Give the file with the age identity") from None
     except (OSError, UnicodeDecodeError) as error:
         next = CLOSED if isinstance(error, PermissionError) else ""
         raise RepositoryError(f"The key file {path} can't be read: {_reason(error)}", next=next) from None
@@ -150,7 +148,7 @@ def write_identity(path: Path, identity: Identity, comment: str = "") -> None:
         raise RepositoryError(f"{path} exists already", left="It was not changed") from None
     except OSError as error:
         raise RepositoryError(
-            f"The key file {path} can't be written: {_reason(error)}", left="Nothing of it was left"
+            f"The key file {path} can't be written: {_reason(error)}", left="No partial file was left"
         ) from None
 
 

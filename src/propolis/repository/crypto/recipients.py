@@ -33,7 +33,7 @@ class SshRecipient:
             self.wrapped = pyrage.ssh.Recipient.from_str(self.text)
         except pyrage.RecipientError:
             raise RepositoryError(
-                f"{text.strip()[:80]!r} is no SSH key that can be used", next="Use an ssh-ed25519 or ssh-rsa key"
+                f"{text.strip()[:80]!r} is not an SSH key that can be used", next="Use an ssh-ed25519 or ssh-rsa key"
             ) from None
 
     def __str__(self) -> str:
@@ -63,11 +63,12 @@ class SshIdentity:
         except TypeError:
             raise RepositoryError(
                 f"{where} is an SSH key locked by a passphrase",
-                next="Unlock a copy of it, with ssh-keygen -p -f COPY, name that, and delete it afterwards",
+                next="Remove the passphrase from a copy of it (ssh-keygen -p -f COPY), use that copy, and delete it "
+                "afterwards",
             ) from None
         except (ValueError, UnsupportedAlgorithm, pyrage.IdentityError):
             raise RepositoryError(
-                f"{where} is no private SSH key that can be used", next="Use an ssh-ed25519 or ssh-rsa key"
+                f"{where} is not a private SSH key that can be used", next="Use an ssh-ed25519 or ssh-rsa key"
             ) from None
         self.recipient = SshRecipient(public.decode())
 
@@ -119,9 +120,9 @@ def read_recipient(path: Path) -> tuple[AnyRecipient, str]:
         raise RepositoryError(f"The public key {path} can't be read: {reason}", next=next) from None
     keys = [line for line in lines if line and not line.startswith("#")]
     if keys and keys[0].startswith(("AGE-SECRET-KEY-", _BEGIN)):
-        raise RepositoryError(f"{path} holds a private key", next="Name the file of its public key")
+        raise RepositoryError(f"{path} holds a private key", next="Give the file of the public key")
     if len(keys) != 1:
-        raise RepositoryError(f"{path} holds {len(keys)} keys where one belongs")
+        raise RepositoryError(f"{path} holds {len(keys)} keys instead of one")
     parts = keys[0].split(maxsplit=2)
     return parse_recipient(keys[0]), parts[2] if len(parts) == 3 else ""
 
@@ -172,6 +173,6 @@ def unwrap(wrapped: bytes, keys: Sequence[Identity | SshIdentity], name: str) ->
     except pyrage.DecryptError as error:
         if "No matching keys" in str(error):
             return None
-        raise IntegrityError(f"{name} is damaged: a key fits, but what it locks isn't whole") from None
+        raise IntegrityError(f"{name} is damaged: a key fits, but the encrypted data is incomplete") from None
     except (UnicodeDecodeError, RepositoryError):
-        raise IntegrityError(f"{name} is damaged: what a key opens isn't identities") from None
+        raise IntegrityError(f"{name} is damaged: a key opens it, but it holds no identities") from None

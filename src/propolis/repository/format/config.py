@@ -28,14 +28,15 @@ def read_info(storage: Storage) -> tuple[RepositoryInfo, str]:
     except MissingObjectError:
         raise RepositoryError(
             f"There is no repository at {storage.place}: the object config is missing",
-            next="Correct repository.url, or make one with propolis repository init",
+            next="Correct repository.url, or create a repository with `propolis repository init`",
         ) from None
     try:
         number = msgspec.json.decode(data, type=dict[str, msgspec.Raw]).get("format")
         if number is None or msgspec.json.decode(number, type=int) > FORMAT:
             found = bytes(number or b"unknown").decode(errors="replace")
             raise RepositoryError(
-                f"The repository at {storage.place} has format {found}; this Propolis knows {FORMAT}",
+                f"The repository at {storage.place} has format {found}; this version of Propolis knows format "
+                f"{FORMAT}",
                 left="It was not changed",
                 next="Use a newer Propolis",
             )
@@ -43,5 +44,5 @@ def read_info(storage: Storage) -> tuple[RepositoryInfo, str]:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise IntegrityError(f"The object config of the repository at {storage.place} is damaged: {error}") from None
     if not (0 < info.segment_bytes <= MAX_SEGMENT_BYTES and 0 < info.gather_bytes <= MAX_SEGMENT_BYTES):
-        raise IntegrityError(f"The object config of the repository at {storage.place} asks for absurd sizes")
+        raise IntegrityError(f"The object config of the repository at {storage.place} has absurd sizes")
     return info, hash_name(data)

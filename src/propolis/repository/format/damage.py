@@ -22,7 +22,7 @@ class Finding:
     entries: tuple[str, ...] = ()
     """Some of the files it hits, as `tree/path`."""
     entries_hit: int = 0
-    """How many files it hits; 0 when it could not be told."""
+    """How many files it hits; 0 when it could not be determined."""
 
 
 FOREIGN = "It is encrypted to none of the repository's keys"

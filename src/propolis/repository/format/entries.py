@@ -201,7 +201,7 @@ def segment_ids(field: bytes, name: str) -> list[bytes]:
 
 
 def lengths_of(entry: Entry, step: int) -> Iterator[tuple[bytes, int]]:
-    """Of each segment of a file that is cut every `step` bytes: its ID and length; 0 where that can't be told.
+    """Of each segment of a file that is cut every `step` bytes: its ID and length; 0 where that can't be determined.
 
     Before a hole, and at the end, there is what is left of the data, which of several ranges nobody can tell.
     """

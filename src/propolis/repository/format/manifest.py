@@ -64,8 +64,8 @@ def parse_header(line: bytes, name: str) -> Header:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise IntegrityError(f"{name} is damaged: its header can't be understood ({error})") from None
     if header.format != FORMAT:
-        raise IntegrityError(f"{name} has format {header.format}, which this Propolis doesn't know")
+        raise IntegrityError(f"{name} has format {header.format}, which this version of Propolis doesn't know")
     named = parse_manifest_name(name)
     if named is None or header.ended.replace("-", "").replace(":", "") != named[0]:
-        raise IntegrityError(f"{name} is not called by its own time", next="Do not restore from it")
+        raise IntegrityError(f"{name} has another time in its name than in its header", next="Do not restore from it")
     return header

@@ -97,7 +97,7 @@ def bad_attributes(attributes: Attributes) -> str | None:
         if len(value) > LONGEST_ATTRIBUTE:
             return f"an attribute of {len(value)} bytes"
         if name in ACCESS_LISTS and not _is_list(value):
-            return "an access list that is none"
+            return "an invalid access list"
         before = name
     return None
 
@@ -150,18 +150,20 @@ class TreeRules:
         if self._linked:
             missing = self._linked.keys() - set(self._files)
             if missing:
-                raise IntegrityError(f"{label(self._linked[missing.pop()])} is a hard link to no file of the backup")
+                raise IntegrityError(
+                    f"{label(self._linked[missing.pop()])} is a hard link to a file that is not in the backup"
+                )
         if (self.entries, self.files, self.bytes, self.holes) != (
             header.entries,
             header.files,
             header.bytes,
             header.holes,
         ):
-            raise IntegrityError(f"The tree {header.name} has not the entries its header states")
+            raise IntegrityError(f"The tree {header.name} does not have the entries that its header states")
 
     def _take_object(self, entry: Entry) -> None:
         if entry.type != "o":
-            raise IntegrityError(f"{label(entry)} is not an object, in a bucket")
+            raise IntegrityError(f"{label(entry)} is in a bucket but is not an object")
         object_meta(entry)
         # Buckets are listed in an order of their own.
         key = hash(entry.path)
@@ -190,7 +192,7 @@ class TreeRules:
             first = link_of(entry)
             safe_parts(first, where)
             if order(first) >= here:
-                raise IntegrityError(f"{where} is a hard link to what comes later")
+                raise IntegrityError(f"{where} is a hard link to a later entry")
             self._linked.setdefault(hash(first), entry)
         else:
             raise IntegrityError(f"{where} is an object inside of a folder")
@@ -211,7 +213,7 @@ class BackupRules:
         """Raises `IntegrityError` when the header itself breaks one."""
         self._trees = {tree.name: TreeRules(tree) for tree in header.trees}
         if len(self._trees) != len(header.trees):
-            raise IntegrityError("The backup has two trees of one name")
+            raise IntegrityError("The backup has two trees with the same name")
 
     def take(self, entry: Entry) -> None:
         """Check the next entry; raises `IntegrityError`."""
@@ -237,7 +239,7 @@ def check_entries(header: Header, entries: Iterable[Entry]) -> None:
 def _refuse(problem: str | None, where: str) -> None:
     if problem is not None:
         raise IntegrityError(
-            f"{where} has {problem}, which no file has", next="Do not restore from this backup: use another one"
+            f"{where} has {problem}, which is not possible", next="Do not restore from this backup: use another one"
         )
 
 

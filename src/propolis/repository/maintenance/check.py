@@ -48,7 +48,7 @@ class ReadData:
         if part and 1 <= int(part[1]) <= int(part[2]):
             return cls(part=int(part[1]), parts=int(part[2]))
         raise UsageError(
-            f"{text!r} tells no amount of data", next="Give all, a share like 10%, or one of several parts like 2/7"
+            f"{text!r} is not an amount of data", next="Give all, a share like 10%, or one of several parts like 2/7"
         )
 
     def choose(self, digests: list[str]) -> list[str]:
@@ -164,8 +164,8 @@ def _missing(repository: Repository, found: Survey, remembered: Mapping[BackupId
             yield CheckFinding(finding.object, finding.what, (Hit(BackupId(id), 0, ()),))
     if not listing.backups and not listing.damaged and found.indexes:
         found.remarks.append(
-            f"There is no backup, but {found.indexes} indexes: as an interrupted first backup leaves them, or as it "
-            "is when manifests/ was lost"
+            f"There is no backup, but there are {found.indexes} indexes: either a first backup was interrupted, or "
+            "manifests/ was lost"
         )
 
 

@@ -138,7 +138,7 @@ class _Copy:
         target.flush()
         self._require("manifests")
         if self._damaged:
-            raise self._damage("all backups whose manifests are whole are there")
+            raise self._damage("all backups with intact manifests are there")
         return result
 
     def _protect(self, lock: ObjectLock, began: datetime.datetime | None) -> int:
@@ -167,15 +167,15 @@ class _Copy:
         if other or theirs - set(self._list(self._source, "keys")):
             what = "another repository" if other else "key rings that the source doesn't have"
             raise RepositoryError(
-                f"{self._place} holds {what}: bytes can't be copied as they are",
+                f"{self._place} holds {what}, so nothing can be copied to it",
                 left="It was not changed",
-                next="Name an empty place, or one that was made by a copy; change keys at the source only",
+                next="Choose an empty place, or one created by a copy; change keys at the source only",
             )
         if config is None and not theirs and self._list(self._there, "manifests"):
             raise RepositoryError(
                 f"{self._place} holds parts of a repository without its config object",
                 left="It was not changed",
-                next="Name an empty place",
+                next="Choose an empty place",
             )
         return config is None
 
@@ -228,7 +228,7 @@ class _Copy:
         return IntegrityError(
             f"{len(self._damaged)} objects of {self._source.place} are damaged: "
             f"{', '.join(sorted(self._damaged)[:_SHOWN])}{more}",
-            left=f"What is whole and was copied until now is kept at the target; {left}",
+            left=f"Intact objects that were copied so far are kept at the target; {left}",
             next="Run propolis repository check and repair, then copy again",
         )
 

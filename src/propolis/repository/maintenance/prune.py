@@ -98,7 +98,7 @@ def prune(
     with room_to_prune(repository.storage) as room, repository.lease("exclusive") as lease:
         result = _Prune(repository, rules, stack, lease, remembered or {}).run()
     if room.given_up:
-        result.remarks.append("The disk was full: the repository's reserve was given up for this prune")
+        result.remarks.append("The disk was full: this prune used the repository's reserve")
     if room.missing:
         result.remarks.append(room.missing)
     return result
@@ -142,9 +142,9 @@ class _Prune:
         self._remove(name for id, name in self._repository.names() if id in set(result.removed))
         if aside := self._manifests_aside():
             result.remarks.append(
-                f"No packs were removed: {len(aside)} damaged manifests that a repair put aside may need any of "
-                f"them, as long as they are there ({QUARANTINE_DAYS} days), e.g. {aside[0]}. To free the space now, "
-                f"remove what is in {QUARANTINE}/manifests/"
+                f"No packs were removed: {len(aside)} damaged manifests in {QUARANTINE}/ may need any of them, e.g. "
+                f"{aside[0]}; they are kept for {QUARANTINE_DAYS} days. To free the space now, delete the files in "
+                f"{QUARANTINE}/manifests/"
             )
         else:
             self._remove_unneeded(usage)
@@ -178,10 +178,10 @@ class _Prune:
         self._result.findings += [finding for finding in missing if finding not in gone]
         if gone:
             raise IntegrityError(
-                f"Nobody knows what is needed: {gone[0].what}",
+                f"It is unknown which data is needed: {gone[0].what}",
                 left="Nothing was removed",
-                next="Bring its manifest back from a copy of the repository, or give it up with "
-                "propolis repository repair, then prune again",
+                next="Restore its manifest from a copy of the repository, or give the backup up with `propolis "
+                "repository repair`; then prune again",
             )
 
     def _referred(self, kept: Iterable[BackupId], marks: Marks) -> set[str]:
@@ -196,7 +196,7 @@ class _Prune:
         self._backups = self._repository.list(damaged=damaged)
         for backup in self._backups:
             if backup.header.stack != self._stack:
-                reason = f"of the stack {backup.header.stack}, whose own rules count"
+                reason = f"of the stack {backup.header.stack}, which has its own rules"
                 others.append(Decision(backup.id, backup.header.stack, True, (reason,)))
                 continue
             mark = marks.standing(backup.id)
@@ -214,9 +214,9 @@ class _Prune:
             )
         if damaged:
             raise IntegrityError(
-                f"Nobody knows what is needed: {damaged[0].object} can't be read ({damaged[0].what})",
+                f"It is unknown which data is needed: {damaged[0].object} can't be read ({damaged[0].what})",
                 left="Nothing was removed",
-                next="Bring it back from a copy of the repository, or give it up with propolis repository repair, "
+                next="Restore it from a copy of the repository, or give it up with `propolis repository repair`; "
                 "then prune again",
             )
         decisions, findings = decide_among_sound(
@@ -345,7 +345,7 @@ class _Prune:
             if storage.size(name) != size:
                 raise IntegrityError(
                     f"{name} is not in the repository {storage.place} as it was stored",
-                    left="The indexes before it were left",
+                    left="The earlier indexes were kept",
                 )
         self._remove(old)
         for name in old:

@@ -65,7 +65,9 @@ def add_key(repository: Repository, holder: KeyHolder, role: Role = "recovery", 
         for known in ring.recovery + ring.host:
             if known.name == holder.name or known.recipient == holder.recipient:
                 raise RepositoryError(
-                    f"The repository has the key {known} already", left="Nothing was changed", next="See key list"
+                    f"The repository already has the key {known}",
+                    left="Nothing was changed",
+                    next="See `propolis repository key list`",
                 )
         if role == "recovery":
             return msgspec.structs.replace(ring, recovery=[*ring.recovery, holder]), holder, False, False
@@ -84,7 +86,9 @@ def remove_key(repository: Repository, which: str, *, plan: bool = False) -> Key
     def change(ring: KeyRing) -> tuple[KeyRing, KeyHolder, bool, bool]:
         found = [holder for holder in ring.recovery + ring.host if which in (holder.name, holder.recipient)]
         if not found:
-            raise RepositoryError(f"The repository has no key {which[:80]!r}", next="See key list for their names")
+            raise RepositoryError(
+                f"The repository has no key {which[:80]!r}", next="See `propolis repository key list` for their names"
+            )
         smaller = msgspec.structs.replace(
             ring,
             recovery=[holder for holder in ring.recovery if holder is not found[0]],
@@ -115,11 +119,11 @@ def _change(
         raise RepositoryError(
             "The recovery key given is the one to be removed",
             left="Nothing was changed",
-            next=f"Give one that stays: {changed.recovery_text()}",
+            next=f"Give another one: {changed.recovery_text()}",
         )
     if len(unlocked.records) >= _MOST:
         raise RepositoryError(
-            f"The repository has had {_MOST} key pairs", left="Nothing was changed", next="Make a new repository"
+            f"The repository has had {_MOST} key pairs", left="Nothing was changed", next="Create a new repository"
         )
     pairs: list[Pair] = ["data"] if new_data else []
     pairs += ["records"] if new_records else []
@@ -135,7 +139,7 @@ def _change(
             names = keyring.ring_names(repository.storage)
             if int(names[-1][5:11]) != ring.sequence:
                 raise BusyError(
-                    "Somebody else changed the keys meanwhile", left="Nothing was changed", next="Try again"
+                    "Somebody else changed the keys in the meantime", left="Nothing was changed", next="Try again"
                 )
             keyring.store_key_ring(repository.storage, sealed)
     return KeyChange(

@@ -198,7 +198,7 @@ class _Look:
         for pack in own.packs:
             number = self.result.table.number(pack.hash)
             if number is not None and self.result.table.packs[number] != pack:
-                raise IntegrityError(f"{name} describes {pack_name(pack.hash)} otherwise than another index")
+                raise IntegrityError(f"{name} describes {pack_name(pack.hash)} differently from another index")
         self.result.table.add_index(index_lines(stored, identities, key, name), name)
 
     def marks(self) -> None:
@@ -208,7 +208,7 @@ class _Look:
                 self.result.problems[finding.object] = finding.what
 
     def unopened_manifests(self) -> None:
-        """Every manifest's bytes match its name; all that can be told without a key."""
+        """Every manifest's bytes match its name; all that can be determined without a key."""
         for _, name in self.result.manifests:
             with Guarded(self._repository, self.result, name):
                 check_name(name, self._repository.storage.get(name, MANIFEST_LIMIT))
@@ -232,15 +232,17 @@ class _Look:
                     unknown[1] += stored.size
         self.result.packs_seen = len(sizes)
         if strange:
-            self.result.remarks.append(f"{len(strange)} objects have no name of this format: {_some(strange)}")
+            self.result.remarks.append(
+                f"{len(strange)} objects have names that this format doesn't know: {_some(strange)}"
+            )
         if unknown[0]:
             self.result.remarks.append(
-                f"{unknown[0]} packs ({unknown[1]} bytes) are in no index, as an interrupted backup leaves them"
+                f"{unknown[0]} packs ({unknown[1]} bytes) are in no index; an interrupted backup left them"
             )
         if aside[0]:
             self.result.remarks.append(
-                f"{aside[0]} objects ({aside[1]} bytes) are in {QUARANTINE}/, where a repair put them; "
-                f"a prune removes them {QUARANTINE_DAYS} days after that"
+                f"{aside[0]} objects ({aside[1]} bytes) are in {QUARANTINE}/, where a repair moved them; a prune "
+                f"removes them {QUARANTINE_DAYS} days later"
             )
         for pack in table.packs:
             size = sizes.get(pack.hash)
@@ -267,7 +269,7 @@ class _Look:
                     open_to_others.append(relative)
         if open_to_others:
             self.result.remarks.append(
-                f"{len(open_to_others)} files or folders are open to others than their owner: "
+                f"{len(open_to_others)} files or folders are accessible to users other than their owner: "
                 f"{_some(open_to_others)}; fix it with chmod -R go= {root}"
             )
 

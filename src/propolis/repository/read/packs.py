@@ -96,7 +96,7 @@ class PackOpener:
         else:
             size = self._inflate(stored, plain, name)
         if size != pack.plain:
-            raise IntegrityError(f"{name} is damaged: it holds {size} bytes where {pack.plain} belong")
+            raise IntegrityError(f"{name} is damaged: it holds {size} bytes instead of {pack.plain}")
         return plain
 
     def _inflate(self, stored: Stream, plain: memoryview, name: str) -> int:

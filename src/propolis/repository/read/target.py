@@ -82,7 +82,7 @@ def new_folder(target: Path) -> int:
     try:
         if os.listdir(root):  # noqa: PTH208 - by descriptor
             raise PropolisError(
-                f"The folder {target} is not empty", left="It was not changed", next="Name an empty one"
+                f"The folder {target} is not empty", left="It was not changed", next="Choose an empty one"
             )
         attributes.drop_lists(root)
         os.fchmod(root, 0o700)

@@ -72,7 +72,7 @@ def verify(
         check.stats.read,
         decrypted,
         tuple(check.findings),
-        tuple(f"{found.what} ({found.object}); what only it knows can't be restored" for found in table.damaged),
+        tuple(f"{found.what} ({found.object}); data that only it lists can't be restored" for found in table.damaged),
     )
 
 

@@ -37,11 +37,11 @@ def absent(
     for id in marks.verifications:
         named(id, "it was verified")
     for id in marks.damaged:
-        named(id, "a mark of it is there, which can't be read")
+        named(id, "it has a mark that can't be read")
     if not unread:  # a parent that was removed would be called missing
         for backup in backups:
             if backup.header.parent is not None:
-                named(backup.header.parent, f"{backup.id} was made from it")
+                named(backup.header.parent, f"{backup.id} is based on it")
     found = [
         Finding(f"Backup {id} is missing: {'; '.join(whys)}", f"manifests/{id}")
         for id, whys in sorted(reasons.items())

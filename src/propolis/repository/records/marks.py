@@ -177,7 +177,7 @@ def _read_all(
         try:
             mark = _read(repository, name, type, _KINDS[folder])
             if mark.backup != match[1]:
-                raise IntegrityError(f"{name} is not called by its own backup")
+                raise IntegrityError(f"{name} has another backup's ID in its name")
             found.setdefault(mark.backup, {})[name] = mark
         except MissingObjectError:
             continue  # removed since it was listed
@@ -201,14 +201,14 @@ def _read(repository: Repository, name: str, type: type[Mark], kind: str) -> Mar
     check_name(name, stored)
     header = read_header(stored, repository.identities, name, whole=True) or b""
     for _ in read_lines(stored, repository.identities, repository.key, name):
-        raise IntegrityError(f"{name} is damaged: it has lines")
+        raise IntegrityError(f"{name} is damaged: it has unexpected lines")
     try:
         told = msgspec.json.decode(header, type=_Kind)
         if told.format == FORMAT and told.kind == kind:
             return msgspec.json.decode(header, type=type)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise IntegrityError(f"{name} is damaged: {error}") from None
-    raise IntegrityError(f"{name} is no {kind} of format {FORMAT}")
+    raise IntegrityError(f"{name} is not a {kind} of format {FORMAT}")
 
 
 def _who() -> str:

@@ -45,7 +45,7 @@ def overview(repository: Repository, remembered: Mapping[BackupId, str] | None =
     unreadable = [finding for found in marks.damaged.values() for finding in found]
     remarks = [backup.clock for backup in listing.backups if backup.clock]
     if listing.behind:
-        remarks.insert(0, "This host's clock is behind: most backups are later than it")
+        remarks.insert(0, "This host's clock is behind: most backups are dated later")
     return Overview(
         tuple(marks.annotate(backup) for backup in listing.backups),
         tuple(listing.damaged),

@@ -89,7 +89,7 @@ def _read(repository: Repository, name: str) -> dict[BackupId, str]:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         is_ours = False
     if not is_ours:
-        raise IntegrityError(f"{name} is no record of removals")
+        raise IntegrityError(f"{name} is not a record of removals")
     found: dict[BackupId, str] = {}
     for block in read_lines(stored, repository.identities, repository.key, name):
         for line in block:

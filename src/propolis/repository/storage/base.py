@@ -39,14 +39,14 @@ def checked_name(name: str) -> str:
     """An object's name, if it is one in every storage; raises `RepositoryError`."""
     parts = name.split("/")
     if any(part in ("", ".", "..") or len(part.encode()) > 255 for part in parts) or not name.isprintable():
-        raise RepositoryError(f"{name!r} is no object's name")
+        raise RepositoryError(f"{name!r} is not a valid object name")
     return name
 
 
 def check_size(size: int, limit: int, name: str) -> int:
     """The size of an object if it is within the limit; raises `IntegrityError`."""
     if size > limit:
-        raise IntegrityError(f"{name} has {size} bytes where at most {limit} belong")
+        raise IntegrityError(f"{name} has {size} bytes; at most {limit} are allowed")
     return size
 
 

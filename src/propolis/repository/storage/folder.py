@@ -324,7 +324,7 @@ class FolderStorage:
             errno.EACCES: "Run as a user who may use the folder, or change its owner",
             errno.EPERM: "Run as a user who may use the folder, or change its owner",
             errno.EROFS: "Mount it writable",
-            errno.ENOENT: "Mount or create the folder; propolis repository init makes a new repository",
+            errno.ENOENT: "Mount or create the folder; propolis repository init creates a new repository",
         }
         reason = error.strerror or str(error)
         kind = NoRoomError if error.errno in _FULL else RepositoryError

@@ -65,7 +65,7 @@ class LockedStorage(S3Storage):
         self.require_lock()
 
     def require_lock(self) -> None:
-        """Raise `ConfigError` unless the bucket can lock objects, `RepositoryError` when that can't be told."""
+        """Raise `ConfigError` unless the bucket can lock objects, `RepositoryError` when that can't be determined."""
         if self._lockable:
             return
         try:
@@ -73,7 +73,7 @@ class LockedStorage(S3Storage):
             enabled = answer.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") == "Enabled"
         except AnswerError as error:
             if told(error).code != "ObjectLockConfigurationNotFoundError":
-                raise explain(error, f"Whether the bucket of {self.place} locks objects", "be told") from None
+                raise explain(error, f"Whether the bucket of {self.place} locks objects", "be determined") from None
             enabled = False
         if not enabled:
             self._present()  # MinIO says the same of a bucket that isn't there
@@ -99,7 +99,7 @@ class LockedStorage(S3Storage):
         except AnswerError as error:
             if told(error).code == _NO_RETENTION:
                 return None
-            raise self._unlocked(error, name, "be told") from None
+            raise self._unlocked(error, name, "be determined") from None
 
     def extend(self, names: Iterable[str], until: datetime.datetime) -> int:
         """Lock objects until that time at least, several side by side; how many weren't.

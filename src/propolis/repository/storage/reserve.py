@@ -33,9 +33,7 @@ def keep(storage: Storage) -> str:
         if storage.folder is not None and not is_there(storage):
             storage.folder.allocate(NAME, needed(storage))
     except RepositoryError as error:
-        return (
-            f"The repository has no reserve, so that it can't be pruned any more when its disk is full: {error.what}"
-        )
+        return f"The repository has no reserve, so it can't be pruned when its disk is full: {error.what}"
     return ""
 
 

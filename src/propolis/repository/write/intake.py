@@ -152,7 +152,7 @@ class Intake:
     def abandon(self) -> None:
         """Stop without storing what is still open."""
         if self._failure is None:
-            self._failure = PropolisError("The backup was given up")
+            self._failure = PropolisError("The backup was abandoned")
         for thread in self._threads:
             while thread.is_alive():
                 self._offer(None)

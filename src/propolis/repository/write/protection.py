@@ -126,5 +126,5 @@ class Protection:
             f"{stored.name} in the repository {self._storage.place} {how}",
             left="No backup was recorded",
             next="Find out who writes there. With the maintenance credential, run propolis repository check "
-            "--read-data=all, then repair; --at reads what was there before",
+            "--read-data=all, then repair; --at reads the former content",
         )

@@ -133,9 +133,9 @@ class Publisher:
             self._repository.storage.delete(name)
         except RepositoryError as denied:
             raise RepositoryError(
-                f"{lost.what}, and {name}, written just then, can't be taken back: {denied.what}",
-                left=f"{name} stays; if a prune ran meanwhile, it may name packs that are gone",
-                next="Run propolis repository check, and repair if it finds any, with the maintenance credential",
+                f"{lost.what}; {name}, which had just been written, can't be deleted: {denied.what}",
+                left=f"{name} stays; if a prune ran in the meantime, it may name packs that are gone",
+                next="Run propolis repository check, and repair if it finds damage, with the maintenance credential",
             ) from None
 
     def _end_time(self) -> datetime.datetime:

@@ -109,9 +109,9 @@ class Writer:
     @property
     def remarks(self) -> list[str]:
         """What could not be used of the repository, so that more is read and stored anew. Known once it is open."""
-        found = [f"Backup {id} can't be read, and is no parent of this one" for id in self._unreadable_parents]
+        found = [f"Backup {id} can't be read, so this backup is not based on it" for id in self._unreadable_parents]
         damaged = self._table.damaged
-        return found + [f"{item.what} ({item.object}): what only it knows is stored anew" for item in damaged]
+        return found + [f"{item.what} ({item.object}): data that only it lists is stored again" for item in damaged]
 
     def __enter__(self) -> Writer:
         self._lease.__enter__()
@@ -225,9 +225,10 @@ class Writer:
         if unread:
             more = f" and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
             raise IncompleteError(
-                f"{len(unread)} of the backup's files could not be read whole: {', '.join(unread[:_SHOWN])}{more}",
+                f"{len(unread)} of the backup's files could not be read completely: "
+                f"{', '.join(unread[:_SHOWN])}{more}",
                 left="No backup was recorded",
-                next="Back up from a clone or with the services stopped; see to files that can't be read",
+                next="Back up from a clone or with the services stopped, and make sure that all files are readable",
             )
         self._publisher.finish()
         summary = self._write_manifest(facts)

@@ -44,7 +44,7 @@ class DropAside(Step[Context, None], frozen=True, kw_only=True, tag="drop-aside"
     @property
     def title(self) -> str:
         """What it does."""
-        return "drop what was moved aside"
+        return "delete what was moved aside"
 
     def do(self, context: Context, results: Results) -> None:
         """Drop it."""
@@ -125,7 +125,7 @@ class ForgetKept(Step[Context, None], frozen=True, kw_only=True, tag="forget-kep
                 except FileNotFoundError:
                     continue
                 except OSError as error:
-                    context.warn(f"{folder} was left: {error.strerror}")
+                    context.warn(f"{folder} was not deleted: {error.strerror}")
             for objects in kept.objects:
                 drop_objects(bucket_of(context.config, objects.tree), Path(objects.note))
             forget(state, self.run)
@@ -138,7 +138,7 @@ def _kept_folder(swap: Swap) -> KeptFolder:
     except OSError as error:
         raise PropolisError(
             f"What is kept in {aside} can't be counted: {error.strerror} ({error.filename})",
-            left="The restored data is in place, the former one lies there",
+            left="The restored data is in place; the former data is still there",
             next="Fix the cause, then run `propolis recover`",
         ) from error
     return KeptFolder(swap.target, swap.aside, swap.marker, swap.former, found.files, found.bytes)

@@ -36,7 +36,7 @@ class CheckUndo(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True, tag
     @property
     def title(self) -> str:
         """What it does."""
-        return f"check that the data which run {self.run} replaced is there, folders and free space"
+        return f"check the data that run {self.run} replaced, folders and free space"
 
     def do(self, context: Context, results: Results) -> Mapping[str, Any]:
         """Raise PreflightError naming all that speaks against it."""
@@ -82,11 +82,11 @@ class PutBackFolders(Step[Context, None], frozen=True, kw_only=True, tag="put-ba
     @property
     def title(self) -> str:
         """What it does."""
-        return f"move {len(self.swaps)} present folders' content aside and the former content back in"
+        return f"move the content of {len(self.swaps)} folders aside and the former content back in"
 
     def promise(self, context: Context) -> Mapping[str, Any]:
         """Nobody may start services on folders that are half replaced without undoing that first."""
-        return promise(context.config, (), because="an undo was replacing the services' folders")
+        return promise(context.config, (), because="the undo was replacing the services' folders")
 
     def do(self, context: Context, results: Results) -> None:
         """Swap them one by one. Raises PreflightError if a service was started meanwhile."""
@@ -108,7 +108,10 @@ class PutBackObjects(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True
     @property
     def title(self) -> str:
         """What it does."""
-        return f"put back {self.kept.objects} former objects in the bucket of {self.kept.tree}, take out added ones"
+        return (
+            f"put {self.kept.objects} former objects back into the bucket of {self.kept.tree} and remove those "
+            "that were added"
+        )
 
     def do(self, context: Context, results: Results) -> Mapping[str, Any]:
         """Do it, having noted durably which objects change."""
@@ -149,18 +152,20 @@ def require_undoable(config: Config, kept: Kept) -> None:
     if kept.dropping:
         wrong.append("its removal has begun")
     if kept.overtaken:
-        wrong.append(f"run {kept.overtaken} has replaced other stores since, so the stack would be of two times")
+        wrong.append(
+            f"run {kept.overtaken} has replaced other stores since, so the stores would no longer fit together"
+        )
     wrong += lacking(kept)
     known = {tree.target for tree in trees(config)}
     if config.cassandra is not None:
         known.add(str(config.cassandra.saved_caches))
     if strange := sorted(kept.targets - known):
-        wrong.append(f"propolis.yaml names {', '.join(strange)} no more")
+        wrong.append(f"propolis.yaml no longer names {', '.join(strange)}")
     if wrong:
         raise PreflightError(
             f"What run {kept.run} replaced can't be put back: {'; '.join(wrong)}",
             left=UNTOUCHED,
-            next="Put that right, or restore a backup instead",
+            next="Fix that, or restore a backup instead",
         )
 
 

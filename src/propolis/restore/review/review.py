@@ -76,7 +76,7 @@ def review(context: Context, restoration: Restoration) -> Review:
                 )
             )
     if since is None:
-        notes.append("The backup does not tell its time, so nothing here was compared with it.")
+        notes.append("The backup doesn't say when it was taken, so nothing here was compared with it.")
     notes += _newer(context, manifest, {tree.store for tree in replaced})
     return Review(
         backup=manifest.id,
@@ -113,9 +113,9 @@ def _measure(context: Context, of_store: list[Tree], here: Measured, since_ns: i
                 here.add_bucket(open_bucket(tree.bucket), since_ns, kept)
             except PropolisError as error:
                 here.whole = False
-                yield f"The bucket of {tree.name} could not be looked at: {error.what}."
+                yield f"The bucket of {tree.name} could not be read: {error.what}."
     if here.unread:
-        yield f"Not all of the {of_store[0].store} could be looked at: {here.unread}."
+        yield f"Not all of the {of_store[0].store} could be read: {here.unread}."
 
 
 def _newer(context: Context, manifest: Manifest, stores: set[str]) -> Iterator[str]:
@@ -140,9 +140,10 @@ def _newer(context: Context, manifest: Manifest, stores: set[str]) -> Iterator[s
             )
             yield from _told(losses)
             if unasked:
-                yield f"The keyspaces here are known by their folders alone, Cassandra could not be asked: {unasked}."
+                known = "The keyspaces here are only known from their folders, since Cassandra could not be asked"
+                yield f"{known}: {unasked}."
         except (PropolisError, OSError) as error:
-            yield f"The keyspaces here could not be looked at: {_reason(error)}."
+            yield f"The keyspaces here could not be read: {_reason(error)}."
 
 
 def _told(losses: Iterable[others.Loss]) -> Iterator[str]:
@@ -154,7 +155,7 @@ def _documents(index: Index, manifest: Manifest) -> Iterator[str]:
     """Compare the documents of the index's user here with those in the backup."""
     counted = index.counted(manifest.header.facts).get("documents")
     if not isinstance(counted, dict):
-        yield "The backup does not tell how many documents it holds, so those here were not compared."
+        yield "The backup doesn't say how many documents it holds, so those here were not compared."
         return
     then = sum(number for number in counted.values() if isinstance(number, int))
     now = sum(

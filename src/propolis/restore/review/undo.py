@@ -55,7 +55,7 @@ def _measure(context: Context, kept: Kept, tree: Tree, here: Measured, since_ns:
         here.add_bucket(open_bucket(tree.bucket), since_ns, aside)
     except PropolisError as error:
         here.whole = False
-        return [f"The bucket of {tree.name} could not be looked at: {error.what}."]
+        return [f"The bucket of {tree.name} could not be read: {error.what}."]
     return [
         "In the bucket, objects that the run added go, those that it replaced come back, and those that came since "
         "stay. What TheHive itself removed from the bucket since is gone and does not come back."

@@ -108,7 +108,7 @@ class HttpClient:
         except ConnectionError as error:
             raise HttpFailure(f"no connection ({_reason(error)})") from None
         except SerializationError:
-            raise HttpFailure("it answered with something else than JSON") from None
+            raise HttpFailure("its answer is not JSON") from None
         except TransportError as error:
             raise HttpFailure(_reason(error)) from None
         if not 200 <= meta.status < 300:

@@ -52,7 +52,7 @@ def until(attempt: Callable[[float], None], what: str, timeout: float, alive: Al
             if time.monotonic() + _PAUSE >= deadline:
                 raise PreflightError(
                     f"{what} did not answer within {timeout:g} s: {missing}",
-                    next="Look into its log; if it only needs longer, raise `timeouts.start` in propolis.yaml",
+                    next="Check its log; if it only needs more time, raise `timeouts.start` in propolis.yaml",
                 ) from None
             time.sleep(_PAUSE)
         else:

@@ -90,7 +90,7 @@ def _open(file: Path, data: bytes, password: str | None) -> PKCS12KeyAndCertific
     if data.startswith(_JKS):
         raise ConfigError(
             f"{file}: is a keystore in Java's old format (JKS), which can't be read",
-            next="Make it PKCS12: keytool -importkeystore -deststoretype PKCS12 "
+            next="Convert it to PKCS12: keytool -importkeystore -deststoretype PKCS12 "
             f"-srckeystore {file} -destkeystore {file.with_suffix('.p12')}",
         )
     try:

@@ -186,7 +186,7 @@ def require_graph(config: CassandraConfig, login: secrets.Login | None = None) -
     except NotYet as missing:
         raise failed(config, missing) from None
     if empty:
-        what = "the keyspace is not there" if not present else f"{', '.join(empty)} has no rows"
+        what = "the keyspace does not exist" if not present else f"{', '.join(empty)} has no rows"
         raise IntegrityError(f"TheHive's data is missing in {label(config)}, keyspace {config.keyspace}: {what}")
     return _GRAPH_TABLES
 

@@ -89,8 +89,9 @@ def _refuse_untrusted(config: CassandraConfig, errors: Iterable[BaseException]) 
         if told and told["reason"] == "CERTIFICATE_VERIFY_FAILED":
             raise PreflightError(
                 f"{label(config)} shows a certificate that isn't trusted: {told['detail'].strip()}",
-                left="It was not asked anything",
-                next="Correct database.tls in propolis.yaml: ca is who signed it, verify_host compares its names",
+                left="No request was sent to it",
+                next="Correct database.tls in propolis.yaml: ca is the authority that signed it; verify_host "
+                "compares its names",
             ) from None
 
 
@@ -118,7 +119,7 @@ def cause(errors: Iterable[BaseException], user: str) -> NotYet:
         if isinstance(error, Unauthorized):
             return Refused(f"the role {user} lacks a permission")
         if isinstance(error, Unavailable):
-            return NotYet("not every replica is there")
+            return NotYet("not every replica answers")
         if isinstance(error, OperationTimedOut | TimeoutError):
             return NotYet("no answer in time")
         if told := _TLS_FAILURE.search(str(error)):

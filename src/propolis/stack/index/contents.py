@@ -173,12 +173,12 @@ _SETTINGS = ",".join(("index.uuid", "index.creation_date", "index.blocks.*", *_P
 
 def _states(rows: Any) -> Mapping[str, tuple[str, str]]:
     if not isinstance(rows, list):
-        raise HttpFailure("it answered with something else than a JSON list")
+        raise HttpFailure("its answer is not a JSON list")
     return {str(row["index"]): (str(row.get("status") or "open"), str(row.get("health") or "")) for row in rows}
 
 
 def _indices(body: Any, key: str = "") -> Mapping[str, Any]:
     found = body.get(key, {}) if key and isinstance(body, dict) else body
     if not isinstance(found, dict):
-        raise HttpFailure("it answered with something else than a JSON object")
+        raise HttpFailure("its answer is not a JSON object")
     return found

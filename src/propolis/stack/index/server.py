@@ -126,7 +126,7 @@ def _version(client: HttpClient) -> tuple[str, str]:
     headers, body = client.request("GET", "/_nodes/_local?filter_path=nodes.*.version")
     versions = [str(node["version"]) for node in _object(body).get("nodes", {}).values()]
     if len(versions) != 1:
-        raise HttpFailure("it does not tell its version")
+        raise HttpFailure("it does not report its version")
     if "x-elastic-product" in headers:  # sent by Elasticsearch from 7.14 on
         return "elasticsearch", versions[0]
     root = _object(client.get("/"))
@@ -139,7 +139,7 @@ def _version(client: HttpClient) -> tuple[str, str]:
 def _cluster_health(client: HttpClient, target: str) -> dict[str, Any]:
     health = _object(client.get(f"/_cluster/health{target}"))
     if "status" not in health:
-        raise HttpFailure("it does not tell its health")
+        raise HttpFailure("it does not report its health")
     return health
 
 
@@ -161,5 +161,5 @@ def _counts(client: HttpClient, prefix: str) -> dict[str, int]:
 
 def _object(body: Any) -> dict[str, Any]:
     if not isinstance(body, dict):
-        raise HttpFailure("it answered with something else than a JSON object")
+        raise HttpFailure("its answer is not a JSON object")
     return body

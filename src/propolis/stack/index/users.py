@@ -24,7 +24,7 @@ def give_user(config: IndexServerConfig, prefix: str, known: Login, wanted: Logi
             _change_own_password(client, known[1], wanted)
         except HttpFailure as failure:
             raise PreflightError(
-                f"The index at {config.url} does not give the user {wanted[0]} another password: {failure}"
+                f"The index at {config.url} refuses to change the password of the user {wanted[0]}: {failure}"
             ) from None
     index.answers(config, prefix, PATIENCE, login=wanted)
 

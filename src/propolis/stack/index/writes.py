@@ -110,7 +110,7 @@ def _client(config: IndexServerConfig, login: secrets.Login | None) -> HttpClien
 
 def _object(body: Any) -> Mapping[str, Any]:
     if not isinstance(body, dict):
-        raise HttpFailure("it answered with something else than a JSON object")
+        raise HttpFailure("its answer is not a JSON object")
     return body
 
 

@@ -53,7 +53,7 @@ class Health:
             return "Correct thehive.api_key, or thehive.username and thehive.password, in propolis.yaml"
         if self.detail.startswith(_UNTOLD):
             return "Set thehive.api_key in propolis.yaml: then a login proves that TheHive works"
-        return "TheHive's own log says what is amiss"
+        return "TheHive's own log says what is wrong"
 
 
 def health(config: TheHiveConfig, timeout: float = 10.0) -> Health:

@@ -79,17 +79,17 @@ def require_absent(config: TheHiveConfig) -> None:
     found = (
         f"something answers at {config.url}"
         if listener == "somebody"
-        else f"whether one runs at {config.url} can't be told: {listener}"
+        else f"whether one runs at {config.url} can't be determined: {listener}"
     )
     raise PreflightError(
         f"The platform has no service `thehive` that could be stopped, but {found}",
         left="Nothing was changed",
-        next="Describe TheHive's service to the platform; `propolis doctor` tells what it knows",
+        next="Configure TheHive's service; `propolis doctor` shows which services are known",
     )
 
 
 def _listener(config: TheHiveConfig) -> str:
-    """Who listens at TheHive's address: `nobody`, `somebody`, or the reason why that can't be told."""
+    """Who listens at TheHive's address: `nobody`, `somebody`, or the reason why that can't be determined."""
     address = urlsplit(config.url)
     port = address.port or (443 if address.scheme == "https" else 80)
     try:
