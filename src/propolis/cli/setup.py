@@ -121,7 +121,7 @@ def config_check(config: ConfigFile = DEFAULT_CONFIG) -> None:
     Each error is reported with its file, line and key.
     """
     config_of(config)
-    console().print(f"{config}: no mistakes")
+    console().print(f"{config}: no errors")
 
 
 @config_app.command("show")

@@ -122,9 +122,9 @@ def _agreed(request: UndoRequest) -> UndoRequest:
     with Context(request.target, observer(quiet=False, as_json=False), new_run_id()) as context:
         days = kept.days if request.days is None else request.days
         fate = (
-            f"What is here now, with all that changed, is kept for {days} days in its turn."
+            f"What is here now, with all changes, is kept for {days} days in its turn."
             if days
-            else "What is here now, with all that changed, is dropped once the former data has passed its checks."
+            else "What is here now, with all changes, is deleted once the former data has passed its checks."
         )
         show_undo_review(review_undo(context, kept), fate)
         confirm("Put the former data back?")

@@ -229,7 +229,8 @@ class ElasticsearchConfig(IndexServerConfig):
 
     kind: Literal["elasticsearch"] = Field(
         default="elasticsearch",
-        description="elasticsearch: a server of either make; lucene: an index in a folder of TheHive's own",
+        description="elasticsearch: an Elasticsearch or OpenSearch server; lucene: an index in one of TheHive's own "
+        "folders",
     )
     prefix: Text = Field(default="thehive", description="index.search.index-name: TheHive's indices begin with it")
     audit: Text | None = Field(
@@ -304,14 +305,15 @@ class CortexConfig(Model):
     url: HttpUrl = Field(description="Base URL, e.g. http://127.0.0.1:9001")
     config: AbsolutePath = Field(description="Its configuration folder, which holds application.conf")
     jobs: AbsolutePath | None = Field(
-        default=None, description="job.directory, where that is a folder of Cortex's alone (its default is /tmp)"
+        default=None, description="job.directory, if only Cortex uses that folder (its default is /tmp)"
     )
     api_key: SecretRef | None = Field(
-        default=None, description="Where an API key is (of any user): then a login proves that Cortex works"
+        default=None, description="Where to find an API key of any user, so that a login proves that Cortex works"
     )
     prefix: Text = Field(default="cortex", description="search.index: Cortex's indices begin with it")
     index: CortexIndexConfig | None = Field(
-        default=None, description="Cortex's own index; without this section, Cortex's indices lie in TheHive's"
+        default=None,
+        description="Cortex's own index; without this section, Cortex's indices are in TheHive's index server",
     )
 
 
@@ -327,13 +329,14 @@ class MinioConfig(Model):
     )
     environment: AbsolutePath | None = Field(
         default=None,
-        description="The file with its environment, e.g. /etc/default/minio: is it encrypted, and with which key",
+        description="The file with its environment, e.g. /etc/default/minio; it says whether MinIO encrypts, and "
+        "with which key",
     )
     access_key: SecretRef | None = Field(
         default=None,
         description="Where an administrator's access key is, to ask for the version; else that of files",
     )
-    secret_key: SecretRef | None = Field(default=None, description="Where the secret key is")
+    secret_key: SecretRef | None = Field(default=None, description="Where to find the secret key")
     ca: AbsolutePath | None = Field(
         default=None, description="PEM file of the authority that signed its certificate (https)"
     )
@@ -501,7 +504,8 @@ class Config(Model):
     ]
     files: Annotated[FolderFiles | S3Files, Field(discriminator="kind")]
     minio: MinioConfig | None = Field(
-        default=None, description="MinIO on this host that holds the bucket of `files`; a bucket elsewhere has none"
+        default=None,
+        description="MinIO on this host that holds the bucket of `files`; leave it out if the bucket is elsewhere",
     )
     cortex: CortexConfig | None = Field(default=None, description="Cortex on this host, if the stack has one")
     repository: RepositoryConfig

@@ -24,9 +24,9 @@ def show_clean_plan(chosen: Sequence[Kept]) -> None:
     """What `clean` would drop."""
     out = console()
     if not chosen:
-        out.print("Nothing would be dropped.")
+        out.print("Nothing would be deleted.")
     for kept in chosen:
-        out.print(escape(f"would drop: {_what(kept)}, kept until {moment(kept.until)}"))
+        out.print(escape(f"would delete: {_what(kept)}, kept until {moment(kept.until)}"))
         for folder in kept.folders:
             out.print(escape(f"  {folder.folder}  ({human_bytes(folder.bytes)})"))
         for objects in kept.objects:
@@ -38,11 +38,11 @@ def show_clean(report: CleanReport) -> None:
     """What `clean` dropped, and what is still kept."""
     out = console()
     if not report.dropped:
-        out.print("Nothing was dropped.")
+        out.print("Nothing was deleted.")
     for kept in report.dropped:
-        out.print(escape(f"dropped: {_what(kept)}"))
+        out.print(escape(f"deleted: {_what(kept)}"))
     for missing in report.missing:
-        out.print(f"[yellow]not dropped:[/] {escape(missing)}")
+        out.print(f"[yellow]not deleted:[/] {escape(missing)}")
     for why in report.unreadable:
         out.print(f"[yellow]left alone:[/] {escape(why)}")
     for kept in report.kept:

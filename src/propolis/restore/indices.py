@@ -44,7 +44,7 @@ def check_indices(context: Context, manifest: Manifest, index: Index) -> dict[st
         counted = documents(index.section, index.prefix, login)
         wrong += _counts(facts["documents"], counted)
         if "indices" not in facts:
-            context.warn(f"Only the indices of {index.user} could be compared: the backup tells nothing of others")
+            context.warn(f"Only the indices of {index.user} could be compared: the backup has no record of others")
     elif "indices" not in facts:
         context.warn(
             "The index could not be compared: the backup has no number of documents, since the index was not running"
@@ -142,7 +142,9 @@ def compare(wanted: Iterable[Expected], here: Iterable[IndexInfo], prefix: str) 
         info, owner = found.get(one.name), owner_of(one.name, prefix)
         if info is None:
             if one.managed and owner != "stack":
-                warnings.append(f"the index {one.name} is not there: a policy of the server deletes it in time")
+                warnings.append(
+                    f"the index {one.name} does not exist: a policy of the server deletes it after some time"
+                )
             else:
                 wrong.append(f"{one.name} does not exist")
         elif one.uuid and info.uuid != one.uuid:

@@ -158,7 +158,7 @@ def _others(restoration: Restoration, wanted: tuple[str, ...], look: Look) -> It
             found, unasked = others.index_losses(service, restoration.manifest, running=look.asks(role))
             yield from others.checks(found, restoration.replaceable)
             if unasked:
-                message = f"they are told by their folders, {service.label} can't be asked: {unasked}"
+                message = f"they are known from their folders, since {service.label} can't be asked: {unasked}"
                 yield Check("indices", "warn", message)
     cassandra = look.config.cassandra
     if cassandra is not None and any(tree.store == "database" for tree in trees(look.config) if tree.name in wanted):

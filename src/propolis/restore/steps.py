@@ -297,7 +297,7 @@ class LiftWriteBlocks(Step[Context, Mapping[str, Any]], frozen=True, kw_only=Tru
     @property
     def title(self) -> str:
         """What it does."""
-        return f"let {LABELS[self.service]} take writes, if its disk has room"
+        return f"unblock writes to {LABELS[self.service]}, if its disk has enough space"
 
     def do(self, context: Context, results: Results) -> Mapping[str, Any]:
         """Lift what the server set by itself; say what else blocks writes. The data isn't touched."""

@@ -181,7 +181,7 @@ class Service(ABC, Generic[F]):
             return
         name = f"version of {self.label}"
         if not backed_up.release:
-            message = "the backup does not tell it, since it did not run then"
+            message = "the backup doesn't have it, since the service was not running"
             yield Check(name, "warn", message, f"If it was a newer one than {here.release}, install that before")
         elif not self._fits(backed_up.release, here.release):
             same = " of the same major release" if self.same_major else ""

@@ -213,7 +213,7 @@ def age(stack: FakeStack, days: int = 6) -> None:
 
 def test_what_is_past_its_time_goes_with_the_next_backup_or_with_clean(stack: FakeStack) -> None:
     stack.propolis.ok(*restore(stack))
-    assert "Nothing would be dropped" in stack.propolis.ok("clean", "--plan").out
+    assert "Nothing would be deleted" in stack.propolis.ok("clean", "--plan").out
     stack.propolis.ok("clean")
     stack.back_up()
     assert len(kept(stack)) == 1

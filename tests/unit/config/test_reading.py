@@ -327,7 +327,9 @@ def test_tls_without_whom_to_trust_or_what_to_show_is_a_problem_with_both_files(
     trust, show = look(root).problems
     assert trust.startswith(f"{database}:10 (client_encryption_options.enabled): it asks for TLS, but ")
     assert "storage.cql.ssl.truststore.location is not set" in trust
-    assert show.startswith(f"{database}:11 (client_encryption_options.require_client_auth): it asks clients")
+    assert show.startswith(
+        f"{database}:11 (client_encryption_options.require_client_auth): it requires client certificates"
+    )
     authority.store.write_bytes(b"\xfe\xed\xfe\xed\0")
     use_tls(application, f'truststore.location = "{authority.store}"\nkeystore.location = "/nothere.p12"')
     trust, show = look(root).problems

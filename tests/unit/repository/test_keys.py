@@ -130,7 +130,7 @@ def test_the_keys_do_not_change_while_a_backup_runs(vault: Vault) -> None:
     assert len(vault.objects("keys")) == 1
     stale = Repository.open(vault.location, [vault.recovery_key])
     add_key(vault.full, holder)
-    with pytest.raises(BusyError, match="meanwhile"):
+    with pytest.raises(BusyError, match="in the meantime"):
         remove_key(stale, vault.host.ring.host[0].name)
 
 

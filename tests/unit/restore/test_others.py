@@ -137,7 +137,7 @@ def test_onto_an_empty_host_nothing_is_lost_and_nothing_need_be_said(here: Here,
 
 
 def test_a_stopped_server_is_told_by_its_folders_and_that_is_said(here: Here, manifest: Manifest) -> None:
-    assert index_losses(index_of(here), manifest, running=False)[1] == "it does not run"
+    assert index_losses(index_of(here), manifest, running=False)[1] == "it is not running"
     # One that should run and doesn't answer is no reason to know nothing.
     found, why = index_losses(index_of(here), manifest, running=True)
     assert found == []

@@ -86,7 +86,10 @@ def test_a_key_in_a_file_of_its_configuration_is_in_the_backup(config: Config, t
     key.write_text(f"filed:{SECRET}\n")
     describe(config, MINIO_KMS_SECRET_KEY_FILE=str(key))
     check = said(service_of(config))
-    assert (check.result, check.message) == ("ok", "MinIO encrypts with the key filed, which config/minio holds")
+    assert (check.result, check.message) == (
+        "ok",
+        "MinIO encrypts with the key filed, which is backed up in config/minio",
+    )
     assert said(service_of(config, config=None)).result == "warn"
     assert SECRET not in repr(encryption(config, service_of(config).section))
 
@@ -108,9 +111,9 @@ def test_the_keys_of_a_server_are_never_in_the_backup(config: Config) -> None:
 
 def test_without_a_kms_nothing_is_missed_and_without_an_environment_that_is_said(config: Config) -> None:
     describe(config, MINIO_ROOT_USER="root")
-    assert said(service_of(config)).message == "MinIO encrypts nothing: no KMS is set"
+    assert said(service_of(config)).message == "MinIO does not encrypt: no KMS is set"
     (config.platform.services / "minio.yaml").unlink()
-    assert "can't be told" in said(service_of(config)).message
+    assert "can't be determined" in said(service_of(config)).message
 
 
 def compared(service: Minio, release: str | None, here: str, key: str = "") -> dict[str, str]:

@@ -32,9 +32,8 @@ def trusted(found: Findings, hocon: Hocon, keys: TlsKeys, asked: Setting) -> boo
     location = hocon.text(keys.trust)
     if location is None:
         found.problem(
-            f"{asked.note}: it asks for TLS, but {keys.trust} is not set in {hocon.file}, so it can't be determined "
-            "whom to"
-            f" trust. Set it; TheHive needs it, too"
+            f"{asked.note}: it asks for TLS, but {keys.trust} is not set in {hocon.file}, so init can't tell whom "
+            "to trust. Set it; TheHive needs it, too"
         )
         return False
     if not _usable(found, Path(location), source(hocon, keys.trust)):
@@ -50,8 +49,8 @@ def with_client(found: Findings, hocon: Hocon, keys: TlsKeys, asked: Setting) ->
     location = hocon.text(keys.store)
     if location is None:
         found.problem(
-            f"{asked.note}: it asks clients for a certificate, but {keys.store} is not set in {hocon.file}."
-            f" Set it, as TheHive needs it, too"
+            f"{asked.note}: it requires client certificates, but {keys.store} is not set in {hocon.file}."
+            f" Set it; TheHive needs it, too"
         )
     elif _usable(found, Path(location), source(hocon, keys.store)):
         found.copy(f"{keys.section}certificate", hocon, keys.store)

@@ -89,7 +89,7 @@ class PutBackFolders(Step[Context, None], frozen=True, kw_only=True, tag="put-ba
         return promise(context.config, (), because="the undo was replacing the services' folders")
 
     def do(self, context: Context, results: Results) -> None:
-        """Swap them one by one. Raises PreflightError if a service was started meanwhile."""
+        """Swap them one by one. Raises PreflightError if a service was started in the meantime."""
         context.services.require_down(self.down)
         for swap in self.swaps:
             swap_in(swap)

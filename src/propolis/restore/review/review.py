@@ -132,7 +132,7 @@ def _newer(context: Context, manifest: Manifest, stores: set[str]) -> Iterator[s
                 elif unasked:
                     yield f"The documents of {index.label} here were not counted: {unasked}."
             except (PropolisError, OSError) as error:
-                yield f"The indices of {index.label} here could not be looked at: {_reason(error)}."
+                yield f"The indices of {index.label} here could not be read: {_reason(error)}."
     if "database" in stores and cassandra is not None:
         try:
             losses, unasked = others.keyspace_losses(

@@ -62,7 +62,7 @@ def _version(config: CortexConfig, timeout: float) -> str:
     with HttpClient(config.url, timeout=timeout) as client:
         answer: Any = client.get(_STATUS)
     if not isinstance(answer, dict):
-        raise HttpFailure("it answered with something else than a JSON object")
+        raise HttpFailure("its answer is not a JSON object")
     versions = answer.get("versions")
     version = versions.get("Cortex") if isinstance(versions, dict) else None
     return version if isinstance(version, str) else ""

@@ -74,15 +74,18 @@ class Minio(Service[server.MinioFacts]):
     def _encryption(self, look: Asking) -> Iterator[Check]:
         found, name = encryption(self.config, self.section), "minio encryption"
         if not found.told:
-            message = "whether MinIO encrypts can't be told: nothing is known of its environment"
+            message = "whether MinIO encrypts can't be determined: its environment is unknown"
             yield Check(name, "warn", message, "Set minio.environment to the file with its variables")
         elif not found.name:
-            yield Check(name, "ok", "MinIO encrypts nothing: no KMS is set")
+            yield Check(name, "ok", "MinIO does not encrypt: no KMS is set")
         elif found.kept:
-            yield Check(name, "ok", f"MinIO encrypts with the {found.name}, which config/minio holds")
+            yield Check(name, "ok", f"MinIO encrypts with the {found.name}, which is backed up in config/minio")
         else:
             message = f"MinIO encrypts with the {found.name} ({found.where}), which is not in the backup"
-            hint = "Keep a copy of it apart, or have it in the folder minio.config: without it the data can't be read"
+            hint = (
+                "Keep a copy of it elsewhere, or put it into the folder minio.config: without it the data "
+                "can't be read"
+            )
             yield Check(name, "warn", message, hint)
 
     def same(self, backed_up: BackedUp, look: Asking) -> Iterator[Check]:
