@@ -84,7 +84,7 @@ def test_a_restore_says_that_a_backup_tells_nothing_of_others_indices(
     with monkeypatch.context() as patch:
         patch.setattr(index_contents, "indices", refused)
         assert "Only the indices of TheHive could be counted: HTTP 403" in fake_stack.back_up().warnings
-    told = "Only the indices of TheHive could be compared: the backup tells nothing of others"
+    told = "Only the indices of TheHive could be compared: the backup has no record of others"
     assert told in fake_stack.restore().warnings
 
 

@@ -47,7 +47,7 @@ def review_undo(context: Context, kept: Kept) -> UndoReview:
 def _measure(context: Context, kept: Kept, tree: Tree, here: Measured, since_ns: int) -> list[str]:
     if isinstance(tree, FolderTree):
         here.add_folder(tree.path, since_ns, context.own_names(tree.path))
-        return [f"Not all of the {tree.store} could be looked at: {here.unread}."] if here.unread else []
+        return [f"Not all of the {tree.store} could be read: {here.unread}."] if here.unread else []
     if not isinstance(tree, BucketTree):
         return []
     aside = [one.aside for one in kept.objects]
