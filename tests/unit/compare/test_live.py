@@ -22,8 +22,8 @@ from propolis.config.schema import Config, S3Files, SecretRef
 from propolis.repository import Facts, Identity, Location, Manifest, Repository, begin
 from propolis.repository.browse.diff import Change, diff_backups
 from propolis.s3.objects import ObjectMeta
+from unit.repository.browse.test_diff import FOLDERS, Bucket, build
 from unit.repository.repository_tools import Vault, fill
-from unit.repository.test_diff import FOLDERS, Bucket, build
 
 
 @pytest.fixture

@@ -318,7 +318,7 @@ def read_in_little_room(evil: Evil, folder: Path) -> list[str]:
     import pickle
 
     (folder / "objects").write_bytes(pickle.dumps((evil.storage.objects, evil.recovery.secret())))
-    tests = str(Path(__file__).parents[2])
+    tests = str(Path(__file__).parents[3])
     command = [sys.executable, "-c", _READ, str(folder / "objects"), str(folder / "out"), tests, str(ROOM)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -26,12 +26,12 @@ from propolis.repository.format.names import hash_name
 from propolis.repository.write import publish
 from propolis.repository.write.begin import begin
 from propolis.s3.objects import ObjectMeta
-from unit.repository import test_mutations
+from unit.repository.format import test_mutations
+from unit.repository.format.test_hostile import CONTENT, KEYS, Evil, entry, hostile_entries, world
+from unit.repository.format.test_mutations import MUTATIONS, Objects, Original
 from unit.repository.memory_storage import MemoryStorage
 from unit.repository.repository_tools import TREE, Vault, fill, snapshot
 from unit.repository.shell_tools import ShellRestore, refused
-from unit.repository.test_hostile import CONTENT, KEYS, Evil, entry, hostile_entries, world
-from unit.repository.test_mutations import MUTATIONS, Objects, Original
 
 original = test_mutations.original
 """The fixture: a repository of two backups, and one of somebody else."""

@@ -25,8 +25,8 @@ from propolis.repository.write.writer import LAST_REREAD
 from propolis.run import Results, SilentObserver
 from propolis.run.journal import new_run_id
 from propolis.s3.objects import ObjectMeta
+from unit.repository.access.test_keys_on_the_command_line import CONFIG
 from unit.repository.repository_tools import TREE, Vault, fill, snapshot
-from unit.repository.test_keys_on_the_command_line import CONFIG
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 

@@ -18,9 +18,9 @@ from propolis.repository.maintenance.rekey import add_key
 from propolis.repository.records.marks import add_hold
 from propolis.repository.storage.folder import FolderStorage
 from propolis.repository.write.begin import begin
+from unit.repository.access.test_keys_on_the_command_line import CONFIG
 from unit.repository.prune_tools import Clocks, Dated, Forgetful, Process, View
 from unit.repository.repository_tools import TREE, Vault, snapshot
-from unit.repository.test_keys_on_the_command_line import CONFIG
 
 
 class Stopping(FolderStorage):

@@ -17,9 +17,9 @@ from propolis.filesystem.paths import shown
 from propolis.repository import BackupId, Facts, Identity, Repository, begin
 from propolis.repository.browse.find import FindResult, Name, find_name, find_segments
 from propolis.repository.browse.sums import with_sum
+from unit.repository.browse.test_diff import Bucket
 from unit.repository.memory_storage import MemoryStorage
 from unit.repository.repository_tools import TREE, Vault
-from unit.repository.test_diff import Bucket
 
 HOST, RECOVERY = Identity.generate(), Identity.generate()
 EMPTY = MemoryStorage()

@@ -30,10 +30,10 @@ from propolis.repository.browse.choose import Chosen, glob, suggestions
 from propolis.repository.browse.extract import STAGING, ExtractResult, choose, extract
 from propolis.repository.format.entries import Header, TreeHeader, format_entry
 from propolis.s3.objects import ObjectMeta
+from unit.repository.browse.test_diff import Bucket
+from unit.repository.format.test_hostile import CONTENT, KEYS, TARGETS, Evil, entry, hostile_entries, world
 from unit.repository.memory_storage import MemoryStorage
 from unit.repository.repository_tools import TREE, Vault, fill, snapshot
-from unit.repository.test_diff import Bucket
-from unit.repository.test_hostile import CONTENT, KEYS, TARGETS, Evil, entry, hostile_entries, world
 
 
 def out_of(vault: Vault, manifest: Manifest, to: Path, *paths: str) -> ExtractResult:

@@ -12,8 +12,8 @@ from propolis.cli import run
 from propolis.command.host_key import add_host_key
 from propolis.repository import Facts, Identity, Location, Repository, write_identity
 from propolis.repository.write.begin import begin
+from unit.repository.access.test_keys_on_the_command_line import CONFIG
 from unit.repository.repository_tools import TREE, fill
-from unit.repository.test_keys_on_the_command_line import CONFIG
 
 ADD = "propolis repository key add --host --identity RECOVERY-KEY-FILE"
 

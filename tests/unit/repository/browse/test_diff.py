@@ -22,9 +22,9 @@ from propolis.repository import Entry, Facts, Identity, Manifest, Repository, be
 from propolis.repository.browse.diff import Change, TreeDiff, diff_backups
 from propolis.repository.format.entries import Header, TreeHeader
 from propolis.s3.objects import ObjectMeta
+from unit.repository.format.test_hostile import KEYS, Evil, entry
 from unit.repository.memory_storage import MemoryStorage
 from unit.repository.repository_tools import TREE, Vault
-from unit.repository.test_hostile import KEYS, Evil, entry
 
 HOST, RECOVERY = Identity.generate(), Identity.generate()
 EMPTY = MemoryStorage()
