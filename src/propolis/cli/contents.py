@@ -54,7 +54,7 @@ _NAMED = 5
 
 Stores = Annotated[
     str,
-    typer.Option("--store", help=f"Only these stores (comma-separated): {', '.join(STORES)}", metavar="STORES"),
+    typer.Option("--only", help=f"Only these stores (comma-separated): {', '.join(STORES)}", metavar="STORES"),
 ]
 Limit = Annotated[int, typer.Option("--limit", help="List this many at most", metavar="N", min=0)]
 ListAll = Annotated[bool, typer.Option("--all", help="List all of them, however many there are")]
@@ -216,7 +216,7 @@ def find(
     """Show which backups contain a file, newest first.
 
     TheHive names an attachment by the SHA-256 of its content. With --content, only attachments are read unless
-    --store says otherwise. The exit code is 1 if nothing was found, 14 if a backup could not be searched.
+    --only says otherwise. The exit code is 1 if nothing was found, 14 if a backup could not be searched.
     """
     stores = _stores(store)
     is_sum = SHA256.fullmatch(text) is not None
@@ -283,7 +283,7 @@ def _missing(chosen: Extract, left: str) -> IncompleteError:
 def _stores(text: str) -> tuple[str, ...]:
     found = tuple(name.strip() for name in text.split(",") if name.strip())
     if unknown := sorted(set(found) - set(STORES)):
-        raise UsageError(f"--store: there is no store {', '.join(unknown)}; stores are {', '.join(STORES)}")
+        raise UsageError(f"--only: there is no store {', '.join(unknown)}; stores are {', '.join(STORES)}")
     return found
 
 

@@ -105,7 +105,7 @@ def test_what_changed_since_a_backup_is_shown_then_extracted_and_found(
     ]
     assert "--content compares their bytes, too" in out
     # The same as programs read it, of some stores.
-    found = backed_up.lines("diff", "latest", "--store", "files,index")
+    found = backed_up.lines("diff", "latest", "--only", "files,index")
     changes = {line["path"]: line["kind"] for line in found if line["record"] == "change"}
     assert changes == {
         "attachment/3f/attached": "changed",
@@ -120,7 +120,7 @@ def test_what_changed_since_a_backup_is_shown_then_extracted_and_found(
     first = found[-1]["before"]
     # A second backup: the same differences, between the two.
     second = fake_stack.back_up().summary.id
-    between = backed_up.lines("diff", first, second, "--store", "files,index")
+    between = backed_up.lines("diff", first, second, "--only", "files,index")
     assert [line for line in between if line["record"] == "change"] == [
         line for line in found if line["record"] == "change"
     ]
@@ -269,13 +269,13 @@ def test_a_list_is_cut_and_says_so(backed_up: Command, fake_stack: FakeStack) ->
     for number in range(30):
         (folder / f"{number:02}\x1b[31m").write_text("x")
     try:
-        code, out, _ = backed_up("diff", "latest", "--store", "files", "--limit", "5")
+        code, out, _ = backed_up("diff", "latest", "--only", "files", "--limit", "5")
         assert code == 0
         assert out.count("  + ") == 5
         assert "… and 26 more in files/folder (--all lists them)" in out  # the folder is one, too
         assert "\x1b" not in out
         assert "+ files/folder/many/00\\x1b[31m  1 B" in out
-        assert backed_up("diff", "latest", "--store", "files", "--all")[1].count("  + ") == 31
+        assert backed_up("diff", "latest", "--only", "files", "--all")[1].count("  + ") == 31
         fake_stack.back_up()
         code, out, _ = backed_up("find", "*[31m", "--limit", "7")
         assert (code, out.count("files/folder/many/"), "… and 23 more (" in out) == (0, 7, True)
@@ -291,9 +291,9 @@ def test_a_list_is_cut_and_says_so(backed_up: Command, fake_stack: FakeStack) ->
         (["diff", "20990101"], 13, "has no backup '20990101'"),
         (["diff", "latest", "nope"], 13, "has no backup 'nope'"),
         (
-            ["diff", "latest", "--store", "attachments"],
+            ["diff", "latest", "--only", "attachments"],
             2,
-            "--store: there is no store attachments; stores are database",
+            "--only: there is no store attachments; stores are database",
         ),
         (["diff", "latest", "--limit", "-1"], 2, "--limit"),
         (["diff"], 2, "Missing argument"),
