@@ -42,6 +42,13 @@ def described(file: Path) -> dict[str, str] | None:
     return {str(k): str(v) for k, v in environment.items()} if isinstance(environment, dict) else {}
 
 
+def command_of(file: Path) -> tuple[str, ...]:
+    """Give the command of a service's own description; empty where there is no such file, or it has none."""
+    document = read_yaml(file) if file.is_file() else None
+    command = document.get("command") if isinstance(document, dict) else None
+    return tuple(map(str, command)) if isinstance(command, list) else ()
+
+
 def with_host_name(environment: dict[str, str]) -> dict[str, str]:
     """Add `HOSTNAME`, which the launchers of Elasticsearch and OpenSearch set themselves."""
     return {"HOSTNAME": socket.gethostname(), **environment}

@@ -70,6 +70,23 @@ class Hocon:
             raise _failure(self.file, error) from None
         return () if found is None else (self._checked(found),)
 
+    def sections(self, key: str) -> tuple[Mapping[str, Any], ...]:
+        """Give a list of sections, with their values as JSON has them; anything else in the list is left out.
+
+        Raises ConfigError where it can't be resolved.
+        """
+        match = _LAST_NAME.fullmatch(key.strip())
+        if match is None:
+            raise ConfigError(f"{self.file}: {key} is not a key")
+        if not self.has(key):
+            return ()
+        try:
+            members = json.loads(self._document.get_config(match["parent"] or "").to_json())
+        except (ConfigException, ValueError) as error:
+            raise _failure(self.file, error) from None
+        items = members.get(match["name"].strip())
+        return tuple(item for item in items if isinstance(item, dict)) if isinstance(items, list) else ()
+
     def files(self) -> frozenset[Path]:
         """List the files that values come from: the one that was asked for, and what it includes."""
         try:

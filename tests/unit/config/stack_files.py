@@ -1,5 +1,6 @@
 """The configuration files of a stack, and looking at them as `propolis init` does."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from propolis.config.discovery.stack import Discovery, discover
@@ -74,8 +75,8 @@ def found(root: Path) -> Config:
     return discovery.config
 
 
-def look(root: Path) -> Discovery:
-    discovery = discover(root, repository={"url": "/backup"}, name="lab")
+def look(root: Path, folders: Mapping[str, Path] | None = None) -> Discovery:
+    discovery = discover(root, repository={"url": "/backup"}, name="lab", folders=folders)
     assert (discovery.config is None) == bool(discovery.problems)
     return discovery
 

@@ -58,7 +58,7 @@ def index_values(
         raise ConfigError(f"{note} is {backend}; only elasticsearch (OpenSearch, too) and lucene can be backed up")
 
 
-class _Settings:
+class Settings:
     """What the server's file says, by dotted names: `path.data: x` and `path: {data: x}` mean the same."""
 
     def __init__(self, file: Path, environment: Mapping[str, str]) -> None:
@@ -118,9 +118,9 @@ def _server(found: Findings, root: Path, hocon: Hocon, given: Path | None) -> No
     if file is None:
         return
     environment = with_host_name(of_service(root, "index", file.stem))
-    settings = _Settings(file, environment)
+    settings = Settings(file, environment)
     found.put("index.config", str(file.parent), str(file))
-    found.attempt(lambda: _data(found, settings))
+    found.attempt(lambda: data_values(found, settings))
     found.attempt(lambda: _url(found, settings, hocon))
     found.copy("index.prefix", hocon, f"{_SEARCH}.index-name")
     found.copy("index.audit", hocon, "audit.elasticsearch.index-name")
@@ -131,8 +131,7 @@ def _server(found: Findings, root: Path, hocon: Hocon, given: Path | None) -> No
 def _file(found: Findings, root: Path, given: Path | None) -> Path | None:
     """Find the server's file: of one make, or the other."""
     if given is not None:
-        make = next((make for make in _MAKES if (given / f"{make}.yml").is_file()), _MAKES[0])
-        return given / f"{make}.yml"
+        return file_in(given)
     places = [(root / "etc" / make, f"{make}.yml") for make in _MAKES]
     present = [(folder, name) for folder, name in places if (folder / name).is_file()]
     if len(present) == 1:
@@ -147,7 +146,14 @@ def _file(found: Findings, root: Path, given: Path | None) -> Path | None:
     return None
 
 
-def _data(found: Findings, settings: _Settings) -> None:
+def file_in(folder: Path) -> Path:
+    """Give a server's file in its configuration folder: of one make, or the other."""
+    make = next((make for make in _MAKES if (folder / f"{make}.yml").is_file()), _MAKES[0])
+    return folder / f"{make}.yml"
+
+
+def data_values(found: Findings, settings: Settings, section: str = "index") -> None:
+    """Find the folder of a server's data; several, or none, are a problem."""
     setting = settings.get("path.data")
     if setting is None:
         found.problem(
@@ -159,10 +165,10 @@ def _data(found: Findings, settings: _Settings) -> None:
     if len(paths) != 1:
         found.problem(f"{setting.note}: several data folders; only one is supported")
         return
-    found.put("index.data", str(paths[0]), setting.note)
+    found.put(f"{section}.data", str(paths[0]), setting.note)
 
 
-def _url(found: Findings, settings: _Settings, hocon: Hocon) -> None:
+def _url(found: Findings, settings: Settings, hocon: Hocon) -> None:
     """Find where the index answers HTTP: its own file first, then what TheHive uses."""
     used = [split_port(part) for text in hocon.texts(f"{_SEARCH}.hostname") for part in text.split(",")]
     host = _host(settings)
@@ -185,7 +191,7 @@ def _url(found: Findings, settings: _Settings, hocon: Hocon) -> None:
     found.put("index.url", f"{scheme}://{in_url(str(host.value))}:{port}", host.note)
 
 
-def _port(found: Findings, settings: _Settings, used: str) -> str | None:
+def _port(found: Findings, settings: Settings, used: str) -> str | None:
     """Find the port; TheHive's must be among those of this server, or this is not the server that TheHive uses."""
     setting = settings.get("http.port")
     value = setting.value if setting is not None else _DEFAULT_PORT
@@ -206,7 +212,7 @@ def _port(found: Findings, settings: _Settings, used: str) -> str | None:
     return None
 
 
-def _is_secure(settings: _Settings) -> bool:
+def _is_secure(settings: Settings) -> bool:
     """Whether the index speaks TLS: with its security off, keys of TLS say nothing."""
     if settings.is_on("xpack.security.enabled") is False or settings.is_on("plugins.security.disabled"):
         return False
@@ -214,23 +220,15 @@ def _is_secure(settings: _Settings) -> bool:
     return any(settings.is_on(name) for name in names)
 
 
-def _authority(found: Findings, settings: _Settings, hocon: Hocon) -> None:
+def _authority(found: Findings, settings: Settings, hocon: Hocon) -> None:
     """Find who signed the index's certificate; without one, the system's authorities count."""
     asks = settings.get("xpack.security.http.ssl.client_authentication")
     if asks is not None and asks.value == "required":
         found.problem(f"{asks.note}: the index requires client certificates, which are not supported yet")
     if is_on(hocon.text(f"{_SSL}.disable-hostname-verification")):
         found.put("index.verify_host", False, source(hocon, f"{_SSL}.disable-hostname-verification"))
-    for name in (
-        "xpack.security.http.ssl.certificate_authorities",
-        "plugins.security.ssl.http.pemtrustedcas_filepath",
-    ):
-        if setting := settings.path(name):
-            found.put("index.ca", setting.value, setting.note)
-            return
-    package = settings.file.parent / "certs/http_ca.crt"
-    if package.is_file():
-        found.put("index.ca", str(package), "the authority created by Elasticsearch's package")
+    if (authority := authority_of(settings)) is not None:
+        found.put("index.ca", authority.value, authority.note)
         return
     keys = TlsKeys(
         section="index.",
@@ -243,7 +241,19 @@ def _authority(found: Findings, settings: _Settings, hocon: Hocon) -> None:
         trusted(found, hocon, keys, Setting(True, str(settings.file)))
 
 
-def _host(settings: _Settings) -> Setting | None:
+def authority_of(settings: Settings) -> Setting | None:
+    """Give the file of who signed a server's certificate, by its own settings; None where they tell none."""
+    for name in (
+        "xpack.security.http.ssl.certificate_authorities",
+        "plugins.security.ssl.http.pemtrustedcas_filepath",
+    ):
+        if setting := settings.path(name):
+            return setting
+    package = settings.file.parent / "certs/http_ca.crt"
+    return Setting(str(package), "the authority created by Elasticsearch's package") if package.is_file() else None
+
+
+def _host(settings: Settings) -> Setting | None:
     """Give an address of the HTTP port; None where only the index itself can tell."""
     for name in ("http.bind_host", "http.host", "network.bind_host", "network.host", "http.publish_host"):
         setting = settings.get(name)

@@ -20,10 +20,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from propolis.config.discovery.cortex import cortex_values
 from propolis.config.discovery.database import database_values
 from propolis.config.discovery.files import files_values
 from propolis.config.discovery.finding import Findings, config_folder, first, source
 from propolis.config.discovery.index import index_values
+from propolis.config.discovery.minio import minio_values
 from propolis.config.discovery.this_host import in_url
 from propolis.config.environment import of_service
 from propolis.config.hocon import Hocon, read
@@ -31,7 +33,7 @@ from propolis.config.load import key_path
 from propolis.config.schema import Config
 from propolis.errors import ConfigError
 
-SERVICES = ("thehive", "database", "index")
+SERVICES = ("thehive", "database", "index", "cortex", "cortex-index", "minio")
 """Whose configuration folders can be named."""
 
 _STORES = tuple(
@@ -86,6 +88,8 @@ def discover(
         found.attempt(lambda: files_values(found, hocon))
         found.attempt(lambda: database_values(found, etc, hocon, version, given.get("database")))
         found.attempt(lambda: index_values(found, root, hocon, version, given.get("index")))
+        found.attempt(lambda: minio_values(found, root, given.get("minio")))
+        found.attempt(lambda: cortex_values(found, root, hocon, given))
         found.attempt(lambda: _outside(found, hocon))
     return _conclude(found)
 
