@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -148,16 +149,25 @@ def kept_files(folder: Path) -> list[Path]:
     return _files(folder, ".kept")
 
 
-def places_of(path: Path) -> set[Path]:
+def places_of(path: Path) -> frozenset[Path]:
     """The paths, named as ours, that one journal records. Raises PreflightError if it can't be read."""
     try:
-        with path.open("rb") as file:
-            first = _parsed([file.readline()])
+        status = path.stat()
+        return _places(path, status.st_ino, status.st_size, status.st_mtime_ns)
     except (FileNotFoundError, IsADirectoryError):  # a trial that is over by now; no journal, which names nothing
-        return set()
+        return frozenset()
     except OSError as error:
         raise _closed(path, error) from error
-    return {Path(text) for text in _texts(first) if text.startswith("/") and Path(text).name.startswith(OURS)}
+
+
+@functools.lru_cache(maxsize=1024)
+def _places(path: Path, *state: int) -> frozenset[Path]:
+    """The same of a file in one state: a backup asks of every folder, also while services are down."""
+    with path.open("rb") as file:
+        first = _parsed([file.readline()])
+    return frozenset(
+        Path(text) for text in _texts(first) if text.startswith("/") and Path(text).name.startswith(OURS)
+    )
 
 
 def forget_old(folder: Path) -> None:
