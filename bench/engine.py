@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 import propolis.cli
-from propolis.config.schema import KeepConfig, RetentionConfig
+from propolis.config.places import KeepConfig, RetentionConfig
 from propolis.errors import IntegrityError, PropolisError
 from propolis.report.console import show_error
 from propolis.repository import (

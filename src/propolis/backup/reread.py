@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from propolis.config.durations import parse_duration
-from propolis.config.schema import RereadConfig
+from propolis.config.places import RereadConfig
 
 
 def is_due(rule: RereadConfig, last: str | None, now: datetime | None = None) -> bool:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from propolis.clone.mounts import Mount, mounts
-from propolis.config.schema import Config, PlaceConfig, RepositoryConfig
+from propolis.config.places import PlaceConfig, RepositoryConfig
+from propolis.config.schema import Config
 from propolis.errors import ConfigError
 from propolis.stack.stack import buckets, folders
 

@@ -17,7 +17,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from propolis.config.schema import Config, Model
+from propolis.config.fields import Model
+from propolis.config.schema import Config
 from propolis.config.templates import explain, unfilled_line
 from propolis.errors import ConfigError
 

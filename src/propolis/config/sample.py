@@ -11,7 +11,8 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
-from propolis.config.schema import Config, Model, SecretRef
+from propolis.config.fields import Model, SecretRef
+from propolis.config.schema import Config
 from propolis.durable import write_new
 from propolis.errors import ConfigError
 

@@ -1,88 +1,18 @@
-"""The one schema of `propolis.yaml`: validation, sample file, reference and JSON Schema come from here."""
+"""The one schema of `propolis.yaml`: validation, sample file, reference and JSON Schema come from here.
+
+The stack's services are here; sections about backups are in `places`, and what sections are made of in `fields`.
+"""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-# Other packages' plugins have no business with the configuration; to look for some takes a twentieth of the start.
-os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
-
-from propolis.config.durations import parse_duration
+from propolis.config.fields import AbsolutePath, HttpUrl, Model, SecretRef, Text
+from propolis.config.places import RepositoryConfig, RereadConfig, RestoreConfig, RetentionConfig
 from propolis.errors import ConfigError
-
-
-def _absolute(path: Path) -> Path:
-    """Refuse a relative path: Propolis also runs from timers, where the current folder is nobody's choice."""
-    if not path.is_absolute():
-        raise ValueError("must be an absolute path, beginning with /")
-    return path
-
-
-def _http(url: str) -> str:
-    """Refuse what isn't a plain base URL; user names and passwords have keys of their own."""
-    scheme, separator, rest = url.partition("://")
-    if not separator or scheme not in ("http", "https") or not rest:
-        raise ValueError("must be a URL that begins with http:// or https://")
-    if "@" in rest:
-        raise ValueError("must not contain a user name or password; these have their own keys")
-    return url.rstrip("/")
-
-
-def _repository_url(url: str) -> str:
-    """Refuse what names neither a folder nor a bucket."""
-    if not url.startswith(("/", "s3://")):
-        raise ValueError("must be an absolute folder, e.g. /backup/thehive, or s3://bucket/prefix")
-    if url.startswith("s3://") and not url.removeprefix("s3://").partition("/")[0]:
-        raise ValueError("has no bucket name; write s3://bucket or s3://bucket/prefix")
-    return url
-
-
-def _duration(text: str) -> str:
-    parse_duration(text)
-    return text
-
-
-Duration = Annotated[str, AfterValidator(_duration)]
-AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
-HttpUrl = Annotated[str, AfterValidator(_http)]
-Text = Annotated[str, Field(min_length=1)]
-
-
-class Model(BaseModel):
-    """Base of all sections: unknown keys are errors, values never change."""
-
-    # Built with the whole, when that is used first: each by itself as well would take twice as long.
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-
-class SecretRef(Model):
-    """Where a secret is; never the secret itself. Exactly one of the four is set."""
-
-    file: AbsolutePath | None = Field(default=None, description="A file that holds the secret alone (0600)")
-    env: Text | None = Field(default=None, description="An environment variable's name")
-    credential: Text | None = Field(default=None, description="A systemd credential's name (LoadCredential=)")
-    hocon: Text | None = Field(
-        default=None,
-        pattern=r"^/[^#]+#.+$",
-        description="FILE#KEY in the stack's own configuration, e.g. /etc/thehive/secret.conf#play.http.secret.key",
-    )
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if sum(value is not None for value in (self.file, self.env, self.credential, self.hocon)) != 1:
-            raise ValueError("a secret reference has exactly one of file, env, credential, hocon")
-        return self
-
-    def __str__(self) -> str:
-        for kind in ("file", "env", "credential", "hocon"):
-            value = getattr(self, kind)
-            if value is not None:
-                return f"{kind} {value}"
-        raise AssertionError("a SecretRef has exactly one field set")
 
 
 class PlatformConfig(Model):
@@ -346,125 +276,6 @@ class MinioConfig(Model):
         if (self.access_key is None) != (self.secret_key is None):
             raise ValueError("access_key and secret_key go together: one is set, the other isn't")
         return self
-
-
-class ObjectLockConfig(Model):
-    """How long a bucket holds what is stored, whoever wants it gone."""
-
-    mode: Literal["governance", "compliance"] = Field(
-        description="governance: users with a special permission can lift the lock; compliance: nobody can, not "
-        "even the owner"
-    )
-    days: int = Field(
-        ge=1,
-        le=36_500,
-        description="Lock everything that a backup needs for at least this many days after it was made",
-    )
-
-
-class PlaceConfig(Model):
-    """A place for a repository, and how to reach it."""
-
-    url: Annotated[str, AfterValidator(_repository_url)] = Field(
-        description="A folder (/backup/thehive) or s3://bucket/prefix"
-    )
-    endpoint: HttpUrl | None = Field(
-        default=None, description="S3 endpoint other than AWS, e.g. https://minio.example:9000"
-    )
-    region: Text = Field(default="us-east-1", description="Region of the bucket")
-    access_key: SecretRef | None = Field(default=None, description="Where to find the access key")
-    secret_key: SecretRef | None = Field(default=None, description="Where to find the secret key")
-    ca: AbsolutePath | None = Field(
-        default=None, description="PEM file of the authority that signed its certificate (https)"
-    )
-
-    object_lock: ObjectLockConfig | None = Field(
-        default=None, description="Lock every object in the bucket: mode (governance or compliance) and days"
-    )
-
-    @model_validator(mode="after")
-    def _keys_are_whole(self) -> Self:
-        if (self.access_key is None) != (self.secret_key is None):
-            raise ValueError("access_key and secret_key go together: one is set, the other isn't")
-        return self
-
-    @model_validator(mode="after")
-    def _locks_are_of_buckets(self) -> Self:
-        if self.object_lock is not None and not self.url.startswith("s3://"):
-            raise ValueError("object_lock needs a bucket (s3://…): a folder can't lock what is in it")
-        return self
-
-
-class RepositoryConfig(PlaceConfig):
-    """Where backups are kept."""
-
-    host_key: AbsolutePath = Field(description="The host's own age identity (0600): reads manifests, not data")
-    copies: tuple[PlaceConfig, ...] = Field(
-        default=(), description="Places to which `propolis repository copy` copies all backups"
-    )
-
-
-class KeepConfig(Model):
-    """Rules by which backups are kept; one that any rule keeps stays. Without any rule, all stay."""
-
-    last: int = Field(default=0, ge=0, description="Keep this many of the newest backups")
-    hourly: int = Field(
-        default=0, ge=0, description="Keep the newest backup of each hour, for this many hours that have one"
-    )
-    daily: int = Field(
-        default=0, ge=0, description="Keep the newest backup of each day (UTC), for this many days that have one"
-    )
-    weekly: int = Field(
-        default=0,
-        ge=0,
-        description="Keep the newest backup of each week (from Monday), for this many weeks that have one",
-    )
-    monthly: int = Field(
-        default=0, ge=0, description="Keep the newest backup of each month, for this many months that have one"
-    )
-    yearly: int = Field(
-        default=0, ge=0, description="Keep the newest backup of each year, for this many years that have one"
-    )
-
-
-class RetentionConfig(Model):
-    """What `propolis repository prune` keeps of this stack's backups."""
-
-    keep: KeepConfig = Field(
-        default_factory=KeepConfig,
-        description="Rules: a backup is kept if any rule keeps it; without rules, all backups are kept",
-    )
-    min_verified: int = Field(
-        default=1, ge=0, description="Never remove this many of the newest backups that passed verification"
-    )
-    min_fill: int = Field(
-        default=50, ge=0, le=100, description="Repack a pack if less than this share of it is needed, in percent"
-    )
-    grace_hours: float = Field(
-        default=24.0,
-        ge=0,
-        description="Keep data that no backup needs for this many hours: after a killed backup, the next one uses it",
-    )
-
-
-class RereadConfig(Model):
-    """When a backup reads every file again, even those whose size and times say that they didn't change."""
-
-    every: Duration | None = Field(
-        default=None,
-        description="Read every file again if the last time was longer ago than this, e.g. 30d (m, h, d or w)",
-    )
-
-
-class RestoreConfig(Model):
-    """What a restore does with the data that it replaces."""
-
-    keep_old: int = Field(
-        default=0,
-        ge=0,
-        le=3650,
-        description="Keep what a restore replaced for this many days, for `propolis restore --undo`; 0: drop it",
-    )
 
 
 class TimeoutsConfig(Model):

@@ -9,7 +9,7 @@ import os
 import stat
 from pathlib import Path
 
-from propolis.config.schema import SecretRef
+from propolis.config.fields import SecretRef
 from propolis.errors import ConfigError
 
 Login = tuple[str, str]

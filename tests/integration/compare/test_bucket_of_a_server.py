@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from propolis.compare import compare_live
+from propolis.config.fields import SecretRef
 from propolis.config.load import load
 from propolis.config.sample import sample
-from propolis.config.schema import S3Files, SecretRef
+from propolis.config.schema import S3Files
 from propolis.repository import BackupId, Facts, Identity, Location, Repository, begin
 from propolis.repository.browse.extract import choose, extract
 from propolis.s3.endpoint import Endpoint

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from integration.repository import s3_lab
-from propolis.config.schema import ObjectLockConfig
+from propolis.config.places import ObjectLockConfig
 from propolis.repository import BackupSummary, Facts, Identity, Location, Repository, Stats
 from propolis.repository.format.entries import segment_ids
 from propolis.repository.format.names import CONFIG, pack_name

@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 
 from integration.repository import s3_lab
-from propolis.config.schema import ObjectLockConfig
+from propolis.config.places import ObjectLockConfig
 from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository import Facts, Identity, Location, Repository, restore_bucket, restore_folder, verify
 from propolis.repository.io.stream import PIECE

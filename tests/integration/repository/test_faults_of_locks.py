@@ -10,7 +10,7 @@ import pytest
 from integration.repository import s3_lab
 from integration.repository.fault_proxies import Fault, relay
 from integration.repository.lock_lab import LockedVault, assert_protected, files, new_location
-from propolis.config.schema import ObjectLockConfig
+from propolis.config.places import ObjectLockConfig
 from propolis.errors import ConfigError, PropolisError, RepositoryError
 from propolis.repository import Facts, Location, Repository
 from propolis.repository.storage.locked import LockedStorage

@@ -8,7 +8,7 @@ import pytest
 
 from integration.clone.filesystems import mounted, run
 from integration.repository.test_unwritable import TREE, Host, fill, read_only
-from propolis.config.schema import KeepConfig, RetentionConfig
+from propolis.config.places import KeepConfig, RetentionConfig
 from propolis.errors import RepositoryError
 from propolis.repository import Repository, restore_folder
 from propolis.repository.maintenance.prune import prune

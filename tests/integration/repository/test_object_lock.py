@@ -15,7 +15,7 @@ import pytest
 
 from integration.repository.lock_lab import LockedVault, assert_protected, files, new_location
 from propolis.checks import repository as rules
-from propolis.config.schema import KeepConfig, ObjectLockConfig, PlaceConfig, RetentionConfig
+from propolis.config.places import KeepConfig, ObjectLockConfig, PlaceConfig, RetentionConfig
 from propolis.errors import ConfigError, IntegrityError, RepositoryError
 from propolis.repository import Facts, Identity, Location, Repository, verify, write_identity
 from propolis.repository.access.leases import Lease
@@ -241,7 +241,7 @@ def test_no_backup_is_recorded_that_needs_a_pack_which_is_not_there(
 CHILD = """
 import os, signal, sys
 from pathlib import Path
-from propolis.config.schema import ObjectLockConfig
+from propolis.config.places import ObjectLockConfig
 from propolis.repository import Facts, Location, Repository, read_identities
 from propolis.s3.api import S3Api
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from propolis.config.schema import KeepConfig, RetentionConfig
+from propolis.config.places import KeepConfig, RetentionConfig
 from propolis.errors import BusyError
 from propolis.repository import Facts, Identity, Location, Repository, restore_folder, verify
 from propolis.repository.access.leases import leases, unlock

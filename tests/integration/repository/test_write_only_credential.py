@@ -20,7 +20,7 @@ from integration.repository.lock_lab import (
     new_location,
     reader_credential,
 )
-from propolis.config.schema import KeepConfig, ObjectLockConfig, RetentionConfig
+from propolis.config.places import KeepConfig, ObjectLockConfig, RetentionConfig
 from propolis.errors import BusyError, IntegrityError, RepositoryError
 from propolis.repository import Facts, Repository, restore_folder, verify
 from propolis.repository.access.leases import ReadingLease

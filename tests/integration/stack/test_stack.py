@@ -7,8 +7,9 @@ import pytest
 
 from propolis.config import sample, secrets
 from propolis.config.discovery.stack import discover
+from propolis.config.fields import SecretRef
 from propolis.config.load import load
-from propolis.config.schema import CassandraConfig, Config, SecretRef
+from propolis.config.schema import CassandraConfig, Config
 from propolis.errors import IntegrityError, PreflightError
 from propolis.stack.asking import retry
 from propolis.stack.database import roles

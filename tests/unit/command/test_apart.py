@@ -9,9 +9,11 @@ from integration.clone.filesystems import bound
 from propolis import cli
 from propolis.clone.mounts import Mount
 from propolis.command.apart import overlap, require_apart, require_target_apart
+from propolis.config.fields import SecretRef
 from propolis.config.load import load
+from propolis.config.places import PlaceConfig
 from propolis.config.sample import sample
-from propolis.config.schema import Config, PlaceConfig, S3Files, SecretRef
+from propolis.config.schema import Config, S3Files
 from propolis.errors import ConfigError
 from sections import cassandra, elasticsearch
 

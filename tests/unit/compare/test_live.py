@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from propolis.compare import Comparison, compare_live
 from propolis.compare import live as live_module
+from propolis.config.fields import SecretRef
 from propolis.config.load import load
 from propolis.config.sample import sample
-from propolis.config.schema import Config, S3Files, SecretRef
+from propolis.config.schema import Config, S3Files
 from propolis.repository import Facts, Identity, Location, Manifest, Repository, begin
 from propolis.repository.browse.diff import Change, diff_backups
 from propolis.s3.objects import ObjectMeta

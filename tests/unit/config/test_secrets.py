@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from propolis.config.schema import SecretRef
+from propolis.config.fields import SecretRef
 from propolis.config.secrets import resolve
 from propolis.errors import ConfigError
 

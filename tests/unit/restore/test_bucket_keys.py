@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from propolis.config import hocon
-from propolis.config.schema import S3Files, SecretRef
+from propolis.config.fields import SecretRef
+from propolis.config.schema import S3Files
 from propolis.errors import ConfigError, PreflightError, RepositoryError
 from propolis.restore import bucket_keys
 from propolis.restore.bucket_keys import try_keys

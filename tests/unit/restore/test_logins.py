@@ -12,9 +12,10 @@ import pytest
 from propolis.checks import Look, Rule, require
 from propolis.command.context import Context
 from propolis.config import hocon
+from propolis.config.fields import SecretRef
 from propolis.config.load import load
 from propolis.config.sample import sample
-from propolis.config.schema import Config, SecretRef
+from propolis.config.schema import Config
 from propolis.errors import ConfigError, PreflightError
 from propolis.restore.logins import LoginAfter, Logins, checks, logins_after
 from propolis.restore.preflight import rules

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from propolis.config.fields import SecretRef
 from propolis.config.load import load
 from propolis.config.sample import sample
-from propolis.config.schema import BerkeleyConfig, Config, CortexConfig, LuceneConfig, S3Files, SecretRef
+from propolis.config.schema import BerkeleyConfig, Config, CortexConfig, LuceneConfig, S3Files
 from propolis.errors import ConfigError
 from propolis.stack.database.server import cluster_name_on_disk
 from propolis.stack.index.service import Index

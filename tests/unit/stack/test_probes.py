@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from cassandra import AuthenticationFailed, Unauthorized
 
-from propolis.config.schema import CassandraConfig, ElasticsearchConfig, SecretRef, TheHiveConfig
+from propolis.config.fields import SecretRef
+from propolis.config.schema import CassandraConfig, ElasticsearchConfig, TheHiveConfig
 from propolis.errors import PreflightError
 from propolis.stack.asking import retry
 from propolis.stack.asking.http import HttpClient, HttpFailure

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from certificates import Authority
-from propolis.config.schema import CassandraConfig, SecretRef, TlsConfig
+from propolis.config.fields import SecretRef
+from propolis.config.schema import CassandraConfig, TlsConfig
 from propolis.errors import ConfigError, PreflightError
 from propolis.stack.asking.http import HttpClient, HttpFailure
 from propolis.stack.asking.tls import context

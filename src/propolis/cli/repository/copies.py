@@ -9,7 +9,7 @@ import typer
 
 from propolis.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, PlanOnly, Quiet, config_of, observer
 from propolis.command.apart import require_place_apart
-from propolis.config.schema import PlaceConfig, RepositoryConfig
+from propolis.config.places import PlaceConfig, RepositoryConfig
 from propolis.errors import ConfigError
 from propolis.report.json import print_json
 from propolis.report.repository import copies as report

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from propolis.clock import utc_text
-from propolis.config.schema import RetentionConfig
+from propolis.config.places import RetentionConfig
 from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository.access.leases import Lease
 from propolis.repository.format.damage import Finding

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from propolis.config.schema import KeepConfig
+from propolis.config.places import KeepConfig
 from propolis.repository.format.entries import BackupId
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from propolis.config.schema import KeepConfig
+from propolis.config.places import KeepConfig
 from propolis.errors import IntegrityError
 from propolis.repository.format.damage import Finding
 from propolis.repository.format.entries import BackupId

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from propolis.config import secrets
-from propolis.config.schema import ObjectLockConfig, PlaceConfig, SecretRef
+from propolis.config.fields import SecretRef
+from propolis.config.places import ObjectLockConfig, PlaceConfig
 from propolis.s3.endpoint import Endpoint
 
 

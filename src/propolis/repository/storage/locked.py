@@ -15,7 +15,7 @@ import math
 import threading
 from collections.abc import Callable, Iterable
 
-from propolis.config.schema import ObjectLockConfig
+from propolis.config.places import ObjectLockConfig
 from propolis.errors import ConfigError, IntegrityError, RepositoryError
 from propolis.repository.io.parallel import side_by_side
 from propolis.repository.storage.base import Retention, checked_name, gone

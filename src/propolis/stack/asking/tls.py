@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from propolis.config import secrets
-from propolis.config.schema import SecretRef, TlsConfig
+from propolis.config.fields import SecretRef
+from propolis.config.schema import TlsConfig
 from propolis.errors import ConfigError
 
 if TYPE_CHECKING:

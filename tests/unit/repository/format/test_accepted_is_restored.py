@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from propolis.config.schema import KeepConfig, RetentionConfig
+from propolis.config.places import KeepConfig, RetentionConfig
 from propolis.errors import IncompleteError, IntegrityError, PropolisError, RepositoryError
 from propolis.repository import Entry, Facts, Identity, Repository, restore_folder, verify
 from propolis.repository.format import rules

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from propolis.cli import run
-from propolis.config.schema import KeepConfig, RetentionConfig
+from propolis.config.places import KeepConfig, RetentionConfig
 from propolis.errors import BusyError, IntegrityError, RepositoryError
 from propolis.repository import Facts, Identity, Location, Repository, restore_folder, verify
 from propolis.repository.access.keyring import KeyHolder

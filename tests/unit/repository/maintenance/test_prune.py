@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from propolis.config.schema import KeepConfig, RetentionConfig
+from propolis.config.places import KeepConfig, RetentionConfig
 from propolis.errors import BusyError, IntegrityError, RepositoryError
 from propolis.repository import BackupId, Facts, Repository, verify
 from propolis.repository.format.names import pack_name

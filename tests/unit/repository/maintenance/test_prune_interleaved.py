@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from propolis.config.schema import KeepConfig, RetentionConfig
+from propolis.config.places import KeepConfig, RetentionConfig
 from propolis.errors import BusyError, PropolisError
 from propolis.repository import Facts, Identity, Repository, verify
 from propolis.repository.access.leases import LeaseKind, leases

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from propolis.config.schema import KeepConfig, RetentionConfig
+from propolis.config.places import KeepConfig, RetentionConfig
 from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository import BackupSummary, Facts, Identity, Repository, restore_folder, verify
 from propolis.repository.maintenance.check import ReadData, check

@@ -7,7 +7,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from propolis.config.schema import KeepConfig
+from propolis.config.places import KeepConfig
 from propolis.repository.format.entries import BackupId
 from propolis.repository.maintenance.retention import Candidate, decide
 from propolis.repository.model import Verification

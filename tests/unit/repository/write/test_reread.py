@@ -17,7 +17,7 @@ from propolis.backup.steps import OpenRepository
 from propolis.command.context import Context
 from propolis.config.durations import parse_duration
 from propolis.config.load import load
-from propolis.config.schema import RereadConfig
+from propolis.config.places import RereadConfig
 from propolis.repository import Facts, Repository, Writer, verify, write_identity
 from propolis.repository.model import ALTERED_NAMED
 from propolis.repository.write.begin import begin
