@@ -8,6 +8,7 @@ from __future__ import annotations
 import compileall
 import os
 import secrets
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from bench import programs
 from bench.places import Place
 from bench.programs import Program
 from propolis.repository import Identity
+from propolis_lab.errors import LabError
 
 OPERATIONS = {
     "full": "first backup, of everything",
@@ -99,6 +101,9 @@ class Propolis:
 
     name, places = "propolis", ("folder", "minio")
 
+    def __init__(self) -> None:
+        self._python, self._tree = sys.executable, Path(__file__).parent.parent
+
     @cached_property
     def version(self) -> str:
         """Its version. Its code is compiled first, as pip does when it installs it."""
@@ -109,15 +114,43 @@ class Propolis:
     def job(self, operation: str, setting: Setting) -> Job | None:
         """Return how the engine is called."""
         verbs = {"full": "backup", "nochange": "backup", "new": "backup"}
-        command = [sys.executable, "-m", "bench.engine", verbs.get(operation, operation)]
+        command = [self._python, "-m", "bench.engine", verbs.get(operation, operation)]
         command += [setting.place.url(self.name), str(setting.work)]
         if operation in verbs:
             command.append(str(setting.data))
         elif operation == "restore":
             command.append(str(setting.target))
-        paths = [str(Path(__file__).parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+        paths = [str(self._tree), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = setting.place.environment() | {"PYTHONPATH": os.pathsep.join(paths)}
         return Job(_single(command), setting.work, environment)
+
+
+class Before(Propolis):
+    """Another version of Propolis: the work tree in PROPOLIS_BEFORE, with a .venv of its own."""
+
+    name = "before"
+
+    def __init__(self) -> None:
+        tree = os.environ.get("PROPOLIS_BEFORE", "")
+        self._tree = Path(tree).absolute()
+        self._python = str(self._tree / ".venv/bin/python")
+        if not tree or not Path(self._python).exists():
+            raise LabError(
+                f"PROPOLIS_BEFORE={tree} names no work tree with a .venv",
+                next="git worktree add FOLDER REVISION, then make -C FOLDER .venv/.installed",
+            )
+
+    @cached_property
+    def version(self) -> str:
+        """Its revision."""
+        compileall.compile_dir(self._tree / "src", quiet=1)
+        asked = subprocess.run(
+            ["git", "-C", str(self._tree), "rev-parse", "--short", "HEAD"],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return asked.stdout.strip()
 
 
 class Restic:
@@ -319,6 +352,7 @@ class Mirror:
 
 TOOLS: dict[str, Callable[[], Tool]] = {
     "propolis": Propolis,
+    "before": Before,
     "restic": Restic,
     "borg": Borg,
     "rustic": Rustic,
