@@ -352,11 +352,11 @@ class Mirror:
 
 TOOLS: dict[str, Callable[[], Tool]] = {
     "propolis": Propolis,
-    "before": Before,
     "restic": Restic,
     "borg": Borg,
     "rustic": Rustic,
     "tar": Tar,
     "cp": Copy,
     "mc": Mirror,
+    "before": Before,
 }
