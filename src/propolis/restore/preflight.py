@@ -15,7 +15,7 @@ from propolis.errors import IntegrityError
 from propolis.repository import verify
 from propolis.repository.access.leases import ReadingLease
 from propolis.restore import others
-from propolis.restore.bucket_keys import try_keys
+from propolis.restore.bucket.keys import try_keys
 from propolis.restore.measure import Measured
 from propolis.restore.prepare import Restoration
 from propolis.stack.index.service import Index

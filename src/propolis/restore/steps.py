@@ -18,7 +18,7 @@ from propolis.command.reserve import ReleaseSpace, ReserveSpace
 from propolis.command.services import SERVICE_STEPS
 from propolis.errors import IntegrityError
 from propolis.repository import RestoreResult, restore_folder
-from propolis.restore.bucket import Filled, add_missing, require_bucket, take_back
+from propolis.restore.bucket.objects import Filled, add_missing, require_bucket, take_back
 from propolis.restore.former.steps import UNDO_STEPS
 from propolis.restore.indices import check_indices, let_write
 from propolis.restore.logins import Logins

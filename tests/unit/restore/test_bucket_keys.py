@@ -11,8 +11,8 @@ from propolis.config import hocon
 from propolis.config.fields import SecretRef
 from propolis.config.schema import S3Files
 from propolis.errors import ConfigError, PreflightError, RepositoryError
-from propolis.restore import bucket_keys
-from propolis.restore.bucket_keys import try_keys
+from propolis.restore.bucket import keys as bucket_keys
+from propolis.restore.bucket.keys import try_keys
 
 GOOD = ("good-access", "good-secret")
 

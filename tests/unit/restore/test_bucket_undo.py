@@ -27,7 +27,7 @@ from propolis.command.kept.objects import aside_prefix
 from propolis.config.load import load
 from propolis.config.sample import sample
 from propolis.errors import PreflightError
-from propolis.restore.bucket import forget_added, kept_objects, put_back, require_kept, take_back
+from propolis.restore.bucket.objects import forget_added, kept_objects, put_back, require_kept, take_back
 from propolis.run import SilentObserver
 from propolis.s3.objects import ObjectMeta
 

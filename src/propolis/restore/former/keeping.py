@@ -21,7 +21,7 @@ from propolis.command.kept import (
 )
 from propolis.command.stores import bucket_of
 from propolis.errors import PropolisError
-from propolis.restore.bucket import forget_added, kept_objects
+from propolis.restore.bucket.objects import forget_added, kept_objects
 from propolis.restore.swap import Swap, drop_aside, drop_staged
 from propolis.run import Results, Step
 

@@ -16,7 +16,7 @@ from propolis.command.kept import Kept, KeptObjects, find, lacking
 from propolis.command.promise import promise
 from propolis.config.schema import Config
 from propolis.errors import PreflightError
-from propolis.restore.bucket import put_back, require_kept, take_back
+from propolis.restore.bucket.objects import put_back, require_kept, take_back
 from propolis.restore.former.keeping import DropAside, ForgetKept, KeepOld
 from propolis.restore.swap import Swap, swap_back, swap_in
 from propolis.run import Results, Step

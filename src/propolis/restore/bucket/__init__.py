@@ -1,0 +1,1 @@
+"""Restoring into a bucket: its objects, and whether its keys still open it."""
