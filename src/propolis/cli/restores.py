@@ -184,7 +184,7 @@ def _agreed(request: RestoreRequest) -> RestoreRequest:
         restore_plan(restoration, context)  # what keeps a restore from being planned is said before somebody is asked
         found = review(context, restoration)
         show_review(found, _fate(request, found))
-        confirm("Replace it?")
+        confirm("Replace it?", "restore")
         ask = functools.partial(typer.confirm, err=True)
         set_password = request.set_password or restoration.logins.agreed(ask)
         return replace(request, backup=restoration.manifest.id, set_password=set_password)

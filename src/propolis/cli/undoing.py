@@ -127,5 +127,5 @@ def _agreed(request: UndoRequest) -> UndoRequest:
             else "What is here now, with all changes, is deleted once the former data has passed its checks."
         )
         show_undo_review(review_undo(context, kept), fate)
-        confirm("Put the former data back?")
+        confirm("Put the former data back?", "undo")
     return UndoRequest(request.target, kept.run, request.days)

@@ -43,15 +43,15 @@ def show_undo_review(review: UndoReview, fate: str) -> None:
     out.print(escape(fate))
 
 
-def confirm(question: str) -> None:
-    """Ask on standard error. Raises Interrupted unless the answer is yes; Ctrl-C ends it the same way."""
+def confirm(question: str, what: str) -> None:
+    """Ask on standard error whether `what` may begin. Raises Interrupted unless the answer is yes, also on Ctrl-C."""
     try:
         agreed = typer.confirm(question, err=True)
     except (typer.Abort, EOFError):
         agreed = False
         typer.echo("", err=True)
     if not agreed:
-        raise Interrupted("The restore was not confirmed", left="Nothing was changed")
+        raise Interrupted(f"The {what} was not confirmed", left="Nothing was changed")
 
 
 def printable(text: str) -> str:

@@ -32,7 +32,8 @@ class Terminal:
     def __init__(self, stack: FakeStack, *arguments: str) -> None:
         self.master, terminal = pty.openpty()
         self.shown = b""
-        command = [sys.executable, "-m", "propolis", "restore", "latest", "--identity", str(stack.key), *arguments]
+        what = arguments or ("latest", "--identity", str(stack.key))
+        command = [sys.executable, "-m", "propolis", "restore", *what]
         environment = {**os.environ, "PROPOLIS_CONFIG": str(stack.propolis.config_file), "COLUMNS": "200"}
         streams: dict[str, Any] = {"stdin": terminal, "stdout": terminal, "stderr": terminal}
         self.process = subprocess.Popen(command, env=environment, start_new_session=True, **streams)
@@ -144,7 +145,7 @@ def test_with_services_down_and_data_lost_it_still_shows_what_there_is(stack: Fa
     (files,) = [store for store in found.stores if store.store == "files"]
     assert (files.here.files, files.here.whole) == (0, True)
     assert files.held_files
-    assert "The documents here were not counted: it is not running." in found.notes
+    assert "The documents of the index here were not counted: it is not running." in found.notes
 
 
 def test_what_a_repository_says_steers_no_terminal(stack: FakeStack, capsys: pytest.CaptureFixture[str]) -> None:
@@ -165,3 +166,30 @@ def test_a_script_without_yes_is_refused(stack: FakeStack, tmp_path: Path) -> No
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert stack.content() == before
+
+
+def test_an_undo_shows_what_it_replaces_and_asks_too(stack: FakeStack) -> None:
+    newer = stack.content()
+    stack.propolis.ok("restore", "latest", "-i", stack.key, "--keep-old", "4")
+    restored = stack.own_content()
+    time.sleep(1.1)  # a record tells its time in seconds
+    (stack.root / "files/attachment/3f/after").write_text("since")
+    for answer, code in ((b"n\n", 130), (b"y\n", 0)):
+        terminal = Terminal(stack, "--undo")
+        shown = terminal.read_until(b"[y/N]")
+        (files,) = [line for line in shown.splitlines() if line.split()[:1] == ["files"]]
+        assert "1 files, the newest at" in files
+        assert "is kept for 4 days in its turn" in shown
+        if code:
+            assert stack.own_content() == restored | {"files/attachment/3f/after": "since"}
+        terminal.type(answer)
+        assert terminal.end() == code, terminal.shown
+    assert stack.own_content() == newer
+    stack.propolis.ok("clean", "--all")
+
+
+def test_a_script_that_undoes_says_yes_too(stack: FakeStack) -> None:
+    command = [sys.executable, "-m", "propolis", "restore", "--undo", "-c", str(stack.propolis.config_file)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "add --yes" in done.stderr

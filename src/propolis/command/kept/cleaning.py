@@ -10,7 +10,7 @@ from pathlib import Path
 from propolis.command.kept.dropping import drop
 from propolis.command.kept.record import Kept, find, records
 from propolis.config.schema import Config
-from propolis.errors import PropolisError
+from propolis.errors import Interrupted, PropolisError
 from propolis.run import Observer, StackLock, Telling
 from propolis.run.interrupts import Interrupts
 
@@ -57,6 +57,8 @@ def clean(
             try:
                 missing += drop(config, kept)
                 dropped.append(kept)
+            except Interrupted:
+                raise
             except PropolisError as error:
                 failures.append(error)
         left = records(config.state)

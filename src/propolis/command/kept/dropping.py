@@ -12,7 +12,7 @@ from propolis.command.kept.objects import drop_objects
 from propolis.command.kept.record import Kept, KeptObjects, forget, lacking, record, records
 from propolis.command.stores import open_bucket
 from propolis.config.schema import Config
-from propolis.errors import PreflightError, PropolisError
+from propolis.errors import Interrupted, PreflightError, PropolisError
 from propolis.run import Observer
 from propolis.stack.stack import buckets
 
@@ -48,6 +48,8 @@ def drop_expired(config: Config, observer: Observer, spare: str = "") -> None:
         try:
             for missing in drop(config, kept):
                 observer.note(missing)
+        except Interrupted:
+            raise
         except (PropolisError, OSError) as error:
             observer.note(f"it could not be deleted: {error}")
 

@@ -115,7 +115,9 @@ def records(state: Path) -> Records:
                 kept = msgspec.json.decode(file.read(_LIMIT), type=Kept)
             if kept.run != path.stem:
                 raise msgspec.ValidationError(f"it belongs to the run {kept.run!r}")
-            datetime.datetime.fromisoformat(kept.until)
+            for text in (kept.at, kept.until):
+                if datetime.datetime.fromisoformat(text).tzinfo is None:
+                    raise msgspec.ValidationError(f"{text} has no time zone")
         except FileNotFoundError:
             continue
         except (OSError, msgspec.MsgspecError, ValueError) as error:
