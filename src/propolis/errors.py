@@ -70,12 +70,6 @@ class IntegrityError(PropolisError):
     exit_code = 14
 
 
-class DrillError(PropolisError):
-    """A rehearsed restore failed its checks."""
-
-    exit_code = 15
-
-
 class ServicesDownError(PropolisError):
     """A service that was running before is not running now: a person is needed."""
 

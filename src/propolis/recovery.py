@@ -57,7 +57,11 @@ def recover_held(state: Path, observer: Observer) -> list[Recovered]:
     for unreadable in runs.unreadable:
         failures.append(_keep_promise(unreadable, observer))
     if failures:
-        raise max(failures, key=lambda error: error.exit_code)
+        worst = max(failures, key=lambda error: error.exit_code)
+        for failure in failures:
+            if failure is not worst:
+                observer.note(str(failure))
+        raise worst
     for place in sorted(recorded_places(journal_folder(state))):
         clone.drop_leftover(place)
     for record in trials(journal_folder(state)):

@@ -6,7 +6,6 @@ import datetime
 from dataclasses import dataclass
 from pathlib import Path
 
-from propolis import platform
 from propolis.command import leftovers
 from propolis.command.host_key import why_closed
 from propolis.command.kept import lacking, records
@@ -14,6 +13,7 @@ from propolis.command.known import remembered
 from propolis.command.stores import open_repository
 from propolis.config.schema import Config
 from propolis.errors import PropolisError
+from propolis.platform import open_platform
 from propolis.repository import BackupSummary
 from propolis.repository.format.damage import Finding
 from propolis.repository.records.overview import Overview, overview
@@ -134,7 +134,7 @@ def _services(config: Config) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in services(config):
         try:
-            found[name] = platform.open(config.platform).state(name).value
+            found[name] = open_platform(config.platform).state(name).value
         except PropolisError as error:
             found[name] = f"unknown: {error.what}"
     return found

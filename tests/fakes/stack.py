@@ -32,10 +32,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from propolis import platform
 from propolis.backup import BackupReport, back_up
 from propolis.config.load import load
 from propolis.config.schema import Config
+from propolis.platform import Platform, open_platform
 from propolis.platform.base import ServiceState
 from propolis.recovery import recover_held, recover_stack
 from propolis.restore import RestoreReport, RestoreRequest, restore
@@ -198,8 +198,8 @@ class FakeStack:
         return load(self.propolis.config_file)
 
     @property
-    def platform(self) -> platform.Platform:
-        return platform.open(self.config.platform)
+    def platform(self) -> Platform:
+        return open_platform(self.config.platform)
 
     def back_up(self, observer: Observer | None = None) -> BackupReport:
         """Back up in this process."""

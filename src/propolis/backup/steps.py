@@ -17,8 +17,9 @@ from propolis.backup.options import BackupOptions
 from propolis.backup.reread import is_due
 from propolis.backup.results import Checked, Cloned, Listed, Opened
 from propolis.checks import THEHIVE, Look, require, rules_of, told
+from propolis.clock import utc_now, utc_text
 from propolis.clone.base import CloneReport, Method
-from propolis.command.context import Context, utc_now
+from propolis.command.context import Context
 from propolis.command.kept import own_objects
 from propolis.command.known import remember
 from propolis.command.reserve import ReleaseSpace, ReserveSpace
@@ -52,7 +53,7 @@ class CheckStack(Step[Context, Checked], frozen=True, kw_only=True, tag="check-s
 
     def do(self, context: Context, results: Results) -> Checked:
         """Raise PreflightError naming all that speaks against it; what only warns goes into the manifest."""
-        started = utc_now()
+        started = utc_text(utc_now())
         config = context.config
         force_unhealthy = results.given(BackupOptions).force_unhealthy
         look = Look(
@@ -180,7 +181,7 @@ class CloneTrees(Step[Context, Cloned], frozen=True, kw_only=True, tag="clone-tr
         """Clone them side by side. Raises PreflightError if a service was started in the meantime."""
         context.services.require_down(self.down)
         cloned = [tree for tree in folders(context.config) if tree.name in self.places]
-        point_in_time = utc_now()
+        point_in_time = utc_text(utc_now())
         make = partial(self._clone, context, results[CheckStack].methods)
         with ThreadPoolExecutor(max_workers=len(cloned)) as pool:
             reports = list(pool.map(make, cloned))

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from propolis import clone, platform
+from propolis import clone
 from propolis.clone import Survey
 from propolis.command.trials import trial
 from propolis.config.schema import Config
+from propolis.platform import open_platform
 from propolis.run.journal import journal_folder
 from propolis.run.journals import recorded_places
 from propolis.stack.model import Facts, FolderTree
@@ -85,7 +86,7 @@ class Look:
 
     def has(self, service: str) -> bool:
         """Whether the platform knows it."""
-        return service in platform.open(self.config.platform).services()
+        return service in open_platform(self.config.platform).services()
 
     def facts(self, service: str) -> Facts | None:
         """What a service of this stack says of itself; None where it doesn't, which another rule says."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from propolis import platform
 from propolis.checks.look import Look
 from propolis.errors import PropolisError
+from propolis.platform import open_platform
 from propolis.platform.base import ServiceState
 from propolis.stack.rules import Check
 from propolis.stack.stack import services
@@ -16,7 +16,7 @@ from propolis.stack.thehive import server as thehive
 def running(look: Look) -> Iterator[Check]:
     """Whether the platform says that each service runs."""
     config = look.config
-    found = platform.open(config.platform)
+    found = open_platform(config.platform)
     for service in reversed(services(config)):
         name = f"service {service}"
         if service == "thehive" and service not in found.services():

@@ -29,7 +29,9 @@ def backup(
     cold: Annotated[
         bool,
         typer.Option(
-            "--cold", help="Stop services, clone their folders, start services: complete and consistent (the default)"
+            "--cold",
+            help="Stop services, clone their folders, start services: complete and consistent (always so)",
+            hidden=True,
         ),
     ] = True,
     limit_upload: Annotated[

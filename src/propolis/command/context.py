@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import os
 from pathlib import Path
 from types import TracebackType
@@ -54,8 +53,3 @@ class Context:
         """Keep a warning for the report, and tell it now."""
         self.warnings.append(text)
         self.observer.note(text)
-
-
-def utc_now() -> str:
-    """UTC now as manifests tell it, such as `2026-11-23T22:45:00Z`."""
-    return f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}"

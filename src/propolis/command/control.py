@@ -6,11 +6,11 @@ import functools
 import time
 from collections.abc import Callable, Iterable
 
-from propolis import platform
 from propolis.command.waiting import patiently
 from propolis.config.schema import Config
 from propolis.config.secrets import Login
 from propolis.errors import PreflightError, PropolisError, ServicesDownError
+from propolis.platform import open_platform
 from propolis.platform.base import ServiceState
 from propolis.run import Observer
 from propolis.run.journal import describe
@@ -32,7 +32,7 @@ class ServiceControl:
         self._config = config
         self._observer = observer
         self._warn = warn
-        self._platform = platform.open(config.platform)
+        self._platform = open_platform(config.platform, config.timeouts.stop)
         self._stopped_at: float | None = None
         self._answered_at: float | None = None
         self._answering: set[str] = set()

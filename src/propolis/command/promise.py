@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 import msgspec
 import pydantic
 
-from propolis import platform
 from propolis.command.waiting import patiently
 from propolis.config.schema import Config, PlatformConfig
 from propolis.errors import PropolisError, ServicesDownError
+from propolis.platform import open_platform
 from propolis.run import Observer, UnreadableJournal
 from propolis.stack.stack import LABELS, START_WAVES, address
 
@@ -72,7 +72,7 @@ def keep_promise(journal: UnreadableJournal, observer: Observer) -> None:
     observer.note(f"the journal {journal.path} can't be read; restarting {names} all the same")
     failures: list[str] = []
     try:
-        control = platform.open(PlatformConfig.model_validate(found.platform))
+        control = open_platform(PlatformConfig.model_validate(found.platform))
         known = {name for wave in START_WAVES for name in wave}
         # One that only another version knows is started first: TheHive may need it, and it needs none of these.
         for wave in (tuple(name for name in found.services if name not in known), *START_WAVES):

@@ -14,7 +14,7 @@ from propolis.errors import PreflightError
 from propolis.run import Journal, Observer, Outcome, Plan, StackLock, Telling, execute
 from propolis.run.interrupts import Interrupts
 from propolis.run.journal import journal_file, journal_folder, new_run_id
-from propolis.run.journals import forget_old
+from propolis.run.journals import UnreadableJournal, forget_old
 from propolis.run.watchdog import Watchdog
 
 RecoverFirst = Callable[[Path, Observer], object]
@@ -39,7 +39,7 @@ def run(
     interrupts = Interrupts()
     with StackLock(config.state), interrupts.active(), Telling(observer) as told:
         with interrupts.shield():
-            recover_first(config.state, told)
+            _recover(recover_first, config.state, told)
         drop_expired(config, told, spare)
         run_id = new_run_id()
         with Context(config, told, run_id) as context:
@@ -64,6 +64,13 @@ def run(
 def recovery_command(state: Path) -> list[str]:
     """The command that brings the stack back after this process was killed: it needs the journals alone."""
     return [sys.executable, "-m", "propolis", "recover", "--quiet", "--state", str(state.resolve())]
+
+
+def _recover(recover_first: RecoverFirst, state: Path, observer: Observer) -> None:
+    try:
+        recover_first(state, observer)
+    except UnreadableJournal as error:  # here that is a reason not to begin
+        raise PreflightError(error.what, left=error.left, next=error.next) from error
 
 
 def _watched(config: Config, run_id: str) -> Watchdog:

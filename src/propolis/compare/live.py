@@ -6,14 +6,14 @@ import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from propolis import clone, platform
+from propolis import clone
 from propolis.clone import KeptEmpty
 from propolis.command.kept import own_objects
 from propolis.compare.content import ContentCheck, ReadFile, ReadObject
 from propolis.config.schema import Config
 from propolis.errors import PropolisError
 from propolis.filesystem.paths import shown
-from propolis.platform import ServiceState
+from propolis.platform import ServiceState, open_platform
 from propolis.repository import Entry, Manifest, ObjectSource, Repository, TreeHeader
 from propolis.repository.browse.diff import (
     UNREAD,
@@ -121,7 +121,7 @@ class LiveTrees:
 
     def _running(self) -> list[str]:
         try:
-            control = platform.open(self._config.platform)
+            control = open_platform(self._config.platform)
             running = [role for role in services(self._config) if control.state(role) is ServiceState.RUNNING]
             return [kind_of(role).label for role in running]
         except PropolisError as error:

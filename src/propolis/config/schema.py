@@ -281,7 +281,11 @@ class MinioConfig(Model):
 class TimeoutsConfig(Model):
     """How long to wait for a service, in seconds."""
 
-    stop: float = Field(default=300.0, gt=0, description="Longest wait for one service to stop, in seconds")
+    stop: float = Field(
+        default=300.0,
+        gt=0,
+        description="Longest wait for a service to stop, in seconds, unless its service file names a `stop_timeout`",
+    )
     start: float = Field(
         default=600.0, gt=0, description="Longest wait for one service to answer after its start, in seconds"
     )

@@ -19,14 +19,13 @@ _MAXIMUM = 64 * 1024
 """Bytes a secret's file may have: more is a wrong path, such as a device or a log."""
 
 
-def resolve(ref: SecretRef, base: Path | None = None) -> str:
-    """Fetch the secret that `ref` points at; `base` is the folder of a relative file (propolis.yaml allows none).
+def resolve(ref: SecretRef) -> str:
+    """Fetch the secret that `ref` points at.
 
     Raises ConfigError if it can't be had, is empty, or lies in a file that others than its owner may read.
     """
     if ref.file is not None:
-        file = ref.file if base is None else base / ref.file
-        return _not_empty(_read(file, private=True), f"the secret's file {file}")
+        return _not_empty(_read(ref.file, private=True), f"the secret's file {ref.file}")
     if ref.env is not None:
         value = os.environ.get(ref.env)
         if value is None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Protocol
 
+STOP_SECONDS = 300.0
+"""Longest wait for one service to stop, where nothing else is said."""
+
 
 class ServiceState(StrEnum):
     """What the platform knows of a service; whether it *answers* is a probe's matter (`propolis.stack`)."""

@@ -1,6 +1,6 @@
 """The repository: where backups are kept (format version 1, `docs/repository-format.md`).
 
-    location = Location.from_config(config.repository, base=config_file.parent)
+    location = Location.from_config(config.repository)
     Repository.init(location, [recovery_recipient, …], host_identity)                → Repository
     repository = Repository.open(location, [host_identity or recovery_identity, …])
 

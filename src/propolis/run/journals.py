@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from propolis.errors import PreflightError, PropolisError
+from propolis.errors import IncompleteError, PreflightError
 from propolis.run.journal import FORMAT, JournalState, Record
 from propolis.run.watchdog import note_file
 
@@ -22,7 +22,7 @@ OURS = ".propolis-"
 """How every name begins that a run gives to a folder or file in or beside a store."""
 
 
-class UnreadableJournal(PropolisError):
+class UnreadableJournal(IncompleteError):
     """A run that isn't over, by a journal that this version can't read; `lines` are those that are JSON objects."""
 
     def __init__(self, path: Path, why: str, lines: list[dict[str, Any]]) -> None:
@@ -115,11 +115,6 @@ def open_runs(folder: Path) -> OpenRuns:
         if state is not None and state.is_open:
             states.append(state)
     return OpenRuns(tuple(states), tuple(unreadable))
-
-
-def open_journals(folder: Path) -> list[JournalState]:
-    """The runs that neither ended nor were recovered, oldest first; those that can be read."""
-    return list(open_runs(folder).states)
 
 
 def parsed_lines(path: Path) -> list[dict[str, Any]]:

@@ -104,6 +104,7 @@ def test_attachments_alone_are_not_restored_where_thehive_could_not_start(fake_s
 
 
 def test_a_fresh_host_gets_no_caches_folder_that_its_database_could_not_open(fake_stack: FakeStack) -> None:
+    fake_stack.back_up()
     before = fake_stack.content()
     fake_stack.stop()
     for name in ("cassandra/data", "cassandra/saved_caches", "elasticsearch", "files"):

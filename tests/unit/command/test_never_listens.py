@@ -118,7 +118,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     )
     platform, notes = FakePlatform(), Notes()
     platform.port = port
-    monkeypatch.setattr("propolis.platform.open", lambda _: platform)
+    monkeypatch.setattr(control_module, "open_platform", lambda *_: platform)
     made = Stage(Context(config, notes, "run"), platform, notes)
     monkeypatch.setattr(control_module, "answers", made.answers)
     yield made

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from propolis import platform
 from propolis.config.schema import PlatformConfig
 from propolis.errors import ConfigError, PreflightError
+from propolis.platform import open_platform
 from propolis.platform.base import ServiceState
 from propolis.platform.process import table
 from propolis.platform.process.platform import ProcessPlatform
@@ -451,11 +451,25 @@ def test_an_unknown_service_is_an_error(host: Host, name: str) -> None:
         host.platform.state(name)
 
 
+def test_a_file_that_names_no_time_gets_the_configurations(host: Host) -> None:
+    host.script(
+        "database",
+        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "print('up', flush=True)\ntime.sleep(600)",
+        stop_timeout=None,
+    )
+    patient = open_platform(PlatformConfig(kind="process", services=host.services), 0.3)
+    patient.start("database")
+    until(lambda: "up" in host.log("database"))
+    with pytest.raises(PreflightError, match=r"Service database did not stop within 0\.3 s"):
+        patient.stop("database")
+
+
 def test_the_services_are_those_with_a_file(host: Host) -> None:
     host.describe("index", ["true"])
     host.describe("database", ["true"])
     (host.services / "README").write_text("")
-    opened = platform.open(PlatformConfig(kind="process", services=host.services))
+    opened = open_platform(PlatformConfig(kind="process", services=host.services))
     assert opened.services() == ("database", "index")
 
 

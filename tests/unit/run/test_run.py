@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from propolis.errors import BusyError, Interrupted, PreflightError, PropolisError, ServicesDownError
 from propolis.run import (
     Journal,
+    JournalState,
     Observer,
     Plan,
     Results,
@@ -33,7 +34,7 @@ from propolis.run import (
 )
 from propolis.run.interrupts import Interrupts
 from propolis.run.journal import new_run_id
-from propolis.run.journals import KEPT_JOURNALS, forget_old, journals, open_journals
+from propolis.run.journals import KEPT_JOURNALS, forget_old, journals, open_runs
 from propolis.run.lock import held
 from propolis.run.plan import recover
 from propolis.run.step import tag_of
@@ -77,6 +78,10 @@ class Commit(Mark, frozen=True, kw_only=True, tag="commit"):
 
 
 KNOWN = {tag_of(kind): kind for kind in (Mark, Commit)}
+
+
+def open_journals(folder: Path) -> list[JournalState]:
+    return list(open_runs(folder).states)
 
 
 def begin(folder: Path, plan: Plan[World]) -> Journal:

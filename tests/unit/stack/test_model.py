@@ -6,14 +6,16 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from propolis.checks import Look
 from propolis.config.fields import SecretRef
 from propolis.config.load import load
 from propolis.config.sample import sample
 from propolis.config.schema import BerkeleyConfig, Config, CortexConfig, LuceneConfig, S3Files
 from propolis.errors import ConfigError
 from propolis.stack.database.server import cluster_name_on_disk
+from propolis.stack.database.service import Database
 from propolis.stack.index.service import Index
-from propolis.stack.model import BucketTree
+from propolis.stack.model import BackedUp, BucketTree
 from propolis.stack.stack import (
     OPTIONAL,
     SERVICES,
@@ -146,6 +148,28 @@ def test_an_unknown_store_or_service_is_named(config: Config) -> None:
         trees_of(config, ["index", "cache"])
     with pytest.raises(ConfigError, match="no service cortex; services are thehive, index, database"):
         answers(config, "cortex", 1)
+
+
+@pytest.mark.parametrize(
+    ("file", "here", "named"),
+    [
+        ("cluster_name: theirs\n", "theirs", ""),
+        ("cluster_name: other\n", "theirs", "other"),
+        ("cluster_name: theirs\n", "another", "another"),
+        (None, "theirs", ""),
+        (None, "another", "another"),
+    ],
+)
+def test_a_backup_of_another_cluster_is_refused_by_what_the_server_will_start_with(
+    config: Config, tmp_path: Path, file: str | None, here: str, named: str
+) -> None:
+    section = cassandra(config).model_copy(update={"config": tmp_path, "cluster_name": here})
+    if file is not None:
+        (tmp_path / "cassandra.yaml").write_text(file)
+    stopped = Look(config, "restore", running=())
+    found = list(Database(section).same(BackedUp("cassandra 4.1.10", {"cluster_name": "theirs"}), stopped))
+    assert [check.result for check in found] == (["fail"] if named else [])
+    assert not named or f"named {named!r}" in found[0].message
 
 
 def test_the_clusters_name_is_read_from_its_file_without_a_server(config: Config, tmp_path: Path) -> None:

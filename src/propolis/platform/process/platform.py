@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 
 from propolis.errors import PreflightError
-from propolis.platform.base import ServiceState
+from propolis.platform.base import STOP_SECONDS, ServiceState
 from propolis.platform.process import launcher, service_file, table
 from propolis.platform.process.service_file import Service
 
@@ -35,8 +35,9 @@ _LOCK_WAIT = 60.0
 class ProcessPlatform:
     """Services as plain processes, described by `<services>/<service>.yaml`."""
 
-    def __init__(self, services: Path) -> None:
+    def __init__(self, services: Path, stop_seconds: float = STOP_SECONDS) -> None:
         self._folder = services
+        self._stop_seconds = stop_seconds
 
     def services(self) -> tuple[str, ...]:
         """Names of the described services. Raises ConfigError if the folder can't be read."""
@@ -44,12 +45,12 @@ class ProcessPlatform:
 
     def state(self, service: str) -> ServiceState:
         """RUNNING if the very process that was started, or any of its descendants, lives."""
-        alive = self._alive(service_file.load(self._folder, service))
+        alive = self._alive(self._described(service))
         return ServiceState.RUNNING if alive else ServiceState.STOPPED
 
     def age(self, service: str) -> float | None:
         """Seconds since the first of its living processes was started; None if there is none."""
-        alive = self._alive(service_file.load(self._folder, service))
+        alive = self._alive(self._described(service))
         if not alive:
             return None
         ticks = os.sysconf("SC_CLK_TCK")
@@ -60,7 +61,7 @@ class ProcessPlatform:
 
         Raises PreflightError if it can't be launched, or doesn't end.
         """
-        self.launch(service_file.load(self._folder, service))
+        self.launch(self._described(service))
 
     def launch(self, service: Service) -> None:
         """As `start`, for a service already read."""
@@ -84,20 +85,23 @@ class ProcessPlatform:
 
         Raises PreflightError, naming the service, if it has not ended after its `stop_timeout`.
         """
-        found = service_file.load(self._folder, service)
+        found = self._described(service)
         with _locked(found):
             self._stop(found)
 
     def pids(self, service: str) -> tuple[int, ...]:
         """Numbers of its living processes, sorted (for measuring)."""
-        return tuple(sorted(p.pid for p in self._alive(service_file.load(self._folder, service))))
+        return tuple(sorted(p.pid for p in self._alive(self._described(service))))
 
     def _alive(self, service: Service) -> list[table.Process]:
         return table.members(table.read_pid_file(service.pid_file), str(service.path))
 
+    def _described(self, service: str) -> Service:
+        return service_file.load(self._folder, service, self._stop_seconds)
+
     def _stop(self, service: Service) -> None:
         _stopping(service).touch(mode=0o600)
-        deadline = time.monotonic() + service.spec.stop_timeout
+        deadline = time.monotonic() + service.stop_timeout
         asked: set[tuple[int, int]] = set()
         while alive := self._alive(service):
             record = table.read_pid_file(service.pid_file)
@@ -109,7 +113,7 @@ class ProcessPlatform:
                     _signal(process, service)
             if not _wait_for_end(leader or alive, deadline):
                 raise PreflightError(
-                    f"Service {service.name} did not stop within {service.spec.stop_timeout:g} s"
+                    f"Service {service.name} did not stop within {service.stop_timeout:g} s"
                     f" (process {', '.join(str(p.pid) for p in alive)})",
                     left=f"It got {service.stop_signal.name} and may still end; it was not killed",
                     next=f"See its log {service.log}, or raise stop_timeout in {service.path}",
@@ -139,7 +143,7 @@ def _locked(service: Service) -> Iterator[int]:
             left="Nothing was started or stopped",
         ) from error
     try:
-        deadline = time.monotonic() + _LOCK_WAIT + service.spec.stop_timeout
+        deadline = time.monotonic() + _LOCK_WAIT + service.stop_timeout
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

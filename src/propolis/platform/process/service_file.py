@@ -39,8 +39,8 @@ class ServiceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     umask: str = "027"
     """Octal, as in systemd."""
     stop_signal: str = "SIGTERM"
-    stop_timeout: float = 180.0
-    """Seconds after which a stop is given up; a service is never killed."""
+    stop_timeout: float | None = None
+    """Seconds after which a stop is given up; a service is never killed. None: `timeouts.stop` of propolis.yaml."""
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -60,6 +60,8 @@ class Service(msgspec.Struct, frozen=True):
     account: Account | None
     umask: int
     stop_signal: signal.Signals
+    stop_timeout: float
+    """Seconds."""
 
     @property
     def pid_file(self) -> Path:
@@ -84,8 +86,11 @@ def names(folder: Path) -> tuple[str, ...]:
     return tuple(entries)
 
 
-def load(folder: Path, name: str) -> Service:
-    """Read and check one service file. Raises ConfigError that names file and key."""
+def load(folder: Path, name: str, stop_seconds: float) -> Service:
+    """Read and check one service file; `stop_seconds` is its `stop_timeout` where it names none.
+
+    Raises ConfigError that names file and key.
+    """
     path = Path(os.path.abspath(folder / f"{name}.yaml"))  # noqa: PTH100 - resolve() would follow links
     if not _NAME.fullmatch(name):
         raise ConfigError(f"{path}: {name!r} is not a valid service name (lower-case letters, digits, - and _)")
@@ -95,9 +100,17 @@ def load(folder: Path, name: str) -> Service:
             raise ConfigError(f"{path}: {key}: {getattr(spec, key)!r} is not an absolute path")
     if not spec.command or not spec.command[0]:
         raise ConfigError(f"{path}: command: is empty")
-    if spec.stop_timeout <= 0:
+    if spec.stop_timeout is not None and spec.stop_timeout <= 0:
         raise ConfigError(f"{path}: stop_timeout: must be above 0 seconds")
-    return Service(name, path, spec, _account(path, spec), _umask(path, spec), _signal(path, spec))
+    return Service(
+        name=name,
+        path=path,
+        spec=spec,
+        account=_account(path, spec),
+        umask=_umask(path, spec),
+        stop_signal=_signal(path, spec),
+        stop_timeout=stop_seconds if spec.stop_timeout is None else spec.stop_timeout,
+    )
 
 
 def _parse(path: Path) -> ServiceFile:

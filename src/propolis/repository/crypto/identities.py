@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -150,11 +149,6 @@ def write_identity(path: Path, identity: Identity, comment: str = "") -> None:
         raise RepositoryError(
             f"The key file {path} can't be written: {_reason(error)}", left="No partial file was left"
         ) from None
-
-
-def recipients_of(identities: Sequence[Identity]) -> list[Recipient]:
-    """The public keys."""
-    return [identity.recipient for identity in identities]
 
 
 def _reason(error: Exception) -> str:

@@ -30,14 +30,14 @@ class Location:
     """Read it as it was then (with a time zone), and write nothing."""
 
     @classmethod
-    def from_config(cls, config: PlaceConfig, base: Path | None = None) -> Location:
-        """The location that the configuration names; relative secret files are looked for in `base`."""
+    def from_config(cls, config: PlaceConfig) -> Location:
+        """The location that the configuration names. Raises ConfigError if its keys can't be had."""
         return cls(
             config.url,
             config.endpoint,
             config.region,
-            _secret(config.access_key, base),
-            _secret(config.secret_key, base),
+            _secret(config.access_key),
+            _secret(config.secret_key),
             config.ca,
             config.object_lock,
         )
@@ -57,5 +57,5 @@ class Location:
         return Endpoint(self.endpoint, self.region, self.access_key, self.secret_key, self.ca)
 
 
-def _secret(reference: SecretRef | None, base: Path | None) -> str | None:
-    return None if reference is None else secrets.resolve(reference, base)
+def _secret(reference: SecretRef | None) -> str | None:
+    return None if reference is None else secrets.resolve(reference)

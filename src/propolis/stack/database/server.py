@@ -61,11 +61,6 @@ class DatabaseFacts(Facts):
         found = {"cluster_name": self.cluster_name, "keyspaces": list(self.keyspaces)}
         return {**found, "database_superuser": self.superuser} if self.superuser else found
 
-    @property
-    def schema_agrees(self) -> bool:
-        """Whether every node tells the same schema version."""
-        return len({node.schema_version for node in self.nodes}) == 1
-
 
 def answers(
     config: CassandraConfig, timeout: float, alive: Alive | None = None, login: secrets.Login | None = None

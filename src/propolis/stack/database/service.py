@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Self
 
 from propolis.config.schema import CassandraConfig, Config
 from propolis.config.secrets import Login
+from propolis.errors import ConfigError
 from propolis.stack.asking.retry import Alive
 from propolis.stack.database import files, roles, server
 from propolis.stack.database.rules import DatabaseRules
@@ -57,14 +59,16 @@ class Database(Service[server.DatabaseFacts]):
 
     def same(self, backed_up: BackedUp, look: Asking) -> Iterator[Check]:
         """Check that it is of the same cluster, too: Cassandra refuses to start on another's data."""
-        backed_up_name = backed_up.facts.get("cluster_name")
-        if backed_up_name != self.section.cluster_name:
+        there, here = backed_up.facts.get("cluster_name"), [self.section.cluster_name]
+        with contextlib.suppress(ConfigError):  # no file that can be read: then propolis.yaml alone tells it
+            here.append(server.cluster_name_on_disk(self.section))
+        if other := next((name for name in here if name != there), None):
             yield Check(
                 "cluster name",
                 "fail",
-                f"the backup is of the Cassandra cluster {backed_up_name!r}, the target's is named "
-                f"{self.section.cluster_name!r}: Cassandra refuses to start on another cluster's data",
-                f"Set cluster_name: {backed_up_name!r} in {self.section.config}/cassandra.yaml and in propolis.yaml",
+                f"the backup is of the Cassandra cluster {there!r}, the target's is named "
+                f"{other!r}: Cassandra refuses to start on another cluster's data",
+                f"Set cluster_name: {there!r} in {self.section.config}/cassandra.yaml and in propolis.yaml",
             )
         yield from super().same(backed_up, look)
 
