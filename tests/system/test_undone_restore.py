@@ -50,7 +50,7 @@ def test_undo_brings_the_newer_data_back_and_a_second_one_the_restored(
     assert compare(backed_up, snapshot(scene.lab)) == []
 
 
-@pytest.mark.parametrize("title", ["move", "start the index", "accept"])
+@pytest.mark.parametrize("title", ["move", "accept"])
 def test_an_undo_killed_after_a_step_leaves_the_newer_or_the_restored_data(
     restored: tuple[Scene, Proof], backed_up: Proof, title: str
 ) -> None:
@@ -61,11 +61,3 @@ def test_an_undo_killed_after_a_step_leaves_the_newer_or_the_restored_data(
     if compare(backed_up, snapshot(scene.lab)) == []:
         scene.propolis.ok("restore", "--undo", "--no-keep-old")
     assert compare(newer, snapshot(scene.lab)) == []
-
-
-def test_what_is_kept_is_not_backed_up(restored: tuple[Scene, Proof], backed_up: Proof) -> None:
-    scene, _ = restored
-    scene.propolis.ok("backup")
-    scene.propolis.ok("clean", "--all")
-    scene.restore()
-    assert compare(backed_up, snapshot(scene.lab)) == []

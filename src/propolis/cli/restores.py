@@ -120,7 +120,7 @@ def restore(
     kept for some days longer, and --undo puts it back.
     """
     if undo:
-        if backup or identity or only or set_password or replace_index or replace_keyspace or at:
+        if backup or identity or only or without or set_password or replace_index or replace_keyspace or at:
             raise UsageError(
                 "--undo takes a run; it can't be combined with ID, --identity, --only, --at or options "
                 "that replace data"

@@ -12,7 +12,7 @@ from propolis.cli.arguments import CONFIGURED
 from propolis.cli.options import config_of, observer
 from propolis.cli.targets import target_of
 from propolis.command.context import Context
-from propolis.command.kept import find
+from propolis.command.kept import Kept
 from propolis.config.schema import Config
 from propolis.errors import UsageError
 from propolis.recovery import recover_held
@@ -20,7 +20,7 @@ from propolis.report.console import show_plan
 from propolis.report.json import print_json
 from propolis.report.review import confirm, show_undo_review
 from propolis.report.runs import show_undo
-from propolis.restore.former import UndoRequest, undo, undo_plan
+from propolis.restore.former import UndoRequest, settled, undo, undo_plan
 from propolis.restore.former.steps import require_undoable
 from propolis.restore.review import review_undo
 from propolis.run.journal import new_run_id
@@ -101,13 +101,14 @@ def undo_restore(
         require_somebody_to_ask(quiet=quiet, as_json=as_json)
     source = config_of(config)
     request = UndoRequest(source if to is None else target_of(to, source), run, days)
+    request, kept = settled(request)
     told = observer(quiet=quiet, as_json=as_json)
     if plan:
         with Context(request.target, told, new_run_id()) as context:
             show_plan(undo_plan(request, context))
         return
     if not yes:
-        request = _agreed(request)
+        _ask(request, kept)
     report = undo(request, told, recover_held)
     if as_json:
         print_json(report)
@@ -115,9 +116,8 @@ def undo_restore(
         show_undo(report)
 
 
-def _agreed(request: UndoRequest) -> UndoRequest:
-    """Show what would be replaced and ask; give the request for that very run. Raises Interrupted without a yes."""
-    kept = find(request.target.state, request.run)
+def _ask(request: UndoRequest, kept: Kept) -> None:
+    """Show what would be replaced and ask. Raises Interrupted without a yes."""
     require_undoable(request.target, kept)
     with Context(request.target, observer(quiet=False, as_json=False), new_run_id()) as context:
         days = kept.days if request.days is None else request.days
@@ -128,4 +128,3 @@ def _agreed(request: UndoRequest) -> UndoRequest:
         )
         show_undo_review(review_undo(context, kept), fate)
         confirm("Put the former data back?", "undo")
-    return UndoRequest(request.target, kept.run, request.days)

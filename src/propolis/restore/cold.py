@@ -110,7 +110,16 @@ def restore_plan(restoration: Restoration, context: Context) -> Plan[Context]:
     steps.append(ReleaseSpace(files=reserve))
     if days := restoration.request.keep_days:
         backup = restoration.manifest.id
-        steps.append(KeepOld(swaps=swaps, buckets=buckets, days=days, command="restore", backup=backup))
+        steps.append(
+            KeepOld(
+                swaps=swaps,
+                buckets=buckets,
+                days=days,
+                command="restore",
+                backup=backup,
+                without=restoration.request.without,
+            )
+        )
     else:
         steps.append(DropAside(swaps=swaps, buckets=buckets))
     return Plan("restore", tuple(steps), given=(restoration, restoration.logins))

@@ -5,16 +5,19 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from propolis import clone
 from propolis.command.kept import Kept, KeptFolder, cleaning, dropping, find, occupied, overtake, record, records
 from propolis.config.load import load
 from propolis.config.sample import sample
-from propolis.config.schema import Config
+from propolis.config.schema import Config, MinioConfig, S3Files
 from propolis.errors import Interrupted, PreflightError, PropolisError, UsageError
+from propolis.restore.former import UndoRequest, settled
 from propolis.run import SilentObserver
 from propolis.run.journals import recorded_places
+from propolis.stack.stack import buckets
 
 
 @pytest.fixture
@@ -147,3 +150,16 @@ def test_what_a_folder_occupies_counts_hard_links_once(tmp_path: Path) -> None:
     found = occupied(tmp_path, leave_out="marker")
     assert found.files == 2
     assert one <= found.bytes < 2 * one
+
+
+def test_an_undo_sees_the_stack_as_the_run_did(config: Config, tmp_path: Path) -> None:
+    """It was restored `--without minio`, into the bucket: there the former objects are."""
+    minio = MinioConfig(url="http://127.0.0.1:9002", data=(tmp_path / "minio",))
+    config = config.model_copy(update={"minio": minio, "files": S3Files(bucket="b")})
+    kept = keep(config, tmp_path / "data", "run1", 1)
+    assert settled(UndoRequest(config, "latest"))[0].target.minio == minio
+    record(config.state, msgspec.structs.replace(kept, without=("minio",)))
+    request, found = settled(UndoRequest(config, "run"))
+    assert (request.run, found.without) == ("run1", ("minio",))
+    assert request.target.minio is None
+    assert [tree.name for tree in buckets(request.target)] == ["files/bucket"]

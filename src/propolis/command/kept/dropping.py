@@ -30,7 +30,7 @@ def drop(config: Config, kept: Kept) -> tuple[str, ...]:
     for folder in kept.folders:
         clone.drop_aside(Path(folder.folder))
     for objects in kept.objects:
-        _drop_objects(config, objects)
+        _drop_objects(kept.stack(config), objects)
     forget(config.state, kept.run)
     return missing
 

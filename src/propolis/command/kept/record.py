@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from propolis import durable
+from propolis.config.schema import Config
 from propolis.errors import PreflightError, PropolisError, UsageError
 from propolis.run.journal import journal_folder
 from propolis.run.journals import kept_files
@@ -72,6 +73,8 @@ class Kept(msgspec.Struct, frozen=True):
     days: int
     folders: tuple[KeptFolder, ...] = ()
     objects: tuple[KeptObjects, ...] = ()
+    without: tuple[str, ...] = ()
+    """Optional sections of propolis.yaml whose services the run left alone: to it, the stack had none of them."""
     overtaken: str = ""
     """A later run that replaced something else, too: what is kept here no longer fits what is there."""
     dropping: bool = False
@@ -91,6 +94,10 @@ class Kept(msgspec.Struct, frozen=True):
     def targets(self) -> frozenset[str]:
         """What was replaced: folders by path, buckets by their tree."""
         return frozenset({folder.target for folder in self.folders} | {one.tree for one in self.objects})
+
+    def stack(self, config: Config) -> Config:
+        """The stack as the run knew it."""
+        return config.model_copy(update=dict.fromkeys(self.without))
 
     def is_due(self, now: datetime.datetime) -> bool:
         """Whether its time is over, or its removal has begun."""

@@ -2,7 +2,7 @@
 
 from propolis.restore.former.keeping import DropAside, ForgetKept, KeepOld, KeptReport
 from propolis.restore.former.steps import UNDO_STEPS
-from propolis.restore.former.undo import UndoReport, UndoRequest, undo, undo_plan
+from propolis.restore.former.undo import UndoReport, UndoRequest, settled, undo, undo_plan
 
 __all__ = [
     "UNDO_STEPS",
@@ -12,6 +12,7 @@ __all__ = [
     "KeptReport",
     "UndoReport",
     "UndoRequest",
+    "settled",
     "undo",
     "undo_plan",
 ]

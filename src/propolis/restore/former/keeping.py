@@ -64,6 +64,8 @@ class KeepOld(Step[Context, KeptReport], frozen=True, kw_only=True, tag="keep-ol
     command: str
     backup: str
     """What replaced it: the backup's ID, or the run that was undone."""
+    without: tuple[str, ...] = ()
+    """Optional sections whose services were left alone."""
 
     @property
     def title(self) -> str:
@@ -96,6 +98,7 @@ class KeepOld(Step[Context, KeptReport], frozen=True, kw_only=True, tag="keep-ol
             at=now.isoformat(),
             until=(now + datetime.timedelta(days=self.days)).isoformat(),
             days=self.days,
+            without=self.without,
             folders=tuple(_kept_folder(swap) for swap in self.swaps),
             objects=tuple(one for one in objects if one is not None),
         )
@@ -127,7 +130,7 @@ class ForgetKept(Step[Context, None], frozen=True, kw_only=True, tag="forget-kep
                 except OSError as error:
                     context.warn(f"{folder} was not deleted: {error.strerror}")
             for objects in kept.objects:
-                drop_objects(bucket_of(context.config, objects.tree), Path(objects.note))
+                drop_objects(bucket_of(kept.stack(context.config), objects.tree), Path(objects.note))
             forget(state, self.run)
 
 

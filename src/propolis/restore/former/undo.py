@@ -74,7 +74,7 @@ def undo_plan(request: UndoRequest, context: Context) -> Plan[Context]:
         *start_steps(tuple(touched), stop_on_undo=True),
         AcceptFormer(services=running),
         ReleaseSpace(files=reserve),
-        KeepOld(swaps=swaps, buckets=buckets, days=days, command=COMMAND, backup=kept.run)
+        KeepOld(swaps=swaps, buckets=buckets, days=days, command=COMMAND, backup=kept.run, without=kept.without)
         if days
         else DropAside(swaps=swaps, buckets=buckets),
         ForgetKept(run=kept.run),
@@ -82,11 +82,19 @@ def undo_plan(request: UndoRequest, context: Context) -> Plan[Context]:
     return Plan(COMMAND, tuple(steps))
 
 
+def settled(request: UndoRequest) -> tuple[UndoRequest, Kept]:
+    """The request for that very run, on the stack as that run knew it, and what it keeps.
+
+    The newest run may be another one by the time that somebody has agreed, or that the lock is held. Raises
+    PreflightError or UsageError.
+    """
+    kept = find(request.target.state, request.run)
+    return UndoRequest(kept.stack(request.target), kept.run, request.days), kept
+
+
 def undo(request: UndoRequest, observer: Observer, recover_first: RecoverFirst) -> UndoReport:
     """Undo a restore. Raises a PropolisError; then the restored data and services are back, or it says so."""
-    kept = find(request.target.state, request.run)
-    # That very run: the newest one may be another by the time that this one holds the lock.
-    request = UndoRequest(request.target, kept.run, request.days)
+    request, kept = settled(request)
     plan = partial(undo_plan, request)
     context, outcome = run(request.target, plan, observer, recover_first, spare=kept.run)
     return UndoReport(
