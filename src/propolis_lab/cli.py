@@ -189,7 +189,7 @@ def _answers(lab: Lab, name: str) -> bool:
 def _memory(lab: Lab, name: str) -> int:
     """Resident memory of the service in MiB."""
     total = 0
-    for pid in lab.platform.pids(name):
+    for pid in lab.pids(name):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 total += int(line.split()[1]) // 1024

@@ -18,7 +18,7 @@ from rich.table import Table
 from propolis_lab.errors import LabError
 from propolis_lab.lab import Lab, Options
 from propolis_lab.lab.disaster import lose_everything
-from propolis_lab.lab.sections import add_sections
+from propolis_lab.lab.setting_up import add_api_key, init_arguments
 from propolis_lab.proof import Proof, compare, snapshot
 from propolis_lab.proof.outside import Watcher
 
@@ -60,9 +60,9 @@ class Demo:
         key = folder / "recovery.key"
 
         self._chapter(2, "Propolis finds the stack and is set up")
-        self._propolis("init", "--root", lab.root, "--repository", folder / "repository", "--name", "demo")
-        if added := add_sections(lab, config):
-            self._out.print(f"Added to its configuration, as a person does: {' and '.join(added)}")
+        places = ("--root", lab.root, "--repository", folder / "repository")
+        self._propolis("init", *places, "--name", "demo", *init_arguments(lab))
+        add_api_key(lab, config)
         self._propolis("repository", "init", "--config", config, "--recovery-key", key)
         self._propolis("doctor", "--config", config)
 

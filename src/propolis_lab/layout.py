@@ -34,6 +34,11 @@ class Layout:
         return self.root / "etc/services"
 
     @property
+    def elsewhere(self) -> Path:
+        """The same for servers that don't belong to the stack: Propolis finds nothing of them."""
+        return self.root / "elsewhere/services"
+
+    @property
     def record(self) -> Path:
         """What the lab knows of itself (0600: it holds passwords)."""
         return self.root / "etc/lab.json"
@@ -92,10 +97,17 @@ class Layout:
 
     def make(self, services: Iterable[str]) -> None:
         """Make all folders, each owned by its service."""
-        for folder in (self.services, self.root / "run", self.root / "tmp", self.minio_environment.parent):
+        for folder in (
+            self.services,
+            self.elsewhere,
+            self.root / "run",
+            self.root / "tmp",
+            self.minio_environment.parent,
+        ):
             folder.mkdir(parents=True, exist_ok=True)
         (self.root / "tmp").chmod(0o1777)
         self.services.chmod(0o700)
+        self.elsewhere.chmod(0o700)
         more: dict[str, list[Path]] = {
             "database": list(self.cassandra_folders.values()),
             "index": [self.snapshots],

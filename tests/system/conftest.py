@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 from propolis_lab.lab import Lab, Options
-from propolis_lab.lab.sections import add_sections
+from propolis_lab.lab.setting_up import add_api_key, init_arguments
 from system.command import Propolis
 
 
@@ -52,8 +52,10 @@ def a_scene(labs: Path, **options: object) -> Iterator[Scene]:
         with Lab.up(folder / "host", Options(**options)) as lab:  # type: ignore[arg-type]
             repository, key = folder / "repository", folder / "recovery.key"
             propolis = Propolis(lab.root / "etc/propolis/propolis.yaml")
-            propolis.ok("init", "--root", lab.root, "--repository", repository, "--name", "scene")
-            add_sections(lab, propolis.config_file)
+            propolis.ok(
+                "init", "--root", lab.root, "--repository", repository, "--name", "scene", *init_arguments(lab)
+            )
+            add_api_key(lab, propolis.config_file)
             propolis.ok("repository", "init", "--recovery-key", key)
             yield Scene(lab, propolis, key, repository, folder)
     finally:

@@ -14,7 +14,7 @@ from propolis_lab.lab.lab import Lab
 def crash(lab: Lab, *services: str) -> None:
     """Kill services."""
     for service in services:
-        for pid in lab.platform.pids(service):
+        for pid in lab.pids(service):
             os.kill(pid, signal.SIGKILL)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +39,7 @@ class Lab:
         self.address = record.address
         self.layout = Layout(root, record.options.index)
         self.platform = ProcessPlatform(self.layout.services)
+        self._elsewhere = ProcessPlatform(self.layout.elsewhere)
 
     @classmethod
     def open(cls, root: Path) -> Lab:
@@ -86,7 +87,7 @@ class Lab:
     @property
     def services(self) -> tuple[str, ...]:
         """Its services in the order in which they start."""
-        known = self.platform.services()
+        known = (*self.platform.services(), *self._elsewhere.services())
         return tuple(name for name in START_ORDER if name in known)
 
     def start_all(self, say: Callable[[str], None] = lambda _: None) -> None:
@@ -112,16 +113,23 @@ class Lab:
     def _start(self, names: list[str], say: Callable[[str], None]) -> None:
         for name in names:
             say(f"Starting {name} …")
-            self.platform.start(name)
+            self._platform(name).start(name)
 
     def stop_all(self) -> None:
         """Stop everything in order."""
         for name in reversed(self.services):
-            self.platform.stop(name)
+            self._platform(name).stop(name)
 
     def running(self, service: str) -> bool:
         """Whether the service's process lives."""
-        return self.platform.state(service) is ServiceState.RUNNING
+        return self._platform(service).state(service) is ServiceState.RUNNING
+
+    def pids(self, service: str) -> Sequence[int]:
+        """Its living processes."""
+        return self._platform(service).pids(service)
+
+    def _platform(self, service: str) -> ProcessPlatform:
+        return self._elsewhere if service in self._elsewhere.services() else self.platform
 
     def wait(self, service: str, timeout: float = WAIT) -> None:
         """Return once the service really answers. Raises LabError with the end of its log if it does not."""
@@ -286,11 +294,12 @@ def _call(method: str, url: str, key: str, data: object, timeout: float) -> Any:
 
 def _remove(root: Path) -> None:
     """Also of a lab that is only half there."""
-    folder = Layout(root, "elasticsearch").services
-    if folder.exists():
-        platform = ProcessPlatform(folder)
-        for name in reversed(platform.services()):
-            services.end(platform, name)
+    layout = Layout(root, "elasticsearch")
+    for folder in (layout.services, layout.elsewhere):
+        if folder.exists():
+            platform = ProcessPlatform(folder)
+            for name in reversed(platform.services()):
+                services.end(platform, name)
     ports.release_all(root)
     if root.exists():
         shutil.rmtree(root)

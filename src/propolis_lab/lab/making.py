@@ -133,6 +133,7 @@ class Making:
             (ROLE, record.database_password),
             thehive.Account(record.thehive_password, record.api_key),
             self._s3 if options.files == "s3" else None,
+            cortex.Account(record.cortex_password, record.cortex_key) if options.cortex != "none" else None,
             options.load,
         )
         if not self._distribution.serves_standin:
@@ -145,8 +146,9 @@ class Making:
     def _describe(self, service: str, command: list[str], environment: dict[str, str]) -> None:
         layout = self._layout
         data = layout.lib(layout.program(service))
+        elsewhere = service == "minio" and self._options.minio == "none"
         services.describe(
-            layout.services,
+            layout.elsewhere if elsewhere else layout.services,
             service,
             command,
             log=layout.log(layout.program(service)) / "console.log",

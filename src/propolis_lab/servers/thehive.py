@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 
 from propolis_lab.layout import Layout, write
-from propolis_lab.servers import cql, index
+from propolis_lab.servers import cortex, cql, index
 from propolis_lab.servers.minio import S3Server
 
 PORT = 9000
@@ -29,12 +29,15 @@ def configure(
     database: tuple[str, str],
     account: Account,
     s3: S3Server | None,
+    analyses: cortex.Account | None,
     load: float,
 ) -> None:
-    """Write `application.conf`, `secret.conf` and `logback.xml`. `load` is in writes per second."""
+    """Write `application.conf` and `secret.conf`. `load` is in writes per second."""
     folder = layout.etc("thehive")
     write(folder / "secret.conf", f'play.http.secret.key = "{secrets.token_hex(32)}"\n', "thehive", 0o400)
     text = _application(layout, address, cluster_name, database, account, load) + _storage(layout, s3)
+    if analyses is not None:
+        text += _cortex(analyses)
     write(folder / "application.conf", text, "thehive")
 
 
@@ -85,6 +88,23 @@ standin {{
   load = {load:g}
 }}
 
+"""
+
+
+def _cortex(account: cortex.Account) -> str:
+    return f"""
+cortex {{
+  servers = [
+    {{
+      name = "cortex"
+      url = "http://"${{thp.address}}":{cortex.PORT}"
+      auth {{
+        type = "bearer"
+        key = "{account.api_key}"
+      }}
+    }}
+  ]
+}}
 """
 
 
