@@ -40,6 +40,8 @@ CHECK_SECONDS = 30.0
 class CheckStack(Step[Context, Checked], frozen=True, kw_only=True, tag="check-stack"):
     """Checks, with everything still running, that the backup can be taken; gathers the versions."""
 
+    tries_only = True
+
     running: tuple[str, ...]
     trials: dict[str, str] = msgspec.field(default_factory=dict)
     """Where, by tree, it is tried how a folder can be cloned."""

@@ -55,7 +55,7 @@ def host_key(look: Look) -> Iterator[Check]:
         status = path.stat()
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
-        hint = "Create one with: propolis repository init" if missing else CLOSED
+        hint = "Create one with `propolis repository init`" if missing else CLOSED
         yield Check("host key", "fail", f"{path}: {error.strerror}", hint)
         return
     if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
@@ -104,9 +104,9 @@ def _backups(config: Config, repository: Repository) -> Iterator[Check]:
     if mine:
         yield Check("backups", "ok", f"{len(mine)}; the last one is {mine[-1].id}")
     else:
-        yield Check("backups", "warn", "there is no backup of this stack yet", "Take one with: propolis backup")
+        yield Check("backups", "warn", "there is no backup of this stack yet", "Take one with `propolis backup`")
     for finding in found.findings:
-        hint = "Run propolis repository check; then restore the object from a copy, or run propolis repository repair"
+        hint = "Run `propolis repository check`; then restore it from a copy, or run `propolis repository repair`"
         yield Check("backups", "fail", f"{finding.what} ({finding.object})", hint)
     for remark in found.remarks:
         yield Check("backup times", "warn", remark, "Keep this host's clock right, e.g. with chrony")

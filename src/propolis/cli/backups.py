@@ -19,6 +19,7 @@ from propolis.command.stores import open_repository
 from propolis.errors import IntegrityError
 from propolis.report.backups import backups_as_json, show_findings, show_overview, show_summary
 from propolis.report.json import plain, print_json
+from propolis.report.units import counted
 from propolis.repository.records.marks import read_marks
 from propolis.repository.records.overview import overview
 
@@ -45,10 +46,10 @@ def list_backups(
         show_overview(found)
     if found.findings:
         raise IntegrityError(
-            f"{len(found.findings)} objects of {repository.storage.place} are damaged or missing: "
+            f"The repository {repository.storage.place} is damaged ({counted(len(found.findings), 'problem')}): "
             f"{found.findings[0].what}",
             left="As far as is known, the other backups are not affected",
-            next="Run propolis repository check",
+            next="Run `propolis repository check`",
         )
 
 

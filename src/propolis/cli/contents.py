@@ -259,13 +259,13 @@ def _end(result: FindResult, whose: str, *, is_sum: bool) -> None:
         raise IntegrityError(
             f"{len(result.damaged)} objects of the repository could not be searched: {result.damaged[0].what}",
             left=f"{result.searched} backups were searched" + ("" if result.files else ", and have no such file"),
-            next="Run propolis repository check",
+            next="Run `propolis repository check`",
         )
     if not result.files:
         hint = "Give --content and the recovery key with --identity to look for its content (slow)"
         raise PropolisError(
             f"None of the {result.searched} backups of the {whose} has the file {result.text}",
-            next=hint if is_sum else "Look at the folders with propolis diff, or give a pattern, e.g. '*report*'",
+            next=hint if is_sum else "Look at the folders with `propolis diff`, or give a pattern, e.g. '*report*'",
         )
 
 

@@ -125,6 +125,8 @@ def line_of(document: Any, location: Iterable[int | str]) -> int:
 def _problem(error: MarkedYAMLError) -> str:
     """Say what the parser says without quoting the file: its text may hold a value."""
     problem = str(error.problem or error.context or "can't be parsed")
+    if problem.startswith("expected <block end>"):
+        return "this line doesn't belong to what is above it; check its indentation"
     if problem.startswith("found duplicate key"):
         return "this key occurs twice"
     for quote in ('"', "'"):
@@ -157,7 +159,7 @@ def _describe(document: Any, detail: ErrorDetails) -> tuple[int, str]:
         hint = f"did you mean `{near[0]}`?" if near else f"allowed are: {', '.join(allowed)}"
         return line, f"{key}: unknown key; {hint}"
     if kind == "missing":
-        return line, f"{key}: missing; {_meaning(sections, str(location[-1]))}"
+        return line, f"{key}: missing ({_meaning(sections, str(location[-1]))})"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         expected = detail.get("ctx", {}).get("expected_tags", "'folder', 's3'")
         return line_of(document, (*location, "kind")), f"{key}.kind: must be one of {expected}"
@@ -165,7 +167,11 @@ def _describe(document: Any, detail: ErrorDetails) -> tuple[int, str]:
         keys = sorted({name for section in _sections(detail["loc"]) for name in section.model_fields})
         return line, f"{key}: must hold keys, not a single value; allowed are: {', '.join(keys)}"
     if kind == "string_pattern_mismatch":
-        return line, f"{key}: not allowed like this; {_meaning(sections, str(location[-1]))}"
+        return line, f"{key}: not allowed like this ({_meaning(sections, str(location[-1]))})"
+    if kind in ("int_parsing", "int_type", "int_from_float"):
+        return line, f"{key}: must be a whole number"
+    if kind in ("float_parsing", "float_type"):
+        return line, f"{key}: must be a number"
     if kind == "path_type":
         return line, f"{key}: must be a path"
     message = detail["msg"].removeprefix("Value error, ").replace("Input should", "must")

@@ -9,7 +9,7 @@ from typing import Any
 
 from propolis.report.console import NOT_BACKED_UP, console, escape, show_pairs, show_unkept, table_of, wide_console
 from propolis.report.json import plain
-from propolis.report.units import human_bytes, human_seconds
+from propolis.report.units import about, counted, human_bytes, human_seconds
 from propolis.repository import BackupSummary, VerifyResult
 from propolis.repository.format.damage import Finding
 from propolis.repository.records.overview import Overview
@@ -26,7 +26,7 @@ def show_findings(findings: Iterable[Finding], remarks: Iterable[str]) -> None:
     """What is wrong with a repository, and what is odd."""
     out = console()
     for finding in findings:
-        out.print(f"[red]damaged:[/] {escape(finding.what)} ({escape(finding.object)})")
+        out.print(f"[red]damaged:[/] {escape(about(finding.what, finding.object))}")
     for remark in remarks:
         out.print(f"[yellow]note:[/] {escape(remark)}")
 
@@ -112,16 +112,18 @@ def show_verify(result: VerifyResult) -> None:
                 "decrypted, every file's content checked" if result.decrypted else "decrypted",
                 ("yes" if result.level == "full" else "yes, of those read")
                 if result.decrypted
-                else "no: give the recovery key with --identity",
+                else "no: that needs the recovery key (--identity)",
             ),
         ],
     )
     for finding in result.findings:
-        hit = f"; affects {finding.entries_hit} files: {', '.join(finding.entries)}" if finding.entries_hit else ""
-        out.print(f"[red]{escape(finding.what)}[/] ({escape(finding.object)}{escape(hit)})")
+        files = counted(finding.entries_hit, "file")
+        hit = f"affects {files}: {', '.join(finding.entries)}" if finding.entries_hit else ""
+        out.print(f"[red]{escape(about(finding.what, finding.object, hit))}[/]")
     for remark in result.remarks:
         out.print(f"[yellow]note:[/] {escape(remark)}")
-    out.print("[green]No problems were found.[/]" if result.ok else f"[red]{len(result.findings)} findings.[/]")
+    problems = counted(len(result.findings), "problem")
+    out.print("[green]No problems were found.[/]" if result.ok else f"[red]{problems} found.[/]")
 
 
 def age(backup: BackupSummary) -> float:

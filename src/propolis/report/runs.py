@@ -46,7 +46,9 @@ def show_restore(report: RestoreReport, file: Path | None = None) -> None:
 def show_undo(report: UndoReport) -> None:
     """What an undo did."""
     out = console()
-    out.print(escape(f"Run {report.undone} is undone: {', '.join(report.stores)} are what they were before it."))
+    out.print(
+        escape(f"Run {report.undone} has been undone: {', '.join(report.stores)} are what they were before it.")
+    )
     rows = [
         ("put back", f"{report.files} files, {human_bytes(report.bytes)}"),
         ("downtime of TheHive", "was not running" if report.downtime is None else f"{report.downtime:.1f} s"),

@@ -18,6 +18,12 @@ def counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
+def about(what: str, object: str, more: str = "") -> str:
+    """What is wrong with a repository's object: its name is added, unless it is named already."""
+    added = "; ".join(part for part in ("" if object in what else object, more) if part)
+    return f"{what} ({added})" if added else what
+
+
 def human_seconds(seconds: float) -> str:
     """Give a span in its largest fitting unit, such as `3 h` or `4.2 s`."""
     if seconds < 90:

@@ -159,7 +159,7 @@ class Repository:
         listing = self.listing()
         if listing.damaged and damaged is None:
             first = listing.damaged[0]
-            raise IntegrityError(first.what, next=f"Run propolis repository check: {first.object} is damaged")
+            raise IntegrityError(first.what, next=f"Run `propolis repository check`: {first.object} is damaged")
         if damaged is not None:
             damaged += listing.damaged
         return [item for item in listing.backups if stack is None or item.header.stack == stack]
@@ -186,7 +186,7 @@ class Repository:
                 f"{text!r} matches {len(fitting)} backups: {', '.join(fitting[:5])}", next="Give a longer prefix"
             )
         raise RepositoryError(
-            f"The repository {self.storage.place} has no backup {text!r}", next="See propolis list for the IDs"
+            f"The repository {self.storage.place} has no backup {text!r}", next="See `propolis list` for the IDs"
         )
 
     def latest(
@@ -207,7 +207,7 @@ class Repository:
                 raise IntegrityError(
                     f"None of the {len(listing.damaged)} backups in {self.storage.place} can be read: "
                     f"{listing.damaged[0].what} ({listing.damaged[0].object})",
-                    next="Run propolis repository check, and use a copy of the repository",
+                    next="Run `propolis repository check`, and use a copy of the repository",
                 )
             return None
         unread = listing.unread_since(found) if sure else []
@@ -271,4 +271,4 @@ class Repository:
         for known, name in self.names():
             if known == id:
                 return name
-        raise RepositoryError(f"The repository {self.storage.place} has no backup {id}", next="See propolis list")
+        raise RepositoryError(f"The repository {self.storage.place} has no backup {id}", next="See `propolis list`")

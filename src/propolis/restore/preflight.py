@@ -64,8 +64,8 @@ def _kept_beside(context: Context, restoration: Restoration) -> str:
             here.add_folder(tree.path, None, context.own_names(tree.path))
     least = "" if here.whole else "at least "
     return (
-        f"The former data, {least}{here.files} files of {here.bytes / 1024**2:,.1f} MiB, stays where it is moved "
-        f"aside for {days} {'day' if days == 1 else 'days'}: beside the restored data, whose room was checked"
+        f"The former data ({least}{here.files} files, {here.bytes / 1024**2:,.1f} MiB) is kept beside the restored "
+        f"data for {days} {'day' if days == 1 else 'days'}; the free space for this was checked"
     )
 
 

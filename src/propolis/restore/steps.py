@@ -38,6 +38,8 @@ from propolis.stack.thehive import embedded
 class CheckRestore(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True, tag="check-restore"):
     """Checks, before anything is touched, all that could make the restore fail."""
 
+    tries_only = True
+
     backup: str
     trees: tuple[str, ...]
     running: tuple[str, ...]

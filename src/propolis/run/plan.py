@@ -174,7 +174,8 @@ def undo_steps(
     for number, step in steps:
         try:
             if type(step).undo is not Step.undo:
-                quietly(observer.undoing, step.title)
+                if not step.tries_only:
+                    quietly(observer.undoing, step.title)
                 step.undo(context)
             journal.undone(number)
         except Exception as error:

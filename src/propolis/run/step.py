@@ -29,6 +29,9 @@ class Step(msgspec.Struct, Generic[C_contra, R], frozen=True, kw_only=True):
     commits: ClassVar[bool] = False
     """Whether a run is finished rather than undone once such a step is done: its plan's commit point."""
 
+    tries_only: ClassVar[bool] = False
+    """Whether undoing it only removes what it made to find something out: nobody needs to be told."""
+
     needs: ClassVar[Kinds] = ()
     """Classes of the steps and of the planner's values whose results `do` asks for: a plan without them isn't one."""
 

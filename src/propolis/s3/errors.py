@@ -36,7 +36,7 @@ NOT_LOCKABLE = (
     "Create a bucket with Object Lock (see the user guide on storage), or leave object_lock out",
 )
 _NO_ROLE = (
-    "there are no keys for it: AWS gives this host none (no role), and none are configured",
+    "there are no access keys for it: none are configured, and AWS gives this host none (no IAM role)",
     "Give the host a role that may use the bucket, or set access_key and secret_key",
 )
 _METADATA = re.compile(r"Generic S3 error: Error performing (PUT|GET) https?://[^/\s]+/latest/(api/token|meta-data/)")

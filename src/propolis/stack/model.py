@@ -182,7 +182,7 @@ class Service(ABC, Generic[F]):
         name = f"version of {self.label}"
         if not backed_up.release:
             message = "the backup doesn't have it, since the service was not running"
-            yield Check(name, "warn", message, f"If it was a newer one than {here.release}, install that before")
+            yield Check(name, "warn", message, f"If it was newer than {here.release}, install that version first")
         elif not self._fits(backed_up.release, here.release):
             same = " of the same major release" if self.same_major else ""
             yield Check(

@@ -25,6 +25,7 @@ from propolis.config.schema import Config
 from propolis.errors import IncompleteError, IntegrityError, RepositoryError
 from propolis.report.json import print_json
 from propolis.report.repository import care
+from propolis.report.units import about, counted
 from propolis.repository import BackupId, Location, ObjectSource, Observer, Repository, Stats
 from propolis.repository.access.leases import ReadingLease
 from propolis.repository.crypto.recipients import AnyKey
@@ -80,10 +81,10 @@ def check_repository(
         care.show_check(result)
     if not result.ok:
         raise IntegrityError(
-            f"The repository {result.place} has {len(result.findings)} findings: "
-            f"{result.findings[0].object}: {result.findings[0].what}",
+            f"The repository {result.place} is damaged ({counted(len(result.findings), 'problem')}): "
+            f"{about(result.findings[0].what, result.findings[0].object)}",
             left="The repository was left as it is",
-            next="Run propolis repository repair --plan, and take a new backup",
+            next="Run `propolis repository repair --plan`, and take a new backup",
         )
 
 
@@ -135,9 +136,9 @@ def repair_repository(
         care.show_repair(result)
     if not result.ok:
         raise IncompleteError(
-            f"{len(result.losses)} backups can't be restored completely"
+            f"{counted(len(result.losses), 'backup')} can't be restored completely"
             if result.losses
-            else f"{len(result.unreadable)} objects can't be read from the storage",
+            else f"{counted(len(result.unreadable), 'object')} can't be read from the storage",
             left="Damaged objects were moved to quarantine/" if result.quarantined and not plan else "",
             next="Take a new backup now. A copy of the repository may still have the lost data",
         )

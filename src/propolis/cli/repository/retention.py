@@ -100,7 +100,7 @@ def prune(
         raise IntegrityError(
             f"The repository is damaged: {result.findings[0].what}",
             left="Nothing that a backup needs was removed",
-            next="Run propolis repository check",
+            next="Run `propolis repository check`",
         )
 
 

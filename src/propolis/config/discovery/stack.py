@@ -111,7 +111,7 @@ def _conclude(found: Findings) -> Discovery:
 def _platform(found: Findings, etc: Path) -> None:
     services = etc / "services"
     if not services.is_dir():
-        found.problem(f"{services}: no such folder, where one <service>.yaml a program should be")
+        found.problem(f"{services}: there is no such folder; it should have one <service>.yaml per program")
         return
     found.put("platform.kind", "process")
     found.put("platform.services", str(services), str(services))

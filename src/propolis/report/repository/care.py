@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from propolis.report.console import console
-from propolis.report.units import human_bytes
+from propolis.report.units import about, counted, human_bytes
 from propolis.repository.maintenance.check import CheckResult, Hit
 from propolis.repository.maintenance.repair import RepairResult
 
@@ -18,26 +18,28 @@ def show_check(result: CheckResult) -> None:
     out = console()
     out.print(
         escape(
-            f"{result.place}: {result.backups} backups, {result.packs} packs, {result.indexes} indexes, "
-            f"{result.key_rings} key rings"
+            f"{result.place}: {counted(result.backups, 'backup')}, {counted(result.packs, 'pack')}, "
+            f"{result.indexes} {'index' if result.indexes == 1 else 'indexes'}, "
+            f"{counted(result.key_rings, 'key ring')}"
         )
     )
     if result.packs_read:
         out.print(
-            f"Read {result.packs_read} packs ({human_bytes(result.stored_bytes_read)}), "
+            f"Read {counted(result.packs_read, 'pack')} ({human_bytes(result.stored_bytes_read)}), "
             f"decrypted {result.packs_decrypted} of them."
         )
     for finding in result.findings:
-        out.print(f"[red]{escape(finding.object)}[/]: {escape(finding.what)}")
+        out.print(f"[red]{escape(about(finding.what, finding.object))}[/]")
         _hits(out, finding.hits)
     _notes(out, result.remarks, result.unchecked)
-    out.print("[green]No problems were found.[/]" if result.ok else f"[red]{len(result.findings)} findings.[/]")
+    problems = counted(len(result.findings), "problem")
+    out.print("[green]No problems were found.[/]" if result.ok else f"[red]{problems} found.[/]")
 
 
 def show_repair(result: RepairResult) -> None:
     """What a repair did, or would do."""
     out = console()
-    out.print(escape(f"{result.place}: {len(result.damaged)} objects are missing or damaged"))
+    out.print(escape(f"{result.place}: objects that are missing or damaged: {len(result.damaged)}"))
     for damaged in result.damaged:
         out.print(f"  [red]{escape(damaged)}[/]")
     for unreadable in result.unreadable:
@@ -45,15 +47,15 @@ def show_repair(result: RepairResult) -> None:
     if result.lost_segments:
         rest = result.lost_segments - result.from_packs - result.from_stack
         out.print(
-            f"Of {result.lost_segments} lost pieces, {result.from_stack} are in the stack's files and "
-            f"{result.from_packs} in packs; {rest} were not found."
+            f"Lost pieces: {result.lost_segments}; found in the stack's files: {result.from_stack}, in packs: "
+            f"{result.from_packs}; not found: {rest}."
         )
     if result.planned:
-        out.print(f"Would move {len(result.quarantined)} objects to quarantine/. Nothing was changed.")
+        out.print(f"Would move {counted(len(result.quarantined), 'object')} to quarantine/. Nothing was changed.")
     else:
         out.print(
-            f"Stored {human_bytes(result.stored_bytes)} again, wrote {result.indexes} indexes, moved "
-            f"{len(result.quarantined)} objects to quarantine/."
+            f"Stored {human_bytes(result.stored_bytes)} again; moved {counted(len(result.quarantined), 'object')} to "
+            "quarantine/."
         )
     _notes(out, result.remarks, ())
     if result.losses:
@@ -66,7 +68,7 @@ def show_repair(result: RepairResult) -> None:
 def _hits(out: Console, hits: Iterable[Hit]) -> None:
     for hit in hits:
         more = ", …" if hit.files > len(hit.examples) else ""
-        told = f"{hit.files} files: {', '.join(hit.examples)}{more}" if hit.files else "all of it"
+        told = f"{counted(hit.files, 'file')}: {', '.join(hit.examples)}{more}" if hit.files else "all of it"
         out.print(escape(f"  backup {hit.backup} loses {told}"))
 
 

@@ -54,7 +54,7 @@ class Totals:
 def show_diff(comparison: Comparison, limit: int | None) -> Totals:
     """The differences of each tree, `limit` of them at most, then how many there are."""
     totals = Totals()
-    after = comparison.after or "what is there now"
+    after = comparison.after or "the present state"
     _say(f"Changes from {comparison.before} to {after}:")
     for tree in comparison.trees:
         _list(tree, limit)

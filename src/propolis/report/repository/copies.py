@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.markup import escape
 
 from propolis.report.console import console
-from propolis.report.units import human_bytes
+from propolis.report.units import counted, human_bytes
 from propolis.repository.maintenance.copy import CopyResult
 
 
@@ -14,7 +14,8 @@ def show_copy(result: CopyResult) -> None:
     out = console()
     verb = "Copied" if result.done else "Would copy"
     out.print(escape(f"{verb} {result.source} to {result.target}{', a new repository' if result.new else ''}:"))
-    out.print(f"  {result.objects} objects, {human_bytes(result.bytes)}; {result.present} exist there already")
+    objects = counted(result.objects, "object")
+    out.print(f"  {objects}, {human_bytes(result.bytes)}; {result.present} exist there already")
     if result.extended:
         out.print(f"  {result.extended} of those are locked for longer now")
     backups = ", ".join(result.backups) if result.backups else "none"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rich.markup import escape
 
 from propolis.report.console import console
-from propolis.report.units import human_bytes
+from propolis.report.units import about, counted, human_bytes
 from propolis.repository.access.leases import LeaseInfo
 from propolis.repository.maintenance.prune import PruneResult
 
@@ -63,7 +63,7 @@ def show_prune(result: PruneResult) -> None:
     for remark in result.remarks:
         out.print(f"[yellow]note:[/] {escape(remark)}")
     for finding in result.findings:
-        out.print(f"[red]{escape(finding.what)}[/] ({escape(finding.object)})")
+        out.print(f"[red]{escape(about(finding.what, finding.object))}[/]")
     if result.planned:
         out.print("Nothing was changed.")
 
@@ -89,4 +89,4 @@ def show_hold(result: HoldResult) -> None:
     if result.held:
         console().print(escape(f"Backup {result.backup} is held: prune keeps it until `propolis hold --release`."))
     else:
-        console().print(f"Backup {result.backup} is no longer held ({result.released} holds removed).")
+        console().print(f"Backup {result.backup} is no longer held ({counted(result.released, 'hold')} removed).")

@@ -310,7 +310,7 @@ def unlock(storage: Storage, force: tuple[str, ...] = (), *, plan: bool = False)
             raise RepositoryError(
                 f"{text!r} matches {f'{len(fitting)} of the {len(found)} leases' if fitting else 'no lease'}",
                 left="No lease was removed",
-                next="See propolis repository unlock --plan for their names",
+                next="See `propolis repository unlock --plan` for their names",
             )
         chosen.add(fitting[0].name)
     if not plan:

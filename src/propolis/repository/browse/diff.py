@@ -199,7 +199,7 @@ class ManifestItems:
             if last is not None and item.key <= last:
                 raise IntegrityError(
                     f"An entry of {tree.name} in {self._manifest.name} is out of order, or there twice",
-                    next=f"Run propolis verify {self._manifest.id}",
+                    next=f"Run `propolis verify {self._manifest.id}`",
                 )
             last = item.key
             yield item
@@ -218,7 +218,7 @@ class ManifestItems:
         if count != tree.entries:
             raise IntegrityError(
                 f"The tree {tree.name} in {self._manifest.name} does not have the entries that its header states",
-                next=f"Run propolis verify {self._manifest.id}",
+                next=f"Run `propolis verify {self._manifest.id}`",
             )
 
     def _find(self, mark: bytes) -> None:
@@ -243,7 +243,7 @@ class ManifestItems:
         if len(fields) not in (_ATTRIBUTES, _ATTRIBUTES + 1) or not _is_size(fields[_SIZE]):
             raise IntegrityError(
                 f"{self._manifest.name} is damaged: an entry can't be understood",
-                next=f"Run propolis verify {self._manifest.id}",
+                next=f"Run `propolis verify {self._manifest.id}`",
             )
         self._fields = fields
 

@@ -206,7 +206,7 @@ def _cut_short(name: str) -> IntegrityError:
 def _damaged(name: str) -> IntegrityError:
     return IntegrityError(
         f"{name} is damaged: its bytes are not those that were encrypted",
-        next="Run propolis repository check, and use another backup or a copy of the repository",
+        next="Run `propolis repository check`, and use another backup or a copy of the repository",
     )
 
 

@@ -56,5 +56,5 @@ def misnamed(name: str) -> IntegrityError:
     """The error for an object whose bytes haven't the hash in its name."""
     return IntegrityError(
         f"{name} is damaged: its bytes don't match its name",
-        next="Run propolis repository check, and use another backup or a copy of the repository",
+        next="Run `propolis repository check`, and use another backup or a copy of the repository",
     )

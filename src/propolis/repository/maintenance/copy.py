@@ -229,7 +229,7 @@ class _Copy:
             f"{len(self._damaged)} objects of {self._source.place} are damaged: "
             f"{', '.join(sorted(self._damaged)[:_SHOWN])}{more}",
             left=f"Intact objects that were copied so far are kept at the target; {left}",
-            next="Run propolis repository check and repair, then copy again",
+            next="Run `propolis repository check` and repair, then copy again",
         )
 
     def _require(self, kind: str) -> None:

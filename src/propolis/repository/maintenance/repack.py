@@ -46,7 +46,7 @@ class Repacker:
                 for segment, offset, length in segments
             ]
         except IntegrityError as error:
-            self.findings.append(Finding(str(error), pack_name(pack.hash)))
+            self.findings.append(Finding(error.what, pack_name(pack.hash)))
             return False
         for segment, data in pieces:
             self._packer.add(segment, data, pack.codec)

@@ -94,7 +94,7 @@ def _decide(backups: Sequence[Candidate], keep: KeepConfig, min_verified: int) -
         because(backup, f"only {len(verified)} of {min_verified} passed verification")
     if not any(keep.model_dump().values()):
         for backup in backups:
-            because(backup, "no rule removes any")
+            because(backup, "there are no retention rules")
     for chosen in (newest_first, good, dated):
         for backup in chosen[: keep.last]:
             because(backup, f"one of the last {keep.last}")

@@ -27,7 +27,7 @@ def positions(table: SegmentTable, entry: Entry) -> list[tuple[int, int]]:
             lost = "".join(f"; {finding.object} can't be read" for finding in table.damaged)
             raise IntegrityError(
                 f"{label(entry)} can't be restored: no index knows its segment {piece.hex()}{lost}",
-                next="Run propolis repository check, and use another backup",
+                next="Run `propolis repository check`, and use another backup",
             )
         found.append((position, size))
         size += table.record(position)[1].length
@@ -44,6 +44,6 @@ def check_segment(
     if len(data) != length or key.segment_id(data) != segment:
         raise IntegrityError(
             f"{pack_name(pack.hash)} is damaged: segment {segment.hex()} holds other bytes than were backed up",
-            next="Run propolis repository check, and use another backup or a copy of the repository",
+            next="Run `propolis repository check`, and use another backup or a copy of the repository",
         )
     return data

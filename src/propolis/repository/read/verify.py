@@ -43,7 +43,7 @@ def verify(
         manifest = repository.manifest(id)
         table = repository.load_table()
     except IntegrityError as error:
-        return VerifyResult(id, level, 0, 0, 0, 0, 0, False, (Finding(str(error), "manifests or indexes"),))
+        return VerifyResult(id, level, 0, 0, 0, 0, 0, False, (Finding(error.what, "manifests or indexes"),))
     check = _Check(repository, manifest, table, observer)
     check.structure()
     check.presence()
@@ -102,14 +102,14 @@ class _Check:
                     rules.take(entry)
                     found = positions(self._table, entry)
                 except IntegrityError as error:
-                    self._found(str(error), name, (label(entry),), 1)
+                    self._found(error.what, name, (label(entry),), 1)
                     continue
                 for position, _ in found:
                     self.wanted[position] = 1
                     self.packs.add(self._table.pack_of(position))
         except IntegrityError as error:
             # Nothing after an entry that can't be understood can be restored either.
-            self._found(str(error), name)
+            self._found(error.what, name)
             return
         for tree in rules.trees():
             self.files += tree.files
@@ -117,7 +117,7 @@ class _Check:
             try:
                 tree.end()
             except IntegrityError as error:
-                self._found(str(error), name)
+                self._found(error.what, name)
 
     def presence(self) -> None:
         """Every pack is there, with the size that the index states."""
@@ -167,7 +167,7 @@ class _Check:
             else:
                 check_pack(self._repository.storage, pack.hash, pack.stored, self.stats)
         except IntegrityError as error:
-            self._damage(number, str(error))
+            self._damage(number, error.what)
         if self._observer is not None:
             self._observer(self.stats)
 

@@ -118,7 +118,7 @@ def add_hold(repository: Repository, backup: BackupId, reason: str) -> Hold:
     with repository.lease("shared") as lease:
         if backup not in {id for id, _ in repository.names()}:
             raise RepositoryError(
-                f"The repository {repository.storage.place} has no backup {backup}", next="See propolis list"
+                f"The repository {repository.storage.place} has no backup {backup}", next="See `propolis list`"
             )
         hold = Hold(backup, reason, utc_text(utc_now()), _who())
         lease.confirm(_write(repository, _HOLDS, hold))
@@ -182,7 +182,7 @@ def _read_all(
         except MissingObjectError:
             continue  # removed since it was listed
         except (IntegrityError, WrongKeyError) as error:
-            damaged[stored] = Finding(str(error), name)
+            damaged[stored] = Finding(error.what, name)
     return found
 
 

@@ -55,7 +55,7 @@ def gone(place: str, name: str) -> IntegrityError:
     return IntegrityError(
         f"{name} is missing from the repository {place}, and is needed",
         left="No backup was recorded",
-        next="Run propolis repository check, then repair, with the maintenance credential",
+        next="Run `propolis repository check`, then repair, with the maintenance credential",
     )
 
 

@@ -236,6 +236,6 @@ class S3Storage:
         if is_missing(error):
             return MissingObjectError(
                 f"{name} is missing from the repository {self.place}",
-                next="Run propolis repository check, and use another backup or a copy of the repository",
+                next="Run `propolis repository check`, and use another backup or a copy of the repository",
             )
         return explain(error, f"{name} in the repository {self.place}", "be read")

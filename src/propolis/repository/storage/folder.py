@@ -31,7 +31,7 @@ from propolis.repository.storage.base import (
 
 _TEMPORARY = "tmp"
 _MIB = 1 << 20
-_PRUNE = "Run propolis repository prune, for which a reserve is kept"
+_PRUNE = "Run `propolis repository prune`, for which a reserve is kept"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _DISK_ERRORS = (errno.EIO, errno.EBADMSG, errno.EUCLEAN)
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
@@ -247,7 +247,7 @@ class FolderStorage:
             self._present()
             raise MissingObjectError(
                 f"{name} is missing from the repository {self.place}",
-                next="Run propolis repository check, and use another backup or a copy of the repository",
+                next="Run `propolis repository check`, and use another backup or a copy of the repository",
             ) from None
         try:
             yield file
@@ -312,7 +312,7 @@ class FolderStorage:
         if error.errno in _DISK_ERRORS:
             return IntegrityError(
                 f"{name} in the repository {self.place} can't be read from its disk: {error.strerror}",
-                next="Check the system log for disk errors, and run propolis repository check",
+                next="Check the system log for disk errors, and run `propolis repository check`",
             )
         return self._failed("be read", error, name)
 
@@ -324,7 +324,7 @@ class FolderStorage:
             errno.EACCES: "Run as a user who may use the folder, or change its owner",
             errno.EPERM: "Run as a user who may use the folder, or change its owner",
             errno.EROFS: "Mount it writable",
-            errno.ENOENT: "Mount or create the folder; propolis repository init creates a new repository",
+            errno.ENOENT: "Mount or create the folder; `propolis repository init` creates a new repository",
         }
         reason = error.strerror or str(error)
         kind = NoRoomError if error.errno in _FULL else RepositoryError

@@ -135,7 +135,7 @@ class Publisher:
             raise RepositoryError(
                 f"{lost.what}; {name}, which had just been written, can't be deleted: {denied.what}",
                 left=f"{name} stays; if a prune ran in the meantime, it may name packs that are gone",
-                next="Run propolis repository check, and repair if it finds damage, with the maintenance credential",
+                next="Run `propolis repository check`, then repair if needed, with the maintenance credential",
             ) from None
 
     def _end_time(self) -> datetime.datetime:

@@ -28,6 +28,8 @@ UNTOUCHED = "Nothing was changed"
 class CheckUndo(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True, tag="check-undo"):
     """Checks, before anything is touched, that all which the run replaced is there and can be moved back."""
 
+    tries_only = True
+
     run: str
     running: tuple[str, ...]
     trials: dict[str, tuple[str, str]] = msgspec.field(default_factory=dict)

@@ -66,7 +66,7 @@ class DatabaseRules:
             message = f"{', '.join(bad)} is not up and normal"
             yield Check("database state", "fail", message, "Check `nodetool status`")
         else:
-            yield Check("database state", "ok", "UN: up and normal")
+            yield Check("database state", "ok", "up and normal (UN)")
 
     def cluster(self, look: Asking) -> Iterator[Check]:
         """Whether it is the configured cluster."""

@@ -129,7 +129,7 @@ class IndexRules:
             hint = f"Give the user {user} the privilege to see them (monitor)"
             yield Check(self._inventory, "warn", message, hint)
         else:
-            yield Check(self._inventory, "ok", f"all {len(seen)} on the disk are visible to Propolis")
+            yield Check(self._inventory, "ok", f"Propolis sees every index on the disk ({len(seen)})")
 
     def writes(self, look: Asking) -> Iterator[Check]:
         """Whether it takes its user's writes: a full disk, or somebody, may have blocked them."""
