@@ -114,7 +114,7 @@ def test_unknown_key_unlike_any_lists_the_allowed_ones(tmp_path: Path) -> None:
 def test_missing_key_names_its_section_and_meaning(tmp_path: Path) -> None:
     text = changed("  hints: /var/lib/cassandra/hints\n", "")
     (line,) = mistakes(tmp_path, text)
-    assert line == f"{line_with(text, 'database:')}: database.hints: missing; hints_directory"
+    assert line == f"{line_with(text, 'database:')}: database.hints: missing (hints_directory)"
 
 
 def test_all_mistakes_are_listed_in_the_order_of_lines(tmp_path: Path) -> None:
