@@ -22,6 +22,7 @@ from propolis.config.schema import S3Files
 from propolis.errors import IntegrityError, PreflightError, RepositoryError
 from propolis.repository import RestoreResult, restore_bucket
 from propolis.restore.prepare import Restoration
+from propolis.s3.listing import Keys, ObjectList
 from propolis.s3.objects import ObjectMeta
 from propolis.stack.files.bucket import S3Bucket
 
@@ -39,20 +40,23 @@ class Filled:
 def add_missing(context: Context, restoration: Restoration, tree: str) -> Filled:
     """Put what the bucket lacks or holds differently. Raises what the bucket raises."""
     bucket = bucket_of(context.config, tree)
-    present = {meta.key: meta for meta in bucket.list()}
+    present, chosen = ObjectList(bucket.list()), Keys()
     added, replaced = [], []
     for entry in restoration.manifest.entries(tree):
         key = entry.path.decode()
         meta = msgspec.json.decode(entry.extra, type=ObjectMeta)
-        if key not in present:
+        number = present.find(entry.path)
+        if number is None:
             added.append(key)
-        elif (present[key].size, present[key].etag) != (entry.size, meta.etag):
+        elif (present[number].size, present[number].etag) != (entry.size, meta.etag):
             replaced.append(key)
+        else:
+            continue
+        chosen.append(entry.path)
     note = Note(aside_prefix(context.run_id), added, replaced)
     write_note(_note_file(context, tree), note)
     for key in replaced:
         bucket.copy(key, note.aside + key)
-    chosen = {key.encode() for key in (*added, *replaced)}
     written = restore_bucket(
         restoration.repository,
         restoration.manifest,
