@@ -14,6 +14,8 @@ OURS = ("propolis", "propolis_lab")
 MODULES = sorted(SOURCE.rglob("*.py"))
 MOST_LINES = 400
 MOST_MODULES = 14
+SAY_NOTHING = {"What it does.", "What it is.", "Does it.", "Do it.", "All of it.", "See above.", "As it says."}
+"""Docstrings that tell a reader nothing which the name doesn't."""
 
 
 def name(path: Path) -> str:
@@ -112,6 +114,17 @@ def circles(imports: dict[str, set[str]]) -> list[set[str]]:
 def test_circles_are_found() -> None:
     imports = {"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set(), "e": {"f"}, "f": {"a", "e"}, "g": {"a"}}
     assert sorted(map(sorted, circles(imports))) == [["b", "c"], ["e", "f"]]
+
+
+def test_no_docstring_is_there_for_the_sake_of_having_one() -> None:
+    empty = {
+        f"{found}: {node.name}"
+        for found, tree in parsed()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        and ast.get_docstring(node) in SAY_NOTHING
+    }
+    assert empty == set()
 
 
 def test_a_storage_is_asked_what_it_can_and_not_what_it_is() -> None:

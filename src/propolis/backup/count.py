@@ -36,9 +36,7 @@ class CountDocuments(Step[Context, Counted], frozen=True, kw_only=True, tag="cou
 
     service: str = Index.role
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         whose = "" if self.service == Index.role else f" of {LABELS[self.service]}"
         return f"count the documents in every index{whose}"
 

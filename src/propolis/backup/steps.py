@@ -48,9 +48,7 @@ class CheckStack(Step[Context, Checked], frozen=True, kw_only=True, tag="check-s
 
     needs = (BackupOptions,)
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         return "check services, versions, folders and free space"
 
     def do(self, context: Context, results: Results) -> Checked:
@@ -102,9 +100,7 @@ class OpenRepository(Step[Context, Opened], frozen=True, kw_only=True, tag="open
 
     needs = (BackupOptions,)
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         return f"open the repository {self.url} and take a lease on it"
 
     def do(self, context: Context, results: Results) -> Opened:
@@ -148,9 +144,7 @@ class StoreAhead(Step[Context, int], frozen=True, kw_only=True, tag="store-ahead
 
     needs = (OpenRepository,)
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         return f"store the bucket of {self.tree} in advance, while TheHive is running"
 
     def do(self, context: Context, results: Results) -> int:
@@ -174,9 +168,7 @@ class CloneTrees(Step[Context, Cloned], frozen=True, kw_only=True, tag="clone-tr
 
     needs = (CheckStack,)
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         return f"clone {len(self.places)} folders: {', '.join(self.places)}"
 
     def do(self, context: Context, results: Results) -> Cloned:
@@ -213,9 +205,7 @@ class ListBucket(Step[Context, Listed], frozen=True, kw_only=True, tag="list-buc
 
     tree: str
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         return f"list the bucket of {self.tree}"
 
     def do(self, context: Context, results: Results) -> Listed:
@@ -235,9 +225,7 @@ class StoreTrees(Step[Context, Stats], frozen=True, kw_only=True, tag="store-tre
     needs = (OpenRepository, CloneTrees)
     uses = (ListBucket,)
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         return f"store new data of {', '.join(self.trees)}"
 
     def do(self, context: Context, results: Results) -> Stats:
@@ -265,9 +253,7 @@ class WriteManifest(Step[Context, BackupSummary], frozen=True, kw_only=True, tag
     needs = (CheckStack, OpenRepository, CloneTrees)
     uses = (CountDocuments, StoreTrees)
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         return "write the manifest (from here on the backup exists)"
 
     def do(self, context: Context, results: Results) -> BackupSummary:
@@ -313,9 +299,7 @@ class DropClones(Step[Context, None], frozen=True, kw_only=True, tag="drop-clone
 
     places: dict[str, str]
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         return "delete the clones"
 
     def do(self, context: Context, results: Results) -> None:

@@ -25,9 +25,7 @@ class ReserveSpace(Step[Context, None], frozen=True, kw_only=True, tag="reserve-
 
     files: tuple[str, ...]
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         return f"reserve {RESERVE_BYTES // 2**20} MiB so that services can start even if the disk fills up"
 
     def do(self, context: Context, results: Results) -> None:
@@ -55,9 +53,7 @@ class ReleaseSpace(Step[Context, None], frozen=True, kw_only=True, tag="release-
 
     files: tuple[str, ...]
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         return "release the reserved space"
 
     def do(self, context: Context, results: Results) -> None:

@@ -24,9 +24,7 @@ class KeepServices(Step[Context, None], frozen=True, kw_only=True, tag="keep-ser
     down: tuple[str, ...] = ()
     """Services that the plan doesn't stop, since they didn't run when it was made: they still must not."""
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         names = ", ".join(LABELS[name] for name in self.services) or "none"
         return f"record which services to restart: {names}"
 
@@ -49,9 +47,7 @@ class StopService(Step[Context, None], frozen=True, kw_only=True, tag="stop-serv
 
     service: str
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         return f"{kind_of(self.service).stopping} {LABELS[self.service]}"
 
     def do(self, context: Context, results: Results) -> None:
@@ -68,9 +64,7 @@ class StartService(Step[Context, None], frozen=True, kw_only=True, tag="start-se
     service: str
     stop_on_undo: bool = False
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         return f"start {LABELS[self.service]}"
 
     def do(self, context: Context, results: Results) -> None:
@@ -88,9 +82,7 @@ class WaitForService(Step[Context, None], frozen=True, kw_only=True, tag="wait-f
 
     service: str
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         return f"wait for {LABELS[self.service]} ({kind_of(self.service).proof})"
 
     def do(self, context: Context, results: Results) -> None:

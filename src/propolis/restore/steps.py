@@ -48,9 +48,7 @@ class CheckRestore(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True, 
 
     needs = (Restoration,)
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         return f"check backup {self.backup}, key, versions, cluster name, folders and free space"
 
     def do(self, context: Context, results: Results) -> Mapping[str, Any]:
@@ -58,7 +56,7 @@ class CheckRestore(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True, 
         return check(context, results.given(Restoration), self.trees, self.running, self._targets())
 
     def summary(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
-        """All of it."""
+        """Which backup it is, and how many packs it takes."""
         return result
 
     def undo(self, context: Context) -> None:
@@ -79,9 +77,7 @@ class StageFolder(Step[Context, RestoreResult], frozen=True, kw_only=True, tag="
 
     needs = (Restoration,)
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         return f"fetch {self.tree} to a folder beside {self.target}"
 
     def do(self, context: Context, results: Results) -> RestoreResult:
@@ -113,9 +109,7 @@ class LayBeside(Step[Context, RestoreResult], frozen=True, kw_only=True, tag="la
 
     needs = (Restoration,)
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         return f"put {self.tree} into {self.folder}, to compare it with this host's own"
 
     def do(self, context: Context, results: Results) -> RestoreResult:
@@ -144,9 +138,7 @@ class FillBucket(Step[Context, Filled], frozen=True, kw_only=True, tag="fill-buc
 
     needs = (Restoration,)
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         return f"upload the objects that the bucket of {self.tree} lacks"
 
     def do(self, context: Context, results: Results) -> Filled:
@@ -170,9 +162,7 @@ class CheckOthers(Step[Context, None], frozen=True, kw_only=True, tag="check-oth
 
     needs = (Restoration,)
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         return "check again that no data of other applications is replaced"
 
     def do(self, context: Context, results: Results) -> None:
@@ -185,9 +175,7 @@ class CheckDrained(Step[Context, None], frozen=True, kw_only=True, tag="check-dr
 
     needs = (Restoration,)
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         return "check that the drained database holds no more data of other applications"
 
     def do(self, context: Context, results: Results) -> None:
@@ -204,9 +192,7 @@ class ReplaceFolders(Step[Context, None], frozen=True, kw_only=True, tag="replac
 
     needs = (Logins,)
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         return f"move the content of {len(self.swaps)} folders aside and the restored content in"
 
     def promise(self, context: Context) -> Mapping[str, Any]:
@@ -238,9 +224,7 @@ class GivePassword(Step[Context, None], frozen=True, kw_only=True, tag="give-pas
 
     needs = (Logins,)
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         kind = kind_of(self.service).logins
         return f"give the {kind} {self.name} of {LABELS[self.service]} this host's password"
 
@@ -260,9 +244,7 @@ class CheckStores(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True, t
 
     needs = (Restoration,)
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         named = [*self.stores, *(LABELS[name] for name in self.services if name in ("cortex-index", "minio"))]
         return f"check that {' and '.join(named)} hold what was backed up"
 
@@ -287,7 +269,7 @@ class CheckStores(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True, t
         return found
 
     def summary(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
-        """All of it."""
+        """What was counted in each store."""
         return result
 
 
@@ -296,9 +278,7 @@ class LiftWriteBlocks(Step[Context, Mapping[str, Any]], frozen=True, kw_only=Tru
 
     service: str = Index.role
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         return f"unblock writes to {LABELS[self.service]}, if its disk has enough space"
 
     def do(self, context: Context, results: Results) -> Mapping[str, Any]:
@@ -306,7 +286,7 @@ class LiftWriteBlocks(Step[Context, Mapping[str, Any]], frozen=True, kw_only=Tru
         return {"lifted": let_write(context, index_of(context.config, self.service))}
 
     def summary(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
-        """All of it."""
+        """The indices that take writes again."""
         return result
 
 
@@ -317,9 +297,7 @@ class AcceptRestore(Step[Context, None], frozen=True, kw_only=True, tag="accept-
 
     commits = True
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         return "accept the restored data (from here on it is kept)"
 
     def promise(self, context: Context) -> Mapping[str, Any]:

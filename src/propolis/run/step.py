@@ -41,6 +41,9 @@ class Step(msgspec.Struct, Generic[C_contra, R], frozen=True, kw_only=True):
     @property
     def title(self) -> str:
         """What it does, in a few words, as `--plan` prints it."""
+        return self._title()
+
+    def _title(self) -> str:
         raise NotImplementedError
 
     def do(self, context: C_contra, results: Results) -> R:

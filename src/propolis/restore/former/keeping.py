@@ -41,9 +41,7 @@ class DropAside(Step[Context, None], frozen=True, kw_only=True, tag="drop-aside"
     swaps: tuple[Swap, ...]
     buckets: tuple[str, ...]
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         return "delete what was moved aside"
 
     def do(self, context: Context, results: Results) -> None:
@@ -67,9 +65,7 @@ class KeepOld(Step[Context, KeptReport], frozen=True, kw_only=True, tag="keep-ol
     without: tuple[str, ...] = ()
     """Optional sections whose services were left alone."""
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         return f"keep what was moved aside for {self.days} {'day' if self.days == 1 else 'days'}"
 
     def do(self, context: Context, results: Results) -> KeptReport:
@@ -109,9 +105,7 @@ class ForgetKept(Step[Context, None], frozen=True, kw_only=True, tag="forget-kep
 
     run: str
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         return f"forget the run {self.run}, which is undone"
 
     def do(self, context: Context, results: Results) -> None:

@@ -35,9 +35,7 @@ class CheckUndo(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True, tag
     trials: dict[str, tuple[str, str]] = msgspec.field(default_factory=dict)
     """Where, by folder, it is tried whether it can be replaced: beside it, and in it."""
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         return f"check the data that run {self.run} replaced, folders and free space"
 
     def do(self, context: Context, results: Results) -> Mapping[str, Any]:
@@ -62,7 +60,7 @@ class CheckUndo(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True, tag
         return {"run": kept.run, "files": kept.files, "bytes": kept.bytes}
 
     def summary(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
-        """All of it."""
+        """The run that is undone, and how much it kept."""
         return result
 
     def undo(self, context: Context) -> None:
@@ -81,9 +79,7 @@ class PutBackFolders(Step[Context, None], frozen=True, kw_only=True, tag="put-ba
     down: tuple[str, ...]
     """Services that must not run meanwhile."""
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         return f"move the content of {len(self.swaps)} folders aside and the former content back in"
 
     def promise(self, context: Context) -> Mapping[str, Any]:
@@ -107,9 +103,7 @@ class PutBackObjects(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True
 
     kept: KeptObjects
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         return (
             f"put {self.kept.objects} former objects back into the bucket of {self.kept.tree} and remove those "
             "that were added"
@@ -120,7 +114,7 @@ class PutBackObjects(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True
         return put_back(context, self.kept)
 
     def summary(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
-        """All of it."""
+        """What was done, in numbers."""
         return result
 
     def undo(self, context: Context) -> None:
@@ -135,9 +129,7 @@ class AcceptFormer(Step[Context, None], frozen=True, kw_only=True, tag="accept-f
 
     commits = True
 
-    @property
-    def title(self) -> str:
-        """What it does."""
+    def _title(self) -> str:
         return "accept the former data (from here on it is kept)"
 
     def promise(self, context: Context) -> Mapping[str, Any]:
