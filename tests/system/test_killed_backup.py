@@ -17,8 +17,6 @@ RISKY = (
     "clone",
     "start the database",
     "start TheHive",
-    "store new",
-    "write the manifest",
 )
 
 

@@ -11,7 +11,6 @@ from propolis_lab.proof import Proof, compare, snapshot
 from system.conftest import Scene
 
 RISKY = (
-    "fetch database/",
     "stop the index",
     "drain and stop the database",
     "move",
@@ -19,7 +18,6 @@ RISKY = (
     "start the index",
     "check that database",
     "start TheHive",
-    "accept",
 )
 
 
