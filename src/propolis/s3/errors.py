@@ -28,7 +28,10 @@ _CLOCK = (
     "this host's clock and the storage's differ by more than it allows",
     "Set both clocks, e.g. with chrony",
 )
-_FULL = ("the storage is full", "Free some space there, then start again: what was stored is not stored again")
+_FULL = (
+    "the storage is full",
+    "Free some space there, then run the command again: data stored so far is not stored again",
+)
 _BUSY = ("it is overloaded or out of order", "Check the storage server, then try again")
 _LOCKED = ("the object is locked", "Wait until its retention has passed")
 NOT_LOCKABLE = (
@@ -99,7 +102,7 @@ _CONNECTION = (
     (
         r"\bHttpError\b|\bhyper::Error\b|\breqwest::Error\b",
         "the connection broke",
-        "Check the network, then start again",
+        "Check the network, then run the command again",
     ),
 )
 

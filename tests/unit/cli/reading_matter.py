@@ -46,7 +46,7 @@ def step_titles(folder: Path = CODE) -> Iterator[tuple[str, str]]:
     """The titles of all steps, as far as they are written where they are returned."""
     for file in sorted(folder.rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.FunctionDef) and node.name == "title":
+            if isinstance(node, ast.FunctionDef) and node.name == "_title":
                 for found in ast.walk(node):
                     if isinstance(found, ast.Return) and (text := _text(found.value)) is not None:
                         yield f"{file.relative_to(ROOT)}:{found.lineno}", text

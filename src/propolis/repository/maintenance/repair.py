@@ -114,8 +114,8 @@ def repair(
     return RepairResult(
         repository.storage.place,
         plan,
-        tuple(f"{name}: {what}" for name, what in sorted(damaged.items())),
-        tuple(f"{name}: {what}" for name, what in sorted(found.unreadable.items())),
+        tuple(what if name in what else f"{name}: {what}" for name, what in sorted(damaged.items())),
+        tuple(what if name in what else f"{name}: {what}" for name, what in sorted(found.unreadable.items())),
         quarantined,
         work.lost,
         work.from_packs,

@@ -319,8 +319,10 @@ class FolderStorage:
     def _failed(self, what: str, error: OSError, name: str = "") -> RepositoryError:
         where = f"{name} in the repository {self.place}" if name else f"The repository {self.place}"
         advice = {
-            errno.ENOSPC: f"{_PRUNE}, or free some space, then start again: what was stored is not stored again",
-            errno.EDQUOT: f"{_PRUNE}, or raise the quota, then start again: what was stored is not stored again",
+            errno.ENOSPC: f"{_PRUNE}, or free some space, then run the command again: data stored so far is not "
+            "stored again",
+            errno.EDQUOT: f"{_PRUNE}, or raise the quota, then run the command again: data stored so far is not "
+            "stored again",
             errno.EACCES: "Run as a user who may use the folder, or change its owner",
             errno.EPERM: "Run as a user who may use the folder, or change its owner",
             errno.EROFS: "Mount it writable",
