@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from propolis.clone.mounts import Mount, mounts
+from propolis.config.discovery.this_host import is_this_host
 from propolis.config.places import PlaceConfig, RepositoryConfig
 from propolis.config.schema import Config
 from propolis.errors import ConfigError
@@ -30,11 +31,13 @@ class Claim:
     key: str
     path: Path | None = None
     bucket: Bucket | None = None
-    """Endpoint, bucket and the parts of the prefix."""
+    """Endpoint, bucket (empty: all of them) and the parts of the prefix."""
 
     def __str__(self) -> str:
         if self.bucket is None:
             return f"{self.key} ({self.path})"
+        if not self.bucket[1]:
+            return f"{self.key} (all of {self.bucket[0]})"
         return f"{self.key} (s3://{'/'.join((self.bucket[1], *self.bucket[2]))})"
 
 
@@ -75,6 +78,9 @@ def _of_stack(config: Config) -> list[Claim]:
     found = [Claim(tree.name, tree.path) for tree in folders(config)]
     for tree in buckets(config):
         found.append(Claim(tree.name, bucket=_bucket(tree.bucket.endpoint, tree.bucket.bucket, tree.bucket.prefix)))
+    if config.minio is not None:
+        # A backup stops it, and a restore sets all that it holds back.
+        found.append(Claim("minio", bucket=_bucket(config.minio.url, "", "")))
     if config.cassandra is not None:
         found.append(Claim("database.saved_caches", config.cassandra.saved_caches))
     return found
@@ -128,7 +134,16 @@ def _require(pairs: Iterable[tuple[Claim, Claim]], next: str) -> None:
 
 def _share_keys(one: Bucket, other: Bucket) -> bool:
     shorter = min(len(one[2]), len(other[2]))
-    return one[:2] == other[:2] and one[2][:shorter] == other[2][:shorter]
+    same_bucket = one[1] == other[1] or "" in (one[1], other[1])
+    return same_bucket and _is_same_server(one[0], other[0]) and one[2][:shorter] == other[2][:shorter]
+
+
+def _is_same_server(one: str, other: str) -> bool:
+    """Whether two addresses are one server: the same, or the same port of this host under different names."""
+    (host, _, port), (other_host, _, other_port) = one.rpartition(":"), other.rpartition(":")
+    if host == other_host or port != other_port:
+        return one == other
+    return all(is_this_host(name.strip("[]")) for name in (host, other_host))
 
 
 @dataclass(frozen=True)

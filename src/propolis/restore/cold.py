@@ -38,7 +38,7 @@ from propolis.restore.swap import Swap, plan_swap
 from propolis.run import Observer, Plan, Step
 from propolis.stack.index.service import Index
 from propolis.stack.model import BucketTree, FolderTree, Tree
-from propolis.stack.stack import START_WAVES, STOP_ORDER, STORES, instances, with_dependents
+from propolis.stack.stack import START_WAVES, STOP_ORDER, STORES, instances, kind_of, with_dependents
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,10 +99,10 @@ def restore_plan(restoration: Restoration, context: Context) -> Plan[Context]:
         if "thehive" in wave:
             stores = tuple(sorted({tree.store for tree in in_place} & {"database", "index"}))
             replaced = {tree.service for tree in in_place if tree.store != "config"}
-            checked = tuple(name for name in STOP_ORDER if name in replaced and name in touched)
+            checked = tuple(name for name in STOP_ORDER if name in replaced & touched and kind_of(name).proven)
             indices = {one.role for one in instances(context.config) if isinstance(one, Index)}
             steps += [GivePassword(service=login.service, name=login.name) for login in restoration.logins.to_set]
-            if stores or "minio" in checked:
+            if stores or checked:
                 steps.append(CheckStores(stores=stores, services=checked))
             steps += [LiftWriteBlocks(service=name) for name in checked if name in indices]
         steps += start_steps(tuple(name for name in wave if name in touched), stop_on_undo=True)

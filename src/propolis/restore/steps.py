@@ -245,7 +245,8 @@ class CheckStores(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True, t
     needs = (Restoration,)
 
     def _title(self) -> str:
-        named = [*self.stores, *(LABELS[name] for name in self.services if name in ("cortex-index", "minio"))]
+        more = (name for name in self.services if kind_of(name).optional)
+        named = [*self.stores, *(LABELS[name] for name in more)]
         return f"check that {' and '.join(named)} hold what was backed up"
 
     def do(self, context: Context, results: Results) -> Mapping[str, Any]:

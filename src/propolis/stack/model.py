@@ -134,6 +134,8 @@ class Service(ABC, Generic[F]):
     """The names of its trees in every backup, without the numbers of those that have one."""
     optional: ClassVar[str] = ""
     """The section of the configuration that a stack may lack, and with it this service; empty: none."""
+    proven: ClassVar[bool] = False
+    """Whether a restore checks what it holds, before TheHive starts."""
     same_major: ClassVar[bool] = True
     """Whether data can't go to another major release. To an older one it never can."""
 

@@ -72,7 +72,7 @@ def test_a_restore_says_that_a_backup_of_a_stopped_stack_was_never_counted(fake_
     told = fake_stack.restore().warnings
     assert fake_stack.content() == before
     assert any("the backup has no number of documents" in line for line in told), told
-    assert any("version of the database: the backup does not tell it" in line for line in told), told
+    assert any("version of the database: the backup doesn't have it" in line for line in told), told
 
 
 def test_a_restore_says_that_a_backup_tells_nothing_of_others_indices(

@@ -15,7 +15,7 @@ from propolis.config.places import PlaceConfig
 from propolis.config.sample import sample
 from propolis.config.schema import Config, S3Files
 from propolis.errors import ConfigError
-from sections import cassandra, elasticsearch
+from sections import cassandra, elasticsearch, with_everything
 
 Change = Callable[[Config, Path], Config]
 
@@ -212,3 +212,17 @@ def test_a_copy_is_not_made_into_what_is_backed_up(
     assert cli.run(["repository", "copy", "--to", to, "--config", str(tmp_path / "propolis.yaml")]) == 10
     assert f"index/data ({elasticsearch(config).data})" in capsys.readouterr().err
     assert [child.name for child in tmp_path.iterdir()] == ["propolis.yaml"]
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9002", "http://localhost:9002"])
+def test_a_repository_in_the_minio_that_is_backed_up_is_refused_whatever_its_bucket(
+    config: Config, endpoint: str
+) -> None:
+    whole = with_everything(config)
+    repository = {"url": "s3://backups", "endpoint": endpoint, "host_key": str(config.repository.host_key)}
+    inside = Config.model_validate({**whole.model_dump(mode="json"), "repository": repository})
+    with pytest.raises(ConfigError, match=r"minio \(all of 127.0.0.1:9002\) and repository .* overlap"):
+        require_apart(inside)
+    require_apart(inside.model_copy(update={"minio": None}))
+    elsewhere = {**repository, "endpoint": "http://127.0.0.1:9003"}
+    require_apart(Config.model_validate({**whole.model_dump(mode="json"), "repository": elsewhere}))

@@ -24,6 +24,7 @@ class Database(Service[server.DatabaseFacts]):
     proof = "query succeeds"
     stopping = "drain and stop"
     logins = "role"
+    proven = True
     names = ("database/data", "database/commitlog", "database/hints", "database/cdc_raw", "config/database")
 
     def __init__(self, section: CassandraConfig) -> None:

@@ -26,6 +26,7 @@ class Index(Service[server.IndexFacts]):
     label = "the index"
     proof = "cluster health"
     logins = "user"
+    proven = True
     names = ("index/data", "config/index")
     user: ClassVar[str] = "TheHive"
     """Whose it is, by name."""

@@ -21,6 +21,7 @@ class Minio(Service[server.MinioFacts]):
     label = "MinIO"
     proof = "/minio/health/ready"
     optional = "minio"
+    proven = True
     names = ("files/minio-data", "config/minio")
 
     def __init__(self, config: Config, section: MinioConfig, files: S3Files) -> None:
@@ -63,6 +64,7 @@ class Minio(Service[server.MinioFacts]):
         """Whether it answers, and whether a backup holds the key without which its data is worthless."""
         return (
             Rule("minio", self._answers, stops=("doctor", "backup"), warns=("restore",)),
+            Rule("minio bucket", self._bucket, stops=("doctor", "backup")),
             Rule("minio encryption", self._encryption, warns=("backup",)),
         )
 
@@ -70,6 +72,16 @@ class Minio(Service[server.MinioFacts]):
         if look.asks(self.role):
             look.wait(self.role)
             yield Check("minio", "ok", f"answers at {self.section.url} ({self.told.get().release})")
+
+    def _bucket(self, look: Asking) -> Iterator[Check]:
+        """Whether these are the folders in which the bucket lies: MinIO has one for each bucket on every drive."""
+        bucket = self.files.bucket
+        lacking = [folder for folder in self.section.data if not (folder / bucket).is_dir()]
+        if lacking:
+            hint = "Set minio.data to MinIO's drives, or remove the section minio, if the bucket is on another server"
+            yield Check("minio bucket", "fail", f"{lacking[0]} holds no bucket {bucket}", hint)
+        else:
+            yield Check("minio bucket", "ok", f"the bucket {bucket} lies in these folders")
 
     def _encryption(self, look: Asking) -> Iterator[Check]:
         found, name = encryption(self.config, self.section), "minio encryption"
