@@ -33,8 +33,8 @@ KeepOld = Annotated[
     str,
     typer.Option(
         "--keep-old",
-        help="Keep what is replaced for this many days (without a number: as restore.keep_old says, else 7), for "
-        "--undo; it stays where it is moved aside",
+        help="Keep the replaced data beside the restored data for this many days, so that --undo can put it back; "
+        "without a number: as long as restore.keep_old says, else 7 days",
         metavar="[DAYS]",
     ),
 ]
@@ -46,7 +46,8 @@ Undo = Annotated[
     str,
     typer.Option(
         "--undo",
-        help="Put back what a restore replaced and keeps: the newest, or that of RUN; see `propolis status`",
+        help="Undo a restore: put back the data that it replaced and kept. RUN is its ID in `propolis status`; "
+        "without it, the newest",
         metavar="[RUN]",
     ),
 ]

@@ -107,8 +107,13 @@ def test_a_restore_killed_while_it_counts_what_it_keeps_keeps_it(stack: FakeStac
     assert asides(stack) == []
 
 
-@pytest.mark.parametrize("keeps", [("--keep-old", "3"), ("--no-keep-old",)], ids=["kept", "dropped"])
-@pytest.mark.parametrize("step", range(UNDO_STEPS))
+KEPT, DROPPED = ("--keep-old", "3"), ("--no-keep-old",)
+
+
+@pytest.mark.parametrize(
+    ("step", "keeps"),
+    [*((step, KEPT) for step in range(UNDO_STEPS)), *((step, DROPPED) for step in range(UNDO_STEPS - 3, UNDO_STEPS))],
+)
 def test_an_undo_killed_after_any_step_leaves_the_former_or_the_restored_data_whole(
     stack: FakeStack, step: int, keeps: tuple[str, ...]
 ) -> None:

@@ -12,6 +12,7 @@ from propolis.checks import Check
 from propolis.checks.look import Wanted
 from propolis.checks.space import SPARE_BYTES, filesystems, for_clones, for_restore
 from propolis.clone import Method, Survey
+from propolis.command.kept import Kept, KeptFolder, record
 from propolis.command.reserve import RESERVE_BYTES
 from propolis.config.schema import Config
 from propolis.stack.model import FolderTree
@@ -104,3 +105,17 @@ def test_only_filesystems_that_are_written_to_are_looked_at(config: Config) -> N
     assert filesystems(config, []) == []
     (found,) = filesystems(config, [Wanted(config.thehive.config, 1, 1)])
     assert dataclasses.astuple(found)[3:] == (1, 1, RESERVE_BYTES, 0)
+
+
+def test_data_that_restores_keep_is_named_as_what_could_make_room(config: Config, disk: Callable[..., None]) -> None:
+    (config.state / "journal").mkdir(parents=True, exist_ok=True)
+    folder = KeptFolder(str(config.thehive.config), str(config.thehive.config), "marker", None, 7, 300 * MIB)
+    time = "2026-01-01T00:00:00+00:00"
+    record(config.state, Kept("run1", "restore", "b", time, time, 1, (folder,)))
+    disk(10 * MIB)
+    incoming = [Wanted(config.thehive.config, 50 * MIB, 3)]
+    found = room(for_restore(look_at(config, "restore", incoming=incoming, keep_days=4)), "space for a restore")
+    assert found.result == "fail"
+    assert "which stays for 4 days" in found.message
+    assert "300 MiB" in found.hint
+    assert "propolis clean --all" in found.hint
