@@ -88,6 +88,8 @@ class StackStatus:
     unreadable: tuple[str, ...]
     leftovers: tuple[str, ...]
     strangers: tuple[str, ...]
+    unrecorded: tuple[str, ...]
+    """Former data that a restore kept, and whose record is gone."""
     backups: tuple[BackupSummary, ...]
     backups_error: str | None
     closed: str
@@ -121,6 +123,7 @@ def status(config: Config, identity: Path | None = None, last: int = 10) -> Stac
         unreadable=(*(str(error) for error in found.unreadable), *records(config.state).unreadable),
         leftovers=tuple(map(str, left.ours)),
         strangers=tuple(map(str, left.strangers)),
+        unrecorded=tuple(map(str, left.unrecorded)),
         backups=known.backups[-last:],
         backups_error=problem,
         closed=why_closed(config),

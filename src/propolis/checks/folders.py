@@ -12,7 +12,7 @@ from pathlib import Path
 from propolis import clone
 from propolis.checks.look import Look
 from propolis.command.kept import lacking, records
-from propolis.command.leftovers import STRANGER, find
+from propolis.command.leftovers import STRANGER, UNRECORDED, find
 from propolis.run.journal import journal_folder
 from propolis.run.journals import open_runs, recorded_places
 from propolis.stack.rules import Check
@@ -62,7 +62,9 @@ def leftovers(look: Look) -> Iterator[Check]:
     for stranger in found.strangers:
         hint = "Remove it by hand if it is not needed; anything inside a store is backed up with it"
         yield Check("leftovers", "warn", f"{stranger} {STRANGER}", hint)
-    if not found.ours and not found.strangers and not unreadable:
+    for place in found.unrecorded:
+        yield Check("leftovers", "warn", f"{place} {UNRECORDED}", "Remove it by hand if it is not needed")
+    if not found.ours and not found.strangers and not found.unrecorded and not unreadable:
         yield Check("leftovers", "ok", "no clone of an earlier run is left")
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from propolis.checks.look import Look
 from propolis.command.host_key import add_host_key, why_closed
+from propolis.command.kept import WithoutKept, aside_prefixes, records
 from propolis.command.known import remembered
 from propolis.command.leftovers import STRANGER
 from propolis.command.stores import open_bucket, open_repository
@@ -21,6 +22,7 @@ from propolis.repository.records.overview import overview
 from propolis.repository.storage import reserve
 from propolis.run.journal import journal_file, journal_folder
 from propolis.run.journals import OURS
+from propolis.stack.files.store import BUCKET
 from propolis.stack.rules import Check, clock
 
 
@@ -28,7 +30,8 @@ def bucket(look: Look) -> Iterator[Check]:
     """Whether the bucket of attachments can be listed."""
     if not isinstance(look.config.files, S3Files):
         return
-    source = open_bucket(look.config.files)
+    kept = aside_prefixes(records(look.config.state).kept, BUCKET)
+    source = WithoutKept(open_bucket(look.config.files), kept)
     first = next(iter(source.list()), None)
     what = "holds attachments" if first is not None else "is empty"
     name = look.config.files.bucket

@@ -6,7 +6,17 @@ it, `lookalikes` finds what is named like one.
 
 from propolis.clone.base import CloneReport, Immutable, KeptEmpty, Method, Survey, none_kept_empty
 from propolis.clone.inodes import InodeTable
-from propolis.clone.place import RESERVE, aside, drop, drop_aside, drop_leftover, lookalikes, names_directly_in, place
+from propolis.clone.place import (
+    RESERVE,
+    aside,
+    drop,
+    drop_aside,
+    drop_leftover,
+    is_aside,
+    lookalikes,
+    names_directly_in,
+    place,
+)
 from propolis.clone.probe import probe, settle
 from propolis.clone.survey import survey
 from propolis.clone.tree import clone
@@ -24,6 +34,7 @@ __all__ = [
     "drop",
     "drop_aside",
     "drop_leftover",
+    "is_aside",
     "lookalikes",
     "names_directly_in",
     "none_kept_empty",

@@ -39,6 +39,11 @@ def aside(folder: Path, run_id: str) -> Path:
     return _placed(folder, f"{_ASIDE}{_checked(run_id)}")
 
 
+def is_aside(path: Path) -> bool:
+    """Whether a path is named as `aside` names it."""
+    return path.name.startswith(_ASIDE)
+
+
 def names_directly_in(folder: Path, places: Iterable[Path]) -> frozenset[str]:
     """Those of these places that lie directly in a folder, by name: in a mount of its own, a run's own do."""
     real = folder.resolve()
@@ -104,7 +109,7 @@ def drop_aside(path: Path) -> None:
 
     Raises PreflightError as `drop` does, for anything that isn't named as `aside` names it.
     """
-    if not path.name.startswith(_ASIDE):
+    if not is_aside(path):
         raise PreflightError(
             f"{path} is not a place where data is moved aside",
             left="Nothing was changed",

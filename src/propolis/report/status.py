@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from propolis.command.leftovers import STRANGER
+from propolis.command.leftovers import STRANGER, UNRECORDED
 from propolis.report.backups import show_backups, show_findings
 from propolis.report.console import console, escape
 from propolis.report.kept import show_kept
@@ -30,6 +30,8 @@ def show_status(status: StackStatus, file: Path | None = None) -> None:
     show_kept(status.kept)
     for stranger in status.strangers:
         out.print(f"[yellow]left alone:[/] {escape(stranger)} {STRANGER}")
+    for place in status.unrecorded:
+        out.print(f"[yellow]left alone:[/] {escape(place)} {UNRECORDED}")
     if status.backups_error is not None:
         out.print(f"[red]backups can't be listed:[/] {escape(status.backups_error)}")
     else:

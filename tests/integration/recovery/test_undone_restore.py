@@ -293,6 +293,24 @@ def test_a_record_that_cannot_be_read_hides_no_other_and_drops_nothing(stack: Fa
     path.write_text(text)
 
 
+def test_what_has_lost_its_record_is_named_and_left_alone(stack: FakeStack) -> None:
+    stack.propolis.ok(*restore(stack))
+    (path,) = stack.journals.glob("*.kept")
+    text = path.read_text()
+    path.unlink()
+    folders = asides(stack)
+    stack.propolis.ok("clean", "--all")
+    stack.recover()
+    stack.back_up()
+    assert asides(stack) == folders
+    told = f"{folders[0]} holds former data that a restore kept, and its record is gone"
+    assert told in stack.propolis.ok("status").out
+    found = [check for check in checks(stack.config) if check.name == "leftovers"]
+    assert {check.result for check in found} == {"warn"}
+    assert any(told in check.message for check in found)
+    path.write_text(text)
+
+
 def test_the_configuration_may_keep_it_by_default(stack: FakeStack) -> None:
     file = stack.propolis.config_file
     text = file.read_text()

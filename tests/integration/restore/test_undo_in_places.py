@@ -142,6 +142,8 @@ def test_objects_that_a_restore_replaced_and_added_are_taken_back(in_a_bucket: t
     (tree,) = [tree for tree in report.summary.header.trees if tree.name == "files/bucket"]
     assert tree.files == len(restored), "what is kept is not backed up"
     assert ".propolis-" not in stack.propolis.ok("diff", report.summary.id).out
+    (check,) = [check for check in checks(stack.config) if check.name == "files/bucket"]
+    assert check.result == "ok", check
     stack.propolis.ok("restore", "--undo")
     assert bucket.own() == newer
     stack.propolis.ok("restore", "--undo")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from propolis.config.schema import FolderFiles, S3Files
 from propolis.stack.model import BucketTree, FolderTree, Tree
 
+BUCKET = "files/bucket"
+"""The tree of attachments in a bucket."""
+
 
 def immutable(path: str) -> bool:
     """Say of every attachment that it never changes in place (an `Immutable` rule).
@@ -19,4 +22,4 @@ def trees(config: FolderFiles | S3Files) -> tuple[Tree, ...]:
     """The one tree `files/folder` or `files/bucket`."""
     if isinstance(config, FolderFiles):
         return (FolderTree("files", "files/folder", "thehive", immutable, config.folder),)
-    return (BucketTree("files", "files/bucket", "thehive", config),)
+    return (BucketTree("files", BUCKET, "thehive", config),)
