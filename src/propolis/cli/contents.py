@@ -201,9 +201,7 @@ def find(
             "recovery key",
         ),
     ] = False,
-    all_stacks: Annotated[
-        bool, typer.Option("--all-stacks", help="Look through the backups of other stacks, too")
-    ] = False,
+    all_stacks: Annotated[bool, typer.Option("--all-stacks", help="Search the backups of other stacks, too")] = False,
     store: Stores = "",
     limit: Limit = 100,
     list_all: ListAll = False,

@@ -98,7 +98,7 @@ def restore(
         list[str] | None,
         typer.Option(
             "--without",
-            help=f"Leave this service and its data as they are here ({', '.join(OPTIONAL)}); may be repeated",
+            help=f"Leave this service and its data on this host unchanged ({', '.join(OPTIONAL)}); repeatable",
             metavar="SERVICE",
         ),
     ] = None,

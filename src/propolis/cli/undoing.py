@@ -40,7 +40,9 @@ KeepOld = Annotated[
 ]
 NoKeepOld = Annotated[
     bool,
-    typer.Option("--no-keep-old", help="Delete what is replaced once the checks have passed, whatever is configured"),
+    typer.Option(
+        "--no-keep-old", help="Delete the replaced data once the checks have passed, whatever is configured"
+    ),
 ]
 Undo = Annotated[
     str,

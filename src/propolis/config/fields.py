@@ -52,7 +52,7 @@ class Model(BaseModel):
 class SecretRef(Model):
     """Where a secret is; never the secret itself. Exactly one of the four is set."""
 
-    file: AbsolutePath | None = Field(default=None, description="A file that holds the secret alone (0600)")
+    file: AbsolutePath | None = Field(default=None, description="A file that contains only the secret (0600)")
     env: Text | None = Field(default=None, description="An environment variable's name")
     credential: Text | None = Field(default=None, description="A systemd credential's name (LoadCredential=)")
     hocon: Text | None = Field(

@@ -133,5 +133,5 @@ class RestoreConfig(Model):
         default=0,
         ge=0,
         le=3650,
-        description="Keep what a restore replaced for this many days, for `propolis restore --undo`; 0: drop it",
+        description="Keep what a restore replaced for this many days, for `propolis restore --undo`; 0: delete it",
     )

@@ -264,7 +264,7 @@ class MinioConfig(Model):
     )
     access_key: SecretRef | None = Field(
         default=None,
-        description="Where an administrator's access key is, to ask for the version; else that of files",
+        description="Where to find an administrator's access key, to ask for the version [default: that of files]",
     )
     secret_key: SecretRef | None = Field(default=None, description="Where to find the secret key")
     ca: AbsolutePath | None = Field(

@@ -147,7 +147,7 @@ def config_folder(
     hint = f"Name the right folder with --config-folder {service}=FOLDER"
     if folders:
         found.problem(
-            f"{file} lies in {' and in '.join(map(str, folders))}, so init can't tell which one is in use. {hint}"
+            f"{file} exists in {' and in '.join(map(str, folders))}, so init can't tell which one is in use. {hint}"
         )
     else:
         found.problem(
