@@ -14,6 +14,7 @@ from propolis.config.discovery.this_host import is_this_host
 from propolis.config.environment import described
 from propolis.config.hocon import Hocon, read
 from propolis.config.schema import BerkeleyConfig, Config, FolderFiles, LuceneConfig, S3Files
+from propolis.errors import ConfigError
 
 _STORAGE = "db.janusgraph.storage"
 _SEARCH = "db.janusgraph.index.search"
@@ -64,6 +65,27 @@ def disagreements(config: Config) -> list[str]:
         found.folder("files.folder", "storage.localfs.location", config.files.folder)
     elif isinstance(config.files, S3Files):
         found.text("files.bucket", "storage.s3.bucket", config.files.bucket)
+    return [*found.problems, *_of_cortex(config)]
+
+
+def _of_cortex(config: Config) -> list[str]:
+    """Say where Cortex's own file has another index or folder of jobs; without that file, it is another folder."""
+    section = config.cortex
+    if section is None:
+        return []
+    service = config.platform.services / "cortex.yaml"
+    file = section.config / "application.conf"
+    try:
+        found = _Comparison(read(file, environment={**os.environ, **(described(service) or {})}))
+        found.text("cortex.prefix", "search.index", section.prefix)
+        if section.jobs is not None:
+            found.folder("cortex.jobs", "job.directory", section.jobs)
+        if section.index is not None:
+            found.server("cortex.index.url", "search.uri", section.index.url)
+        elif config.elasticsearch is not None:
+            found.server("index.url", "search.uri", config.elasticsearch.url)
+    except ConfigError as error:
+        return [error.what]
     return found.problems
 
 
@@ -95,6 +117,16 @@ class _Comparison:
         value = self._hocon.text(setting)
         if not self._other and value is not None and Path(value).resolve() != here.resolve():
             self._say(setting, value, key, str(here))
+
+    def server(self, key: str, setting: str, here: str) -> None:
+        """Compare hosts and ports of two URLs; one of several servers is compared with nothing."""
+        value = self._hocon.text(setting)
+        if value is None or "," in value:
+            return
+        used, known = urlsplit(value), urlsplit(here)
+        ports = [url.port or (443 if url.scheme == "https" else 9200) for url in (used, known)]
+        if ports[0] != ports[1] or is_this_host(used.hostname or "") is False:
+            self._say(setting, value, key, here)
 
     def hosts(self, setting: str, what: str) -> None:
         if not self._other:

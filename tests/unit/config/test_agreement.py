@@ -9,6 +9,7 @@ from propolis.config.schema import BerkeleyConfig, Config, LuceneConfig
 from propolis.errors import ConfigError
 from sections import cassandra, elasticsearch
 from unit.config.stack_files import APPLICATION, edit, found
+from unit.config.test_discovery_of_services import lay_cortex
 
 ELSEWHERE = "198.51.100.7"
 
@@ -82,3 +83,30 @@ def test_a_file_that_cant_be_read_is_not_taken_for_agreement(config: Config, app
     application.write_text(APPLICATION + "{")
     with pytest.raises(ConfigError):
         disagreements(config)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ("mycortex", "other", "is other, but cortex.prefix in propolis.yaml is mycortex"),
+        ("/opt/cortex/jobs", "/srv/jobs", "is /srv/jobs, but cortex.jobs in propolis.yaml is /opt/cortex/jobs"),
+        ("127.7.0.1:9201", "127.7.0.1:9301", "is http://127.7.0.1:9301, but index.url in propolis.yaml"),
+        ("127.7.0.1:9201", f"{ELSEWHERE}:9201", f"is http://{ELSEWHERE}:9201, but index.url in propolis.yaml"),
+    ],
+)
+def test_a_cortex_that_was_moved_is_noticed(root: Path, old: str, new: str, what: str) -> None:
+    folder = lay_cortex(root)
+    config = found(root)
+    assert config.cortex is not None
+    assert disagreements(config) == []
+    edit(folder / "application.conf", old, new)
+    (told,) = disagreements(config)
+    assert what in told
+
+
+def test_a_cortex_without_its_file_is_another_folder(root: Path) -> None:
+    folder = lay_cortex(root)
+    config = found(root)
+    (folder / "application.conf").unlink()
+    (told,) = disagreements(config)
+    assert str(folder) in told
