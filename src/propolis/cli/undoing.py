@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from propolis.cli.arguments import CONFIGURED
-from propolis.cli.options import config_of, observer
-from propolis.cli.targets import target_of
+from propolis.cli.options import config_of, named, observer
+from propolis.cli.targets import file_of, target_of
 from propolis.command.context import Context
 from propolis.command.kept import Kept
 from propolis.config.schema import Config
@@ -116,7 +116,7 @@ def undo_restore(
     if as_json:
         print_json(report)
     elif not quiet:
-        show_undo(report)
+        show_undo(report, named(config if to is None else file_of(to, request.target)))
 
 
 def _ask(request: UndoRequest, kept: Kept) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def show_restore(report: RestoreReport, file: Path | None = None) -> None:
         rows.append(("given this host's password", ", ".join(report.passwords_set)))
     if report.laid_beside:
         rows.append(("other host's configuration", ", ".join(report.laid_beside)))
-    rows += row_of(report.run, report.kept)
+    rows += _kept_row(report.run, report.kept, file)
     show_pairs(rows)
     show_unkept(NOT_RESTORED, report.unkept)
     show_unkept(NOT_BACKED_UP, report.never_kept)
@@ -43,7 +44,7 @@ def show_restore(report: RestoreReport, file: Path | None = None) -> None:
         show_closed(report.closed, file)
 
 
-def show_undo(report: UndoReport) -> None:
+def show_undo(report: UndoReport, file: Path | None = None) -> None:
     """What an undo did."""
     out = console()
     out.print(
@@ -52,20 +53,20 @@ def show_undo(report: UndoReport) -> None:
     rows = [
         ("put back", f"{report.files} files, {human_bytes(report.bytes)}"),
         ("downtime of TheHive", "was not running" if report.downtime is None else f"{report.downtime:.1f} s"),
-        *row_of(report.run, report.kept),
+        *_kept_row(report.run, report.kept, file),
     ]
     show_pairs(rows)
     show_warnings(report.warnings)
 
 
-def row_of(run: str, kept: KeptReport | None) -> list[tuple[str, str]]:
+def _kept_row(run: str, kept: KeptReport | None, file: Path | None) -> list[tuple[str, str]]:
     """The line of a report about what is kept of the replaced data; none if it was dropped."""
     if kept is None:
         return []
     size = f"{kept.files} files, {human_bytes(kept.bytes)}"
-    return [
-        ("former data", f"{size}, kept until {moment(kept.until)}; to put it back: propolis restore --undo {run}")
-    ]
+    named = "" if file is None else f" --config {shlex.quote(str(file.absolute()))}"
+    command = f"propolis restore --undo {run}{named}"
+    return [("former data", f"{size}, kept until {moment(kept.until)}; to put it back: {command}")]
 
 
 def show_recovered(recovered: Sequence[Recovered]) -> None:

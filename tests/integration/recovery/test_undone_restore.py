@@ -324,6 +324,16 @@ def test_the_configuration_may_keep_it_by_default(stack: FakeStack) -> None:
         file.write_text(text)
 
 
+def test_the_report_names_the_command_that_puts_it_back(stack: FakeStack) -> None:
+    newer = state_of(stack)
+    told = stack.propolis.ok(*restore(stack)).out
+    (line,) = [line for line in told.splitlines() if "former data" in line]
+    command = line.split("to put it back: propolis ")[1].split()
+    stack.propolis.ok(*command)
+    assert command[-1] == str(stack.propolis.config_file)
+    assert state_of(stack) == newer
+
+
 def test_without_a_configured_number_it_is_kept_for_a_week(stack: FakeStack) -> None:
     stack.propolis.ok("restore", "latest", "--identity", stack.key, "--keep-old")
     assert [one.days for one in records(stack.root / "state").kept] == [7]
