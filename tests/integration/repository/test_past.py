@@ -149,7 +149,7 @@ def test_the_past_cannot_be_changed(vault: LockedVault, tmp_path: Path) -> None:
         lambda: repository.lease("exclusive"),
         lambda: begin(repository, "hive").__enter__(),
     ):
-        with pytest.raises(RepositoryError, match="can't be written: it is the past"):
+        with pytest.raises(RepositoryError, match="is opened as of an earlier time and is read-only"):
             attempt()
 
 
