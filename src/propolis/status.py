@@ -37,7 +37,7 @@ class RunStatus:
     """What its watchdog says, which tries to put it right."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class KeptState:
     """Former data that one run replaced and keeps; `missing` says of each part what became of it."""
 
@@ -58,15 +58,15 @@ def known_kept(state: Path) -> tuple[KeptState, ...]:
     now = datetime.datetime.now(datetime.UTC)
     return tuple(
         KeptState(
-            kept.run,
-            kept.command,
-            kept.backup,
-            kept.at,
-            kept.until,
-            kept.files,
-            kept.bytes,
-            kept.is_due(now),
-            lacking(kept),
+            run=kept.run,
+            command=kept.command,
+            backup=kept.backup,
+            at=kept.at,
+            until=kept.until,
+            files=kept.files,
+            bytes=kept.bytes,
+            due=kept.is_due(now),
+            missing=lacking(kept),
         )
         for kept in records(state).kept
     )

@@ -4,7 +4,7 @@
     Repository.init(location, [recovery_recipient, …], host_identity)                → Repository
     repository = Repository.open(location, [host_identity or recovery_identity, …])
 
-    repository.list(stack=None, damaged=None) -> list[BackupSummary]    newest last
+    repository.backups(stack=None, damaged=None) -> list[BackupSummary]    newest last
     repository.resolve("latest" | prefix, stack=None) -> BackupId   RepositoryError when none or several fit
     repository.summary(id) -> BackupSummary
     repository.manifest(id) -> Manifest                             .header, .entries(tree=None) -> Iterator[Entry]

@@ -162,7 +162,7 @@ class BackupSummary:
 VerifyLevel = Literal["manifest", "sample", "full"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VerifyResult:
     """What `verify` checked and what it found. Only `ok` may be called a success."""
 
@@ -188,7 +188,7 @@ class VerifyResult:
         return not self.findings
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RestoreResult:
     """What a restore of one tree wrote."""
 

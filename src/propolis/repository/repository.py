@@ -28,9 +28,6 @@ from propolis.repository.storage.base import Storage, Stored
 from propolis.repository.storage.location import Location
 from propolis.repository.storage.opening import open_storage
 
-Names = list[str]
-Findings = list[Finding]
-
 
 class Repository:
     """An open repository. Safe to use from several threads."""
@@ -150,7 +147,7 @@ class Repository:
         self.require_key()
         return list_backups(self.storage, self.identities, self.info.created)
 
-    def list(self, stack: str | None = None, damaged: Findings | None = None) -> list[BackupSummary]:
+    def backups(self, stack: str | None = None, damaged: list[Finding] | None = None) -> list[BackupSummary]:
         """All backups in the order in which they were made, newest last, of one stack or all.
 
         Only the beginning of each manifest is read. One that can't be is added to `damaged`; without such a list,
@@ -165,7 +162,7 @@ class Repository:
         return [item for item in listing.backups if stack is None or item.header.stack == stack]
 
     def resolve(
-        self, text: str, stack: str | None = None, remarks: Names | None = None, *, sure: bool = False
+        self, text: str, stack: str | None = None, remarks: list[str] | None = None, *, sure: bool = False
     ) -> BackupId:
         """The backup that `latest` or a unique prefix of an ID means; `RepositoryError` when none or several.
 
@@ -190,7 +187,7 @@ class Repository:
         )
 
     def latest(
-        self, stack: str | None = None, remarks: Names | None = None, *, sure: bool = False
+        self, stack: str | None = None, remarks: list[str] | None = None, *, sure: bool = False
     ) -> BackupId | None:
         """The newest backup, of one stack or all, that can be read and isn't dated later than now.
 
@@ -242,7 +239,7 @@ class Repository:
 
     def load_table(self) -> SegmentTable:
         """Every segment that the indexes know; those that can't be used are left out and are in its `damaged`."""
-        spared: Findings = []
+        spared: list[Finding] = []
         while True:
             table = SegmentTable()
             if self._fill(table, spared):
@@ -250,7 +247,7 @@ class Repository:
                 table.seal()
                 return table
 
-    def _fill(self, table: SegmentTable, spared: Findings) -> bool:
+    def _fill(self, table: SegmentTable, spared: list[Finding]) -> bool:
         """Take in all indexes but the `spared` ones; False when one turned out to be bad that is half taken in."""
         bad = {finding.object for finding in spared}
         wanted = [stored for stored in self.indexes() if stored.name not in bad]

@@ -320,7 +320,7 @@ def test_a_whole_backup_goes_in_is_verified_and_comes_back(location: Location, t
             summary = writer.commit(Facts())
     assert writer.stats.read == 0
     full = Repository.open(location, [recovery])
-    assert [found.id for found in full.list()][-1] == summary.id
+    assert [found.id for found in full.backups()][-1] == summary.id
     assert verify(full, summary.id, "full").ok
     restore_folder(full, full.manifest(summary.id), TREE, tmp_path / "out")
     assert snapshot(tmp_path / "out") == snapshot(source)

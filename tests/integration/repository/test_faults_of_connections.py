@@ -86,7 +86,7 @@ class Vault:
     def check(self, known: list[BackupSummary], folder: Path) -> None:
         """Exactly these backups are there, whole; the last one holds what the folder does now; a next one works."""
         repository = Repository.open(self.direct, [self.recovery])
-        assert [summary.id for summary in repository.list()] == [summary.id for summary in known]
+        assert [summary.id for summary in repository.backups()] == [summary.id for summary in known]
         for summary in known:
             assert verify(repository, summary.id, "full").ok
         following = self.backup(repository)
@@ -193,7 +193,7 @@ def test_a_fault_now_and_then_is_survived_or_a_clear_failure(
         disturber.join()
         line.heal()
     # A manifest may have arrived though its writer never heard so: then that backup must be whole as well.
-    there = Repository.open(vault.direct, [vault.recovery]).list()
+    there = Repository.open(vault.direct, [vault.recovery]).backups()
     if len(known) == 1 and len(there) == 2:
         known.append(there[1])
     vault.check(known, tmp_path)

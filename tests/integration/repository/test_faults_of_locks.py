@@ -131,6 +131,6 @@ def test_a_server_that_stops_locking_fails_the_backup(
         ):
             writer.add_folder("files", TREE, source, Path("/original"))
             writer.commit(Facts())
-    assert [summary.id for summary in vault.open().list()] == [first.id]
+    assert [summary.id for summary in vault.open().backups()] == [first.id]
     assert_protected(vault)
     assert list(vault.storage.list("locks")) == []

@@ -137,7 +137,7 @@ def test_an_authority_of_ones_own_is_trusted_when_it_is_named(
     host, recovery = Identity.generate(), Identity.generate()
     location = replace(place(secure), ca=certified.ca)
     Repository.init(location, [recovery.recipient], host)
-    assert Repository.open(location, [recovery]).list() == []
+    assert Repository.open(location, [recovery]).backups() == []
     bucket = S3Bucket.open(
         "present",
         "",

@@ -50,7 +50,7 @@ def test_a_killed_backup_is_resumed_by_the_next(tmp_path: Path) -> Any:
         [sys.executable, "-c", CHILD, location.url, str(tmp_path / "key"), str(source), TREE], check=False
     )
     assert child.returncode == -signal.SIGKILL
-    assert [summary.id for summary in repository.list()] == [first.id]
+    assert [summary.id for summary in repository.backups()] == [first.id]
 
     full = Repository.open(location, [recovery])
     assert verify(full, first.id, "full").ok

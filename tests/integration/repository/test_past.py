@@ -87,7 +87,7 @@ def test_what_a_vandal_destroyed_comes_back(vault: LockedVault, tmp_path: Path) 
     with pytest.raises(PropolisError):
         vault.open(vault.recovery)
     repository = past(vault, before)
-    assert [summary.id for summary in repository.list()] == [first.id, second.id]
+    assert [summary.id for summary in repository.backups()] == [first.id, second.id]
     with repository.lease("shared") as lease:
         lease.check()
         assert verify(repository, second.id, "full").ok

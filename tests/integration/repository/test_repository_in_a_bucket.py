@@ -120,7 +120,7 @@ def test_an_object_that_vanishes_is_named_and_no_backup_is_made(repository: Repo
         writer.add_bucket("files", "files/bucket", Leaky(), "s3://hive")
         stack.delete("attachment/0199")
         writer.commit(Facts())
-    assert repository.list() == []
+    assert repository.backups() == []
 
 
 def test_leases_hold_in_a_bucket(repository: Repository, location: Location, keys: Keys) -> None:
@@ -200,7 +200,7 @@ def test_a_full_disk_under_the_repository_is_an_error_and_frees_nothing(tmp_path
         with pytest.raises(RepositoryError, match="No space left"), begin(repository, "hive") as writer:
             writer.add_folder("files", TREE, source, Path("/original"))
             writer.commit(Facts())
-        assert [summary.id for summary in repository.list()] == [first.id]
+        assert [summary.id for summary in repository.backups()] == [first.id]
         assert verify(repository, first.id, "full").ok
     finally:
         subprocess.run(["umount", str(small)], check=True)

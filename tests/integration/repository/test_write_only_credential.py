@@ -81,7 +81,7 @@ def test_a_host_backs_up_and_reuses_what_is_there(stage: Stage, source: Path, tm
     longer.backup(source)
     assert assert_protected(stage.care) > 10
     host = stage.host.open()
-    assert len(host.list()) == 3
+    assert len(host.backups()) == 3
     assert verify(host, again.id, "manifest").ok
     assert list(host.storage.list("locks")) == []
     full = stage.care.open(stage.care.recovery)
@@ -205,7 +205,7 @@ def test_care_with_a_hosts_credential_says_which_to_use(stage: Stage, source: Pa
         with pytest.raises(RepositoryError, match="the access key may not do this") as raised:
             attempt()
         assert "use the maintenance credential" in str(raised.value.next)
-    assert {summary.id for summary in stage.care.open().list()} == {first.id, second.id}
+    assert {summary.id for summary in stage.care.open().backups()} == {first.id, second.id}
     assert list(host.storage.list("locks")) == []
 
 
@@ -234,4 +234,4 @@ def test_what_a_lost_lease_leaves_is_named_when_it_cannot_be_taken_back(
         writer.commit(Facts())
     assert "stays" in str(raised.value.left)
     assert "maintenance credential" in str(raised.value.next)
-    assert len(stage.care.open().list()) == 1
+    assert len(stage.care.open().backups()) == 1

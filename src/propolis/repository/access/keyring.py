@@ -34,7 +34,7 @@ from propolis.repository.crypto.recipients import (
     wrap,
 )
 from propolis.repository.crypto.secret import RepositoryKey
-from propolis.repository.format.config import RepositoryInfo
+from propolis.repository.format.config import DamagedConfig, RepositoryInfo
 from propolis.repository.format.damage import Finding, reason
 from propolis.repository.format.names import CONFIG, FORMAT, SMALL_LIMIT, check_name, hash_name
 from propolis.repository.storage.base import MissingObjectError, ObjectExistsError, Storage
@@ -314,7 +314,7 @@ def _parse(data: memoryview, name: str, info: RepositoryInfo, config: str, place
     if ring.repository != info.id or f"keys/{ring.sequence:06d}-" != name[:12]:
         raise IntegrityError(f"{name} belongs to another repository")
     if config != ring.config:
-        raise IntegrityError(f"The object config of the repository at {place} is damaged")
+        raise DamagedConfig(f"The object config of the repository at {place} is damaged")
     return ring
 
 

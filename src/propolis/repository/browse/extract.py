@@ -41,7 +41,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ExtractResult:
     """What was written, and what was not."""
 
@@ -141,15 +141,15 @@ def extract(
             raise unwritable(chosen.to, error) from None
         raise
     return ExtractResult(
-        chosen.manifest.id,
-        str(chosen.to),
-        chosen.paths,
-        sum(result.files for result in results),
-        sum(result.bytes for result in results),
-        sum(result.packs for result in results),
-        tuple(unnamable),
-        tuple(joined(result.unkept for result in results)),
-        leftovers,
+        backup=chosen.manifest.id,
+        to=str(chosen.to),
+        paths=chosen.paths,
+        files=sum(result.files for result in results),
+        bytes=sum(result.bytes for result in results),
+        packs=sum(result.packs for result in results),
+        unnamable=tuple(unnamable),
+        unkept=tuple(joined(result.unkept for result in results)),
+        leftovers=leftovers,
     )
 
 

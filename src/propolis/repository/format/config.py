@@ -10,6 +10,10 @@ from propolis.repository.storage.base import MissingObjectError, Storage
 from propolis.structs import read_in_threads
 
 
+class DamagedConfig(IntegrityError):
+    """The object `config` is not what it was when the repository was made."""
+
+
 @read_in_threads
 class RepositoryInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     """The object `config`."""
@@ -42,7 +46,7 @@ def read_info(storage: Storage) -> tuple[RepositoryInfo, str]:
             )
         info = msgspec.json.decode(data, type=RepositoryInfo)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise IntegrityError(f"The object config of the repository at {storage.place} is damaged: {error}") from None
+        raise DamagedConfig(f"The object config of the repository at {storage.place} is damaged: {error}") from None
     if not (0 < info.segment_bytes <= MAX_SEGMENT_BYTES and 0 < info.gather_bytes <= MAX_SEGMENT_BYTES):
-        raise IntegrityError(f"The object config of the repository at {storage.place} has absurd sizes")
+        raise DamagedConfig(f"The object config of the repository at {storage.place} has absurd sizes")
     return info, hash_name(data)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from propolis.errors import IntegrityError, UsageError
 from propolis.repository.crypto.recipients import AnyKey
+from propolis.repository.format.config import DamagedConfig
 from propolis.repository.format.entries import BackupId, Entry, segment_ids
 from propolis.repository.format.manifest import Manifest
 from propolis.repository.format.names import CONFIG, pack_name
@@ -82,7 +83,7 @@ class CheckFinding:
     hits: tuple[Hit, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CheckResult:
     """What a check looked at and found. Only `ok` may be called a success, and only for what is not `unchecked`."""
 
@@ -128,26 +129,38 @@ def check(
     try:
         repository = Repository(storage, identities)
     except IntegrityError as error:
-        finding = CheckFinding(CONFIG if "config" in error.what else "keys", error.what)
+        finding = CheckFinding(CONFIG if isinstance(error, DamagedConfig) else "keys", error.what)
         left = "everything else: without the objects that describe it, nothing in a repository can be understood"
-        return CheckResult(storage.place, 0, 0, 0, 0, 0, 0, 0, (finding,), (), (left,))
+        return CheckResult(
+            place=storage.place,
+            key_rings=0,
+            indexes=0,
+            backups=0,
+            packs=0,
+            packs_read=0,
+            stored_bytes_read=0,
+            packs_decrypted=0,
+            findings=(finding,),
+            remarks=(),
+            unchecked=(left,),
+        )
     found = survey(repository, read_data.choose if read_data else None, observer)
     if read_data is None:
         found.unchecked.append("the bytes of packs: give --read-data to read them")
     losses = losses_of(repository, found) if repository.has_key else Losses(found)
     findings = [*losses.findings(), *(_missing(repository, found, remembered or {}) if repository.has_key else ())]
     return CheckResult(
-        storage.place,
-        found.key_rings,
-        found.indexes,
-        len(found.manifests),
-        found.packs_seen,
-        found.stats.packs,
-        found.stats.read,
-        found.opened,
-        tuple(findings),
-        tuple(found.remarks),
-        tuple(found.unchecked),
+        place=storage.place,
+        key_rings=found.key_rings,
+        indexes=found.indexes,
+        backups=len(found.manifests),
+        packs=found.packs_seen,
+        packs_read=found.stats.packs,
+        stored_bytes_read=found.stats.read,
+        packs_decrypted=found.opened,
+        findings=tuple(findings),
+        remarks=tuple(found.remarks),
+        unchecked=tuple(found.unchecked),
     )
 
 

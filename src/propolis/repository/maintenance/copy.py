@@ -54,7 +54,7 @@ _SHOWN = 5
 Put = Callable[[Storage, str, memoryview], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CopyResult:
     """What a copy did, or would do."""
 
@@ -241,14 +241,14 @@ class _Copy:
     def _result(self, *, done: bool) -> CopyResult:
         missing = [(name, self._listed[kind][name]) for kind in _LIMITS for name in self._missing[kind]]
         return CopyResult(
-            self._source.place,
-            self._place,
-            self._new,
-            len(missing),
-            sum(size for _, size in missing),
-            sum(map(len, self._listed.values())) - len(missing),
-            tuple(_ids(self._missing["manifests"])),
-            done,
+            source=self._source.place,
+            target=self._place,
+            new=self._new,
+            objects=len(missing),
+            bytes=sum(size for _, size in missing),
+            present=sum(map(len, self._listed.values())) - len(missing),
+            backups=tuple(_ids(self._missing["manifests"])),
+            done=done,
         )
 
 

@@ -193,7 +193,7 @@ class _Prune:
     def _decide(self, marks: Marks) -> list[Decision]:
         damaged: list[Finding] = []
         candidates, others = [], []
-        self._backups = self._repository.list(damaged=damaged)
+        self._backups = self._repository.backups(damaged=damaged)
         for backup in self._backups:
             if backup.header.stack != self._stack:
                 reason = f"of the stack {backup.header.stack}, which has its own rules"

@@ -30,7 +30,7 @@ from propolis.repository.write.packing import Packer
 _INDEXED_AT_ONCE = 4096
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RepairResult:
     """What a repair did, or would do (`planned`)."""
 
@@ -112,19 +112,21 @@ def repair(
             work.give_up(missing, quarantined, lease)
     damaged = {pack_name(digest): what for digest, what in found.packs.items()} | found.problems | work.broken
     return RepairResult(
-        repository.storage.place,
-        plan,
-        tuple(what if name in what else f"{name}: {what}" for name, what in sorted(damaged.items())),
-        tuple(what if name in what else f"{name}: {what}" for name, what in sorted(found.unreadable.items())),
-        quarantined,
-        work.lost,
-        work.from_packs,
-        work.from_stack,
-        len(work.made_known),
-        sum(item.pack.stored for item in work.packed),
-        indexes,
-        (*work.losses(), *(Hit(id, 0, ()) for id in missing)),
-        tuple(found.remarks),
+        place=repository.storage.place,
+        planned=plan,
+        damaged=tuple(what if name in what else f"{name}: {what}" for name, what in sorted(damaged.items())),
+        unreadable=tuple(
+            what if name in what else f"{name}: {what}" for name, what in sorted(found.unreadable.items())
+        ),
+        quarantined=quarantined,
+        lost_segments=work.lost,
+        from_packs=work.from_packs,
+        from_stack=work.from_stack,
+        packs_made_known=len(work.made_known),
+        stored_bytes=sum(item.pack.stored for item in work.packed),
+        indexes=indexes,
+        losses=(*work.losses(), *(Hit(id, 0, ()) for id in missing)),
+        remarks=tuple(found.remarks),
     )
 
 

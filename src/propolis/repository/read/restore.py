@@ -82,14 +82,14 @@ def restore_folder(
     finally:
         os.close(root)
     return RestoreResult(
-        tree,
-        len(plan.files.sizes),
-        len(plan.folders),
-        len(plan.links),
-        plan.bytes,
-        stats.packs,
-        len(plan.names),
-        tuple(below(tree, plan.tally.all())),
+        tree=tree,
+        files=len(plan.files.sizes),
+        directories=len(plan.folders),
+        symlinks=len(plan.links),
+        bytes=plan.bytes,
+        packs=stats.packs,
+        links=len(plan.names),
+        unkept=tuple(below(tree, plan.tally.all())),
     )
 
 
@@ -327,7 +327,9 @@ def restore_bucket(
         return _BucketWorker(repository, table, objects, sink, stats, observer).restore
 
     side_by_side(objects.seal(), make)
-    return RestoreResult(tree, len(objects), 0, 0, objects.bytes, stats.packs)
+    return RestoreResult(
+        tree=tree, files=len(objects), directories=0, symlinks=0, bytes=objects.bytes, packs=stats.packs
+    )
 
 
 class _BucketWorker:

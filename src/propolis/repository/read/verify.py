@@ -43,7 +43,17 @@ def verify(
         manifest = repository.manifest(id)
         table = repository.load_table()
     except IntegrityError as error:
-        return VerifyResult(id, level, 0, 0, 0, 0, 0, False, (Finding(error.what, "manifests or indexes"),))
+        return VerifyResult(
+            id=id,
+            level=level,
+            files=0,
+            bytes=0,
+            packs=0,
+            packs_read=0,
+            stored_bytes_read=0,
+            decrypted=False,
+            findings=(Finding(error.what, "manifests or indexes"),),
+        )
     check = _Check(repository, manifest, table, observer)
     check.structure()
     check.presence()
@@ -63,16 +73,18 @@ def verify(
         check.findings.append(Finding(f"The verification could not be finished: {error.what}", "the storage"))
     check.name_entries()
     return VerifyResult(
-        id,
-        level,
-        check.files,
-        check.bytes,
-        len(check.packs),
-        check.stats.packs,
-        check.stats.read,
-        decrypted,
-        tuple(check.findings),
-        tuple(f"{found.what} ({found.object}); data that only it lists can't be restored" for found in table.damaged),
+        id=id,
+        level=level,
+        files=check.files,
+        bytes=check.bytes,
+        packs=len(check.packs),
+        packs_read=check.stats.packs,
+        stored_bytes_read=check.stats.read,
+        decrypted=decrypted,
+        findings=tuple(check.findings),
+        remarks=tuple(
+            f"{found.what} ({found.object}); data that only it lists can't be restored" for found in table.damaged
+        ),
     )
 
 

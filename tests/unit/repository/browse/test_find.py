@@ -36,7 +36,7 @@ def told(result: FindResult) -> dict[str, list[tuple[BackupId, BackupId, int, in
 
 
 def look(vault: Vault, text: str, **options: Any) -> FindResult:
-    return find_name(vault.host, vault.host.list(damaged=[]), text, **options)
+    return find_name(vault.host, vault.host.backups(damaged=[]), text, **options)
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_any_name_is_found_as_it_is_shown(
         writer.add_folder("files", TREE, folder, Path("/original"))
         writer.commit(Facts())
     name = names[wanted % len(names)]
-    found = find_name(repository, repository.list(), shown(name))
+    found = find_name(repository, repository.backups(), shown(name))
     assert name in [file.path for file in found.files]
 
 
@@ -154,7 +154,7 @@ def test_runs_of_one_stack_are_not_cut_by_backups_of_another(vault: Vault, folde
 
 def test_a_damaged_backup_is_named_and_the_others_are_looked_through(vault: Vault, folder: Path) -> None:
     ids = [vault.backup(folder).id for _ in range(3)]
-    backups = vault.host.list()
+    backups = vault.host.backups()
     names = dict(vault.host.names())
     (path,) = vault.folder.glob(names[ids[1]])
     path.chmod(0o600)
@@ -185,7 +185,7 @@ def test_lines_are_told_apart_by_what_every_match_has(name: Name, needle: bytes)
 
 
 def by_content(vault: Vault, data: bytes, stores: tuple[str, ...] = ("files",)) -> FindResult:
-    backups, result = vault.full.list(), FindResult("", "content", 0, [])
+    backups, result = vault.full.backups(), FindResult("", "content", 0, [])
     found = with_sum(vault.full, backups, hashlib.sha256(data).hexdigest(), stores, result)
     if found:
         find_segments(vault.full, backups, found, result, stores)
@@ -234,7 +234,7 @@ def test_objects_are_found_by_their_content(vault: Vault) -> None:
 def test_the_content_needs_the_recovery_key(vault: Vault, folder: Path) -> None:
     vault.backup(folder)
     with pytest.raises(RepositoryError, match="can't read the data"):
-        with_sum(vault.host, vault.host.list(), "00" * 32, ("files",), FindResult("", "content", 0, []))
+        with_sum(vault.host, vault.host.backups(), "00" * 32, ("files",), FindResult("", "content", 0, []))
 
 
 def test_damaged_packs_are_named_and_the_others_are_read(vault: Vault, tmp_path: Path) -> None:

@@ -189,11 +189,11 @@ def test_an_unreadable_disk_is_not_taken_for_one_damaged_object(
 
     monkeypatch.setattr(FolderStorage, "head", broken)
     found: list[Any] = []
-    assert stack.vault.host.list(damaged=found) == []
+    assert stack.vault.host.backups(damaged=found) == []
     assert "Input/output error" in found[0].what  # of this object alone, as config can be read
     monkeypatch.setattr(FolderStorage, "get", broken)
     with pytest.raises(RepositoryError, match="config can't be read"):
-        stack.vault.host.list(damaged=found)
+        stack.vault.host.backups(damaged=found)
 
 
 def test_after_a_repair_the_packs_of_a_damaged_backup_stay_as_long_as_its_manifest(stack: Stack) -> None:
@@ -269,7 +269,7 @@ def test_a_copy_brings_all_that_is_whole_beside_a_damaged_manifest_or_hold(
         copy_repository(stack.vault.host.storage, target)
     assert "manifests/" in caught.value.what and "keys/" in caught.value.what
     copy = Repository(target, [stack.vault.recovery_key])
-    assert [summary.id for summary in copy.list()] == [ids[0], ids[2]]
+    assert [summary.id for summary in copy.backups()] == [ids[0], ids[2]]
     assert verify(copy, copy.resolve(ids[2]), "full").ok
 
 
@@ -456,7 +456,7 @@ def test_a_backup_of_the_future_is_neither_the_latest_nor_silent(stack: Stack) -
     assert "ahead" in json.loads(stack("status", "--json")[1])["remarks"][0]
     after = stack.backup()
     assert stack.vault.host.latest() == after
-    assert [summary.id for summary in stack.vault.host.list()] == [*good, future, after]
+    assert [summary.id for summary in stack.vault.host.backups()] == [*good, future, after]
     assert stack.vault.host.summary(stack.vault.host.resolve(after)).header.parent == future
     listed = json.loads(stack("list", "--json")[1])
     assert [bool(item["clock"]) for item in listed] == [False, False, True, False]
@@ -484,13 +484,13 @@ def test_a_backup_of_1970_is_not_the_oldest(stack: Stack) -> None:
     ids = [stack.backup() for _ in range(2)]
     behind = stack.backup(-20_000)
     assert behind.startswith("197")
-    assert [summary.id for summary in stack.vault.host.list()] == [*ids, behind]
+    assert [summary.id for summary in stack.vault.host.backups()] == [*ids, behind]
     assert "behind" in stack("list")[1]
     age(stack.vault.folder)
     assert stack("repository", "prune", "--quiet")[0] == 0
     assert {behind, *ids} == {id for id, _ in stack.vault.host.names()}
     after = stack.backup()
-    assert [summary.id for summary in stack.vault.host.list()] == [*ids, behind, after]
+    assert [summary.id for summary in stack.vault.host.backups()] == [*ids, behind, after]
     assert stack.vault.host.latest() == after
 
 

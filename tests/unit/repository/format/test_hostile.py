@@ -270,7 +270,7 @@ def test_no_line_or_header_makes_a_reader_stumble(kind: Any, header: Any, lines:
         except PropolisError:
             continue
     try:
-        repository.list(damaged=[])
+        repository.backups(damaged=[])
         with begin(repository, "hive", workers=1):
             pass
         repair(repository, read_data=ReadData())

@@ -163,7 +163,7 @@ def test_a_damaged_manifest_is_put_aside_so_that_the_others_can_be_listed(vault:
     flip(vault.objects("manifests")[1], 400)
     result = mended(vault, source)
     assert [(loss.backup, loss.files) for loss in result.losses] == [(second.id, 0)]
-    assert [summary.id for summary in Repository.open(vault.location, [vault.host_key]).list()] == [first.id]
+    assert [summary.id for summary in Repository.open(vault.location, [vault.host_key]).backups()] == [first.id]
 
 
 def test_links_in_the_stack_are_not_followed(vault: Vault, source: Path) -> None:

@@ -131,9 +131,9 @@ def test_a_damaged_manifest_does_not_hide_the_others_from_a_list_that_can_tell(v
     path = vault.objects("manifests")[1]
     path.write_bytes(b"nonsense")
     with pytest.raises(IntegrityError, match="not an encrypted object"):
-        vault.host.list()
+        vault.host.backups()
     damaged: list[Finding] = []
-    assert [summary.id for summary in vault.host.list(damaged=damaged)] == [first.id]
+    assert [summary.id for summary in vault.host.backups(damaged=damaged)] == [first.id]
     assert second.id[-8:] in damaged[0].object
 
 
@@ -142,7 +142,7 @@ def test_a_manifest_under_another_time_is_refused(vault: Vault, source: Path) ->
     [path] = vault.objects("manifests")
     path.rename(path.with_name("29991231T235959Z" + path.name[16:]))
     with pytest.raises(IntegrityError, match="another time in its name than in its header"):
-        vault.host.list()
+        vault.host.backups()
 
 
 def test_a_damaged_newest_backup_does_not_stop_the_next_one(vault: Vault, source: Path, tmp_path: Path) -> None:
@@ -305,7 +305,7 @@ def test_a_repository_that_cannot_be_written_says_so(vault: Vault, source: Path)
     (vault.folder / "tmp").write_bytes(b"in the way")
     with pytest.raises(RepositoryError, match="can't be written"):
         vault.backup(source)
-    assert vault.host.list() == []
+    assert vault.host.backups() == []
 
 
 def test_a_write_that_is_lost_while_others_follow_is_no_success(

@@ -116,7 +116,7 @@ def test_what_is_excluded_is_left_out(vault: Vault, source: Path) -> None:
 def test_backups_are_listed_newest_last_and_found_by_their_beginning(vault: Vault, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
-    assert vault.host.list() == []
+    assert vault.host.backups() == []
     with pytest.raises(RepositoryError, match="has no backup"):
         vault.host.resolve("latest")
     made = [vault.backup(source) for _ in range(2)]
@@ -124,9 +124,9 @@ def test_backups_are_listed_newest_last_and_found_by_their_beginning(vault: Vaul
     with begin(vault.host, "other", parent=None) as writer:
         writer.add_folder("files", TREE, source, Path("/original"))
         other = writer.commit(Facts(services={"thehive": "5.4"}, facts={"cluster": "c"}))
-    assert [summary.id for summary in vault.host.list()] == [summary.id for summary in [*made, other]]
+    assert [summary.id for summary in vault.host.backups()] == [summary.id for summary in [*made, other]]
     assert vault.host.resolve("latest") == other.id
-    assert [summary.id for summary in vault.host.list("other")] == [other.id]
+    assert [summary.id for summary in vault.host.backups("other")] == [other.id]
     assert vault.host.resolve("latest", "other") == other.id
     assert vault.host.resolve(other.id) == other.id
     assert vault.host.summary(other.id).header.services == {"thehive": "5.4"}
@@ -202,7 +202,7 @@ def test_a_newer_format_is_left_alone(vault: Vault) -> None:
 def test_a_repository_that_vanishes_is_an_error_and_no_empty_list(vault: Vault, source: Path) -> None:
     vault.folder.rename(vault.folder.with_name("away"))
     with pytest.raises(RepositoryError, match="there is no such folder"):
-        vault.host.list()
+        vault.host.backups()
     with pytest.raises(RepositoryError, match="there is no such folder"):
         vault.backup(source)
 
@@ -225,13 +225,13 @@ def test_files_that_change_vanish_or_hide_are_named_and_no_backup_is_made(vault:
         writer.commit(Facts())
     assert "gone (it vanished" in str(caught.value)
     assert "grown (it changed" in str(caught.value)
-    assert vault.host.list() == []
+    assert vault.host.backups() == []
 
 
 def test_a_folder_that_is_missing_makes_no_backup(vault: Vault, tmp_path: Path) -> None:
     with pytest.raises(IncompleteError, match="No such file"):
         vault.backup(tmp_path / "missing")
-    assert vault.host.list() == []
+    assert vault.host.backups() == []
 
 
 def test_a_backup_without_commit_is_none_and_the_next_one_profits(vault: Vault, source: Path, tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_a_backup_without_commit_is_none_and_the_next_one_profits(vault: Vault, 
         writer._hand_out()
         writer._intake.finish()
         raise KeyboardInterrupt
-    assert vault.host.list() == []
+    assert vault.host.backups() == []
     summary = vault.backup(source)
     assert vault.stats.read == summary.bytes
     assert vault.stats.new == 0
