@@ -57,8 +57,8 @@ def _measure(context: Context, kept: Kept, tree: Tree, here: Measured, since_ns:
         here.whole = False
         return [f"The bucket of {tree.name} could not be read: {error.what}."]
     return [
-        "In the bucket, objects that the run added go, those that it replaced come back, and those that came since "
-        "stay. What TheHive itself removed from the bucket since is gone and does not come back."
+        "In the bucket, objects that the run added are removed, those that it replaced are put back, and those "
+        "added since stay. What TheHive itself removed from the bucket since is gone and does not come back."
     ]
 
 

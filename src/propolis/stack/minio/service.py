@@ -81,7 +81,7 @@ class Minio(Service[server.MinioFacts]):
             hint = "Set minio.data to MinIO's drives, or remove the section minio, if the bucket is on another server"
             yield Check("minio bucket", "fail", f"{lacking[0]} holds no bucket {bucket}", hint)
         else:
-            yield Check("minio bucket", "ok", f"the bucket {bucket} lies in these folders")
+            yield Check("minio bucket", "ok", f"the bucket {bucket} is in these folders")
 
     def _encryption(self, look: Asking) -> Iterator[Check]:
         found, name = encryption(self.config, self.section), "minio encryption"
