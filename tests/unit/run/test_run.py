@@ -114,6 +114,22 @@ def test_a_failing_step_and_all_before_it_are_undone(
     assert open_journals(folder) == []
 
 
+def test_undoing_what_was_only_tried_is_not_told(tmp_path: Path) -> None:
+    class Trial(Mark, frozen=True, kw_only=True, tag="trial"):
+        tries_only = True
+
+    told: list[str] = []
+
+    class Told(SilentObserver):
+        def undoing(self, title: str) -> None:
+            told.append(title)
+
+    with pytest.raises(PropolisError, match="it failed"):
+        run(tmp_path, Trial(name="a"), Mark(name="b"), Mark(name="c", fails=True), observer=Told())
+    assert told == ["mark c", "mark b"]
+    assert World(tmp_path).marks() == set()
+
+
 def test_behind_the_commit_point_nothing_is_undone_and_recovery_finishes(tmp_path: Path) -> None:
     with pytest.raises(PropolisError):
         run(tmp_path, Commit(name="a"), Mark(name="b", fails=True), Mark(name="c"))
