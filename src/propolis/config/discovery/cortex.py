@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from propolis.config.discovery.finding import Findings, first, source
 from propolis.config.discovery.index import Settings, authority_of, data_values, file_in
-from propolis.config.discovery.this_host import in_url, is_this_host
+from propolis.config.discovery.this_host import in_url, is_this_host, reachable
 from propolis.config.environment import of_service, with_host_name
 from propolis.config.hocon import Hocon, read
 
@@ -75,9 +75,7 @@ def _url(own: Hocon) -> tuple[str, str]:
     """Where Cortex listens, and where that is set: Play's settings, with their short names first."""
     port_key = first(own, "http.port", "play.server.http.port")
     address_key = first(own, "http.address", "play.server.http.address")
-    address = (own.text(address_key) if address_key else None) or ""
-    if address in ("", "0.0.0.0", "::", "0:0:0:0:0:0:0:0"):  # noqa: S104 - read, not bound to
-        address = "127.0.0.1"
+    address = reachable(own.text(address_key) if address_key else None)
     context = (own.text("play.http.context") or "").strip("/")
     port = (own.text(port_key) if port_key else None) or "9001"
     note = str(own.origin(port_key)) if port_key else f"Cortex's default port, as {own.file} sets none"

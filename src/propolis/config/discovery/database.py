@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from propolis.config.discovery.finding import Findings, Setting, config_folder, source
-from propolis.config.discovery.this_host import interface_address
+from propolis.config.discovery.this_host import interface_address, reachable
 from propolis.config.discovery.tls import TlsKeys, is_on, trusted, with_client
 from propolis.config.hocon import Hocon
 from propolis.config.load import line_of, plain, read_last_wins
@@ -15,7 +15,6 @@ from propolis.errors import ConfigError
 
 _STORAGE = "db.janusgraph.storage"
 _DEFAULT_PORT = "9042"
-_ANY = ("0.0.0.0", "::", "0:0:0:0:0:0:0:0")  # noqa: S104 - read, not bound to
 THEHIVE_4_FOLDER = "/opt/thp/thehive/database"
 
 
@@ -147,7 +146,7 @@ def _host(found: Findings, settings: _Settings) -> None:
     """Find where Cassandra listens for clients."""
     for kind in ("rpc", "listen"):
         if address := settings.text(f"{kind}_address"):
-            here = "127.0.0.1" if address in _ANY else address
+            here = reachable(address)
             found.put("database.host", here, settings.note(f"{kind}_address"))
             return
         if interface := settings.text(f"{kind}_interface"):

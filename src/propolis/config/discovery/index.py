@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from propolis.config.discovery.finding import Findings, Setting, config_folder, source
-from propolis.config.discovery.this_host import in_url, interface_address, site_address, split_port
+from propolis.config.discovery.this_host import ANY_ADDRESS, in_url, interface_address, site_address, split_port
 from propolis.config.discovery.tls import TlsKeys, is_on, trusted
 from propolis.config.environment import of_service, with_host_name
 from propolis.config.hocon import Hocon
@@ -22,7 +22,7 @@ _SSL = f"{_SEARCH}.elasticsearch.ssl"
 _MAKES = ("elasticsearch", "opensearch")
 _DEFAULT_PORT = "9200"
 _VARIABLE = re.compile(r"\$\{([^}:]+)(?::([^}]*))?\}")
-_ANY = ("0.0.0.0", "0", "::", "localhost", "_local_")  # noqa: S104 - read, not bound to
+_ANY = (*ANY_ADDRESS, "0", "localhost", "_local_")
 THEHIVE_4_FOLDER = "/opt/thp/thehive/index"
 
 

@@ -26,7 +26,7 @@ from propolis.config.discovery.files import files_values
 from propolis.config.discovery.finding import Findings, config_folder, first, source
 from propolis.config.discovery.index import index_values
 from propolis.config.discovery.minio import minio_values
-from propolis.config.discovery.this_host import in_url
+from propolis.config.discovery.this_host import in_url, reachable
 from propolis.config.environment import of_service
 from propolis.config.hocon import Hocon, read
 from propolis.config.load import key_path
@@ -144,17 +144,10 @@ def _thehive(found: Findings, hocon: Hocon) -> None:
             next="Write propolis.yaml by hand",
         )
     address_key = first(hocon, "http.address", "play.server.http.address")
-    address = in_url(_reachable(hocon.text(address_key) if address_key else None))
+    address = in_url(reachable(hocon.text(address_key) if address_key else None))
     context = (hocon.text("play.http.context") or "").strip("/")
     note = hocon.origin(port_key) if port_key else f"TheHive's default port, since {file} sets none"
     found.put("thehive.url", f"http://{address}:{port}" + (f"/{context}" if context else ""), str(note))
-
-
-def _reachable(address: str | None) -> str:
-    """Give the address at which a service on this host that listens on `address` can be reached."""
-    if address in (None, "", "0.0.0.0", "::", "0:0:0:0:0:0:0:0"):  # noqa: S104 - read, not bound to
-        return "127.0.0.1"
-    return str(address).removeprefix("[").removesuffix("]")
 
 
 def _outside(found: Findings, hocon: Hocon) -> None:

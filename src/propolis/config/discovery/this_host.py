@@ -11,6 +11,15 @@ import struct
 _SIOCGIFADDR = 0x8915
 _ANY_PORT = 9
 
+ANY_ADDRESS = ("0.0.0.0", "::", "0:0:0:0:0:0:0:0")  # noqa: S104 - read, not bound to
+"""What a server is told that is to listen on every address."""
+
+
+def reachable(address: str | None) -> str:
+    """Give the address at which a service on this host that listens on `address` can be reached."""
+    bare = (address or "").removeprefix("[").removesuffix("]")
+    return "127.0.0.1" if not bare or bare in ANY_ADDRESS else bare
+
 
 def split_port(text: str) -> tuple[str, str]:
     """Split `host:port`, `[::1]:port` or a bare host or address; the port is empty where none is given."""

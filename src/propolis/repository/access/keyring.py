@@ -265,7 +265,7 @@ def find_key_ring(storage: Storage, info: RepositoryInfo, config: str, keys: Seq
             if ring is None:
                 continue
             try:
-                return FoundRing(ring, unlock(ring, keys, storage.place) if keys else None, tuple(damaged))
+                return FoundRing(ring, open_ring(ring, keys, storage.place) if keys else None, tuple(damaged))
             except (IntegrityError, RepositoryError) as error:
                 refused.append(error)
                 damaged.append(Finding(error.what, name))
@@ -318,7 +318,7 @@ def _parse(data: memoryview, name: str, info: RepositoryInfo, config: str, place
     return ring
 
 
-def unlock(ring: KeyRing, keys: Sequence[AnyKey], place: str) -> Unlocked:
+def open_ring(ring: KeyRing, keys: Sequence[AnyKey], place: str) -> Unlocked:
     """What the keys open; raises `RepositoryError` naming the keys that would open it."""
     try:
         plain = _plain_keys(ring, keys)

@@ -131,7 +131,7 @@ def _change(
     records = [Identity.generate()] * new_records + unlocked.records
     changed = msgspec.structs.replace(changed, sequence=ring.sequence + 1, created=utc_text(utc_now()))
     sealed = keyring.seal_ring(changed, unlocked.key, data, records)
-    reopened = keyring.unlock(sealed, repository.keys, repository.storage.place)
+    reopened = keyring.open_ring(sealed, repository.keys, repository.storage.place)
     if _secrets(reopened.data) != _secrets(data) or _secrets(reopened.records) != _secrets(records):
         raise IntegrityError("The new key ring would not open as it should", left="Nothing was changed")
     if not plan:
