@@ -10,26 +10,29 @@ import java.util.Optional;
 import java.util.function.Function;
 import org.janusgraph.core.JanusGraphTransaction;
 import org.janusgraph.core.JanusGraphVertex;
+import org.propolis.standin.graph.Database;
+import org.propolis.standin.graph.Names;
+import org.propolis.standin.graph.Vertices;
 import org.propolis.standin.web.Authenticator;
 import org.propolis.standin.web.NotFound;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /** Organisations, users and how they prove who they are. Nothing is cached: a login asks the index and the database. */
-final class Accounts implements Authenticator {
-    static final String ADMINISTRATOR = "admin@thehive.local";
+public final class Accounts implements Authenticator {
+    public static final String ADMINISTRATOR = "admin@thehive.local";
     private static final Logger LOG = LoggerFactory.getLogger(Accounts.class);
     private static final Duration SESSION = Duration.ofHours(8);
     private final Database database;
     private final String secretKey;
 
-    Accounts(Database database, String secretKey) {
+    public Accounts(Database database, String secretKey) {
         this.database = database;
         this.secretKey = secretKey;
     }
 
     /** On a first start: two organisations and the administrator. Later starts change nothing. */
-    void ensure(String password, Optional<String> apiKey) {
+    public void ensure(String password, Optional<String> apiKey) {
         database.write(tx -> {
             if (Vertices.byKey(tx, Names.USER, "login", ADMINISTRATOR).isPresent()) {
                 return null;
@@ -52,7 +55,7 @@ final class Accounts implements Authenticator {
     }
 
     /** A new API key, which replaces the user's former one. Only its hash is kept. */
-    String renewKey(String login) {
+    public String renewKey(String login) {
         String key = Digests.secret();
         database.write(tx -> {
             JanusGraphVertex user = Vertices.byKey(tx, Names.USER, "login", login)
@@ -64,14 +67,14 @@ final class Accounts implements Authenticator {
     }
 
     /** Who shows this password, if it is right. */
-    Optional<String> byPassword(String login, String password) {
+    public Optional<String> byPassword(String login, String password) {
         return lookUp(tx -> Vertices.byKey(tx, Names.USER, "login", login)
                 .filter(user -> Digests.passwordMatches(password, user.value("password")))
                 .map(user -> login));
     }
 
     /** A session token that needs no record: login and expiry, signed with Play's secret key. */
-    String session(String login) {
+    public String session(String login) {
         String text = login + " " + (System.currentTimeMillis() + SESSION.toMillis());
         return encode(text) + "." + Digests.sign(secretKey, text);
     }

@@ -12,14 +12,15 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
+import org.propolis.standin.graph.Records;
 import org.propolis.standin.web.Json;
 
 /** One JSON line for every write that was committed and answered; in the file before the answer is sent. */
-final class Acknowledgements implements AutoCloseable {
+public final class Acknowledgements implements AutoCloseable {
     private final FileChannel file;
 
     /** Appends to the file; without one nothing is recorded. */
-    Acknowledgements(Optional<Path> path) throws IOException {
+    public Acknowledgements(Optional<Path> path) throws IOException {
         file = path.isEmpty() ? null : FileChannel.open(
                 path.get(),
                 Set.of(StandardOpenOption.CREATE, StandardOpenOption.APPEND),
@@ -27,7 +28,7 @@ final class Acknowledgements implements AutoCloseable {
     }
 
     /** Records what was written: the label and those properties by which it can be found again. */
-    synchronized void add(Map<String, ?> written) {
+    public synchronized void add(Map<String, ?> written) {
         if (file == null) {
             return;
         }

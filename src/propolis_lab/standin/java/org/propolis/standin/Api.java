@@ -9,6 +9,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import org.janusgraph.core.JanusGraph;
+import org.propolis.standin.graph.Database;
+import org.propolis.standin.graph.Names;
+import org.propolis.standin.graph.Queries;
+import org.propolis.standin.graph.Records;
 import org.propolis.standin.web.Json;
 import org.propolis.standin.web.NotFound;
 import org.propolis.standin.web.Request;
@@ -16,8 +20,8 @@ import org.propolis.standin.web.Response;
 import org.propolis.standin.web.Server;
 
 /** What can be asked over HTTP, path by path. */
-final class Api {
-    static final String COOKIE = "THEHIVE-SESSION";
+public final class Api {
+    public static final String COOKIE = "THEHIVE-SESSION";
     private static final int PAGE = 100;
     private final Queries queries;
     private final Records records;
@@ -26,7 +30,7 @@ final class Api {
     private final Acknowledgements acknowledgements;
     private final Load load;
 
-    Api(Database database, Records records, Accounts accounts, Acknowledgements acknowledgements, Load load) {
+    public Api(Database database, Records records, Accounts accounts, Acknowledgements acknowledgements, Load load) {
         this.database = database;
         this.queries = new Queries(database);
         this.records = records;
@@ -35,7 +39,7 @@ final class Api {
         this.load = load;
     }
 
-    void routes(Server server) {
+    public void routes(Server server) {
         // As TheHive does: the status is good whatever is down, and only the body of the health tells.
         server.route("GET", "/api/status", true, request -> status());
         server.route("GET", "/api/health", true, request -> Response.text(queries.healthy() ? "Ok" : "Error"));

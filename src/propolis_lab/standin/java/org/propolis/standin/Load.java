@@ -6,11 +6,12 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
+import org.propolis.standin.graph.Records;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /** A constant stream of writes: case, attachment, log, and again. Failures are logged and the stream goes on. */
-final class Load implements AutoCloseable {
+public final class Load implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(Load.class);
     private final Records records;
     private final Acknowledgements acknowledgements;
@@ -24,13 +25,13 @@ final class Load implements AutoCloseable {
     private long written;
     private long failed;
 
-    Load(Records records, Acknowledgements acknowledgements) {
+    public Load(Records records, Acknowledgements acknowledgements) {
         this.records = records;
         this.acknowledgements = acknowledgements;
     }
 
     /** Changes the rate; 0 stops, after the write under way. */
-    synchronized void rate(double perSecond) {
+    public synchronized void rate(double perSecond) {
         if (perSecond < 0 || perSecond > 1000) {
             throw new IllegalArgumentException("per-second: between 0 and 1000");
         }
@@ -44,7 +45,7 @@ final class Load implements AutoCloseable {
         }
     }
 
-    synchronized Map<String, Object> counts() {
+    public synchronized Map<String, Object> counts() {
         return Map.of("written", written, "failed", failed, "running", running != null);
     }
 

@@ -6,7 +6,7 @@ import java.util.List;
 import java.util.jar.JarFile;
 
 /** Loads the classes that a start needs, so that the JVM can archive them and later starts are faster. */
-final class Rehearsal {
+public final class Rehearsal {
     /** Packages of which a start with Cassandra and an index uses a good part. */
     private static final List<String> PACKAGES = List.of(
             "org/propolis/", "org/janusgraph/", "com/datastax/oss/driver/", "com/typesafe/config/", "ch/qos/logback/",

@@ -13,11 +13,14 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import org.janusgraph.core.JanusGraphTransaction;
 import org.janusgraph.core.JanusGraphVertex;
+import org.propolis.standin.graph.Database;
+import org.propolis.standin.graph.Names;
+import org.propolis.standin.graph.Records;
 
 /** Fills the graph. The same request gives the same titles, texts and files, whatever the threads do. */
-final class Seeder {
+public final class Seeder {
     /** What to make; file sizes in bytes, spread evenly over orders of magnitude. */
-    record Request(int cases, int attachments, long seed, int smallest, int largest) {}
+    public record Request(int cases, int attachments, long seed, int smallest, int largest) {}
 
     private static final int THREADS = 3;
     private static final int CASES_PER_TRANSACTION = 8;
@@ -31,13 +34,13 @@ final class Seeder {
     private final Database database;
     private final Records records;
 
-    Seeder(Database database, Records records) {
+    public Seeder(Database database, Records records) {
         this.database = database;
         this.records = records;
     }
 
     /** Returns how many of each were made; throws what the first failed transaction threw. */
-    Map<String, Object> fill(Request request) throws InterruptedException {
+    public Map<String, Object> fill(Request request) throws InterruptedException {
         int first = records.takeNumbers(request.cases);
         int perCase = Math.max(1, request.attachments / request.cases);
         int step = Math.max(1, Math.min(CASES_PER_TRANSACTION, ATTACHMENTS_PER_TRANSACTION / perCase));

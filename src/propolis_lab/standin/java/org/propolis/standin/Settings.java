@@ -8,6 +8,10 @@ import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
+import org.propolis.standin.files.Files;
+import org.propolis.standin.files.LocalFiles;
+import org.propolis.standin.files.S3Files;
+import org.propolis.standin.graph.Database;
 
 /** What {@code application.conf} says, with TheHive's keys; the stand-in's own lie under {@code standin}. */
 public final class Settings {
@@ -54,7 +58,7 @@ public final class Settings {
     }
 
     /** How to open the graph: how often to try, how long to pause between, what to do if the index is missing. */
-    Database.Opening opening() {
+    public Database.Opening opening() {
         return new Database.Opening(
                 number("standin.start-tries", 10),
                 Duration.ofMillis((long) (1000 * Double.parseDouble(text("standin.start-pause").orElse("1")))),
@@ -62,7 +66,7 @@ public final class Settings {
     }
 
     /** What is under {@code db.janusgraph}, flattened to JanusGraph's dotted names; lists become comma-separated. */
-    Map<String, String> graph() {
+    public Map<String, String> graph() {
         Map<String, String> flat = new LinkedHashMap<>();
         Config graph = config.getConfig("db.janusgraph");
         graph.entrySet().forEach(entry -> {
@@ -79,7 +83,7 @@ public final class Settings {
     }
 
     /** The attachments' store: {@code storage.provider} is {@code localfs} or {@code s3}. */
-    Files files() {
+    public Files files() {
         String provider = required("storage.provider");
         return switch (provider) {
             case "localfs" -> new LocalFiles(Path.of(required("storage.localfs.location")));

@@ -1,9 +1,9 @@
-package org.propolis.standin;
+package org.propolis.standin.files;
 
 import java.io.IOException;
 
 /** Where the bytes of attachments lie, named by the SHA-256 of their content. Bytes are never overwritten. */
-interface Files {
+public interface Files {
     /** Folder, or first part of the key, of every attachment. */
     String FOLDER = "attachment";
 

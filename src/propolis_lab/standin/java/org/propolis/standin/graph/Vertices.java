@@ -1,4 +1,4 @@
-package org.propolis.standin;
+package org.propolis.standin.graph;
 
 import java.util.ArrayList;
 import java.util.Date;
@@ -17,14 +17,14 @@ import org.janusgraph.core.JanusGraphVertexProperty;
 import org.propolis.standin.web.NotFound;
 
 /** Making, finding and describing vertices. Ids are shown as {@code ~123}. */
-final class Vertices {
+public final class Vertices {
     /** Never shown. */
     private static final List<String> SECRETS = List.of("password", "apikey");
 
     private Vertices() {}
 
     /** A new vertex with the properties that every vertex has, and the given ones; nulls are left out. */
-    static JanusGraphVertex add(JanusGraphTransaction tx, String label, String by, Date at, Map<String, ?> properties) {
+    public static JanusGraphVertex add(JanusGraphTransaction tx, String label, String by, Date at, Map<String, ?> properties) {
         JanusGraphVertex vertex = tx.addVertex(label);
         vertex.property("_label", label);
         vertex.property("_createdBy", by);
@@ -39,18 +39,18 @@ final class Vertices {
         return vertex;
     }
 
-    static Optional<JanusGraphVertex> byKey(JanusGraphTransaction tx, String label, String key, Object value) {
+    public static Optional<JanusGraphVertex> byKey(JanusGraphTransaction tx, String label, String key, Object value) {
         Iterator<JanusGraphVertex> found =
                 tx.query().has("_label", label).has(key, value).vertices().iterator();
         return found.hasNext() ? Optional.of(found.next()) : Optional.empty();
     }
 
-    static JanusGraphVertex caseByNumber(JanusGraphTransaction tx, int number) {
+    public static JanusGraphVertex caseByNumber(JanusGraphTransaction tx, int number) {
         return byKey(tx, Names.CASE, "number", number).orElseThrow(() -> new NotFound("case " + number));
     }
 
     /** The vertex of an id as shown; throws {@link NotFound} if there is none or it has another label. */
-    static JanusGraphVertex byId(JanusGraphTransaction tx, String label, String id) {
+    public static JanusGraphVertex byId(JanusGraphTransaction tx, String label, String id) {
         long number;
         try {
             number = Long.parseLong(id.replaceFirst("^~", ""));
@@ -70,18 +70,18 @@ final class Vertices {
     }
 
     /** All vertices of a label, as the database (not the index server) knows them. */
-    static List<JanusGraphVertex> all(JanusGraphTransaction tx, String label) {
+    public static List<JanusGraphVertex> all(JanusGraphTransaction tx, String label) {
         List<JanusGraphVertex> found = new ArrayList<>();
         tx.query().has("_label", label).vertices().forEach(found::add);
         return found;
     }
 
-    static String id(Vertex vertex) {
+    public static String id(Vertex vertex) {
         return "~" + vertex.id();
     }
 
     /** The values of one key of many vertices, read from the database together. */
-    static Map<JanusGraphVertex, Object> values(JanusGraphTransaction tx, List<JanusGraphVertex> vertices, String key) {
+    public static Map<JanusGraphVertex, Object> values(JanusGraphTransaction tx, List<JanusGraphVertex> vertices, String key) {
         Map<JanusGraphVertex, Object> values = new LinkedHashMap<>();
         if (!vertices.isEmpty()) {
             tx.multiQuery(vertices).keys(key).properties().forEach((vertex, properties) ->
@@ -91,7 +91,7 @@ final class Vertices {
     }
 
     /** Descriptions of many vertices, in their order, read from the database together. */
-    static List<Map<String, Object>> describe(JanusGraphTransaction tx, List<JanusGraphVertex> vertices) {
+    public static List<Map<String, Object>> describe(JanusGraphTransaction tx, List<JanusGraphVertex> vertices) {
         List<Map<String, Object>> described = new ArrayList<>();
         if (!vertices.isEmpty()) {
             Map<JanusGraphVertex, Iterable<JanusGraphVertexProperty>> properties = tx.multiQuery(vertices).properties();
@@ -100,7 +100,7 @@ final class Vertices {
         return described;
     }
 
-    static Map<String, Object> describe(JanusGraphVertex vertex) {
+    public static Map<String, Object> describe(JanusGraphVertex vertex) {
         return describe(vertex, vertex.query().properties());
     }
 
@@ -121,11 +121,11 @@ final class Vertices {
     }
 
     /** Descriptions of the vertices at the other ends of edges, in a stable order. */
-    static List<Map<String, Object>> children(JanusGraphTransaction tx, JanusGraphVertex vertex, String... edges) {
+    public static List<Map<String, Object>> children(JanusGraphTransaction tx, JanusGraphVertex vertex, String... edges) {
         return describe(tx, neighbours(vertex, edges));
     }
 
-    static List<JanusGraphVertex> neighbours(JanusGraphVertex vertex, String... edges) {
+    public static List<JanusGraphVertex> neighbours(JanusGraphVertex vertex, String... edges) {
         List<JanusGraphVertex> found = new ArrayList<>();
         vertex.query().direction(Direction.OUT).labels(edges).vertices().forEach(found::add);
         found.sort(java.util.Comparator.comparingLong(other -> (Long) other.id()));

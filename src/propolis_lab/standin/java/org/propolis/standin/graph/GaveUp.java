@@ -1,10 +1,10 @@
-package org.propolis.standin;
+package org.propolis.standin.graph;
 
 /** The servers did not answer at as many tries as TheHive makes: from then on it does nothing, and doesn't end. */
-final class GaveUp extends Exception {
+public final class GaveUp extends Exception {
     private static final long serialVersionUID = 1L;
 
-    GaveUp(String message, Throwable cause) {
+    public GaveUp(String message, Throwable cause) {
         super(message, cause);
     }
 }

@@ -1,4 +1,4 @@
-package org.propolis.standin;
+package org.propolis.standin.files;
 
 import java.io.FileNotFoundException;
 import java.io.IOException;
@@ -11,9 +11,10 @@ import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.Map;
 import java.util.TreeMap;
+import org.propolis.standin.Settings;
 
 /** Attachments in a bucket: {@code [folder/]attachment/<sha256>}; path-style requests. */
-final class S3Files implements Files {
+public final class S3Files implements Files {
     private final URI endpoint;
     private final String bucket;
     private final String prefix;
@@ -29,7 +30,7 @@ final class S3Files implements Files {
     }
 
     /** Reads {@code storage.s3}; the names are those of TheHive's guide. */
-    static S3Files of(Settings settings) {
+    public static S3Files of(Settings settings) {
         String s3 = "storage.s3.";
         String folder = settings.text(s3 + "folder").orElse("").replaceAll("^/+|/+$", "");
         S3Signature signature = new S3Signature(

@@ -1,4 +1,4 @@
-package org.propolis.standin;
+package org.propolis.standin.graph;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -13,15 +13,17 @@ import java.util.UUID;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.janusgraph.core.JanusGraphTransaction;
 import org.janusgraph.core.JanusGraphVertex;
+import org.propolis.standin.Digests;
+import org.propolis.standin.files.Files;
 import org.propolis.standin.web.NotFound;
 
 /** Writing cases, alerts, tasks, logs, observables and attachments. Every write leaves an audit. */
-final class Records {
+public final class Records {
     private final Database database;
     private final Files files;
     private final AtomicInteger lastNumber;
 
-    Records(Database database, Files files) {
+    public Records(Database database, Files files) {
         this.database = database;
         this.files = files;
         this.lastNumber = new AtomicInteger(database.read(tx -> Vertices
@@ -30,15 +32,15 @@ final class Records {
     }
 
     /** Takes the next so many case numbers; returns the first. */
-    int takeNumbers(int count) {
+    public int takeNumbers(int count) {
         return lastNumber.getAndAdd(count) + 1;
     }
 
-    Map<String, Object> createCase(String by, Map<String, ?> given) {
+    public Map<String, Object> createCase(String by, Map<String, ?> given) {
         return database.write(tx -> Vertices.describe(addCase(tx, by, new Date(), takeNumbers(1), given)));
     }
 
-    JanusGraphVertex addCase(JanusGraphTransaction tx, String by, Date at, int number, Map<String, ?> given) {
+    public JanusGraphVertex addCase(JanusGraphTransaction tx, String by, Date at, int number, Map<String, ?> given) {
         Map<String, Object> all = new LinkedHashMap<>(
                 Map.of("severity", 2, "tlp", 2, "pap", 2, "status", "New", "startDate", at));
         all.putAll(given);
@@ -49,7 +51,7 @@ final class Records {
         return made;
     }
 
-    Map<String, Object> updateCase(String by, int number, Map<String, ?> changes) {
+    public Map<String, Object> updateCase(String by, int number, Map<String, ?> changes) {
         return database.write(tx -> {
             JanusGraphVertex found = Vertices.caseByNumber(tx, number);
             changes.forEach((name, value) -> found.property(name, value));
@@ -62,7 +64,7 @@ final class Records {
     }
 
     /** Removes a case with its tasks, logs, observables and attachments. */
-    void deleteCase(String by, int number) {
+    public void deleteCase(String by, int number) {
         Set<String> orphans = new TreeSet<>();
         database.write(tx -> {
             JanusGraphVertex found = Vertices.caseByNumber(tx, number);
@@ -84,7 +86,7 @@ final class Records {
     }
 
     /** Adds a task (to a case), an observable (to a case) or a log (to a task). */
-    JanusGraphVertex addChild(
+    public JanusGraphVertex addChild(
             JanusGraphTransaction tx, String by, Date at, JanusGraphVertex parent, String edge, String label, Map<String, ?> given) {
         JanusGraphVertex made = Vertices.add(tx, label, by, at, given);
         parent.addEdge(edge, made);
@@ -92,23 +94,23 @@ final class Records {
         return made;
     }
 
-    Map<String, Object> createTask(String by, int number, Map<String, ?> given) {
+    public Map<String, Object> createTask(String by, int number, Map<String, ?> given) {
         return database.write(tx -> Vertices.describe(addChild(
                 tx, by, new Date(), Vertices.caseByNumber(tx, number), Names.CASE_TASK, Names.TASK, given)));
     }
 
-    Map<String, Object> createObservable(String by, int number, Map<String, ?> given) {
+    public Map<String, Object> createObservable(String by, int number, Map<String, ?> given) {
         return database.write(tx -> Vertices.describe(addChild(
                 tx, by, new Date(), Vertices.caseByNumber(tx, number), Names.CASE_OBSERVABLE, Names.OBSERVABLE, given)));
     }
 
-    Map<String, Object> createLog(String by, String task, Map<String, ?> given) {
+    public Map<String, Object> createLog(String by, String task, Map<String, ?> given) {
         return database.write(tx -> Vertices.describe(addChild(
                 tx, by, new Date(), Vertices.byId(tx, Names.TASK, task), Names.TASK_LOG, Names.LOG, given)));
     }
 
     /** A new alert; linked to a case where a number is given. */
-    Map<String, Object> createAlert(String by, Optional<Integer> number, Map<String, ?> given) {
+    public Map<String, Object> createAlert(String by, Optional<Integer> number, Map<String, ?> given) {
         return database.write(tx -> {
             Date now = new Date();
             JanusGraphVertex alert = addAlert(tx, by, now, given);
@@ -117,20 +119,20 @@ final class Records {
         });
     }
 
-    JanusGraphVertex addAlert(JanusGraphTransaction tx, String by, Date at, Map<String, ?> given) {
+    public JanusGraphVertex addAlert(JanusGraphTransaction tx, String by, Date at, Map<String, ?> given) {
         JanusGraphVertex alert = Vertices.add(tx, Names.ALERT, by, at, given);
         alert.addEdge(Names.ALERT_ORGANISATION, organisation(tx));
         audit(tx, by, at, "create", alert);
         return alert;
     }
 
-    Map<String, Object> attachToCase(String by, int number, String name, String contentType, byte[] content) {
+    public Map<String, Object> attachToCase(String by, int number, String name, String contentType, byte[] content) {
         return database.write(tx -> Vertices.describe(attach(
                 tx, by, new Date(), Vertices.caseByNumber(tx, number), Names.CASE_ATTACHMENT, name, contentType, content)));
     }
 
     /** Stores the file first; only then may the vertex be committed. */
-    JanusGraphVertex attach(
+    public JanusGraphVertex attach(
             JanusGraphTransaction tx, String by, Date at, JanusGraphVertex parent, String edge,
             String name, String contentType, byte[] content) {
         String id = Digests.sha256(content);
@@ -146,7 +148,7 @@ final class Records {
         return made;
     }
 
-    void deleteAttachment(String by, String id) {
+    public void deleteAttachment(String by, String id) {
         database.write(tx -> {
             JanusGraphVertex found = attachment(tx, id);
             String attachmentId = found.value("attachmentId");
@@ -158,13 +160,13 @@ final class Records {
     }
 
     /** An attachment by its vertex id, or the first with this content hash. */
-    static JanusGraphVertex attachment(JanusGraphTransaction tx, String id) {
+    public static JanusGraphVertex attachment(JanusGraphTransaction tx, String id) {
         return id.matches("[0-9a-f]{64}")
                 ? Vertices.byKey(tx, Names.ATTACHMENT, "attachmentId", id).orElseThrow(() -> new NotFound("attachment " + id))
                 : Vertices.byId(tx, Names.ATTACHMENT, id);
     }
 
-    byte[] content(JanusGraphVertex attachment) throws IOException {
+    public byte[] content(JanusGraphVertex attachment) throws IOException {
         return files.read(attachment.value("attachmentId"));
     }
 

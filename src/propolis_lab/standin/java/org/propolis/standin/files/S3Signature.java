@@ -1,4 +1,4 @@
-package org.propolis.standin;
+package org.propolis.standin.files;
 
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
@@ -9,22 +9,23 @@ import java.time.format.DateTimeFormatter;
 import java.util.Map;
 import javax.crypto.Mac;
 import javax.crypto.spec.SecretKeySpec;
+import org.propolis.standin.Digests;
 
 /** Amazon's signature, version 4, for requests without a query. */
-final class S3Signature {
+public final class S3Signature {
     private static final DateTimeFormatter TIME = DateTimeFormatter.ofPattern("yyyyMMdd'T'HHmmss'Z'");
     private final String accessKey;
     private final String secretKey;
     private final String region;
 
-    S3Signature(String accessKey, String secretKey, String region) {
+    public S3Signature(String accessKey, String secretKey, String region) {
         this.accessKey = accessKey;
         this.secretKey = secretKey;
         this.region = region;
     }
 
     /** Adds host, date, content hash and authorization to the headers (a sorted map with lower-case names). */
-    void sign(String method, URI uri, byte[] body, Map<String, String> headers) {
+    public void sign(String method, URI uri, byte[] body, Map<String, String> headers) {
         String time = ZonedDateTime.now(ZoneOffset.UTC).format(TIME);
         String day = time.substring(0, 8);
         String hash = Digests.sha256(body);

@@ -1,4 +1,4 @@
-package org.propolis.standin;
+package org.propolis.standin.graph;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
@@ -19,7 +19,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /** The graph: opened on servers or in folders of its own, and used in whole transactions only. */
-final class Database implements AutoCloseable {
+public final class Database implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(Database.class);
     /** Used where application.conf says nothing. */
     private static final Map<String, String> DEFAULTS = Map.of(
@@ -37,7 +37,7 @@ final class Database implements AutoCloseable {
             "ids.authority.wait-time", "20");
 
     /** How often to try, how long to pause between, and whether a missing index is made anew. */
-    record Opening(int tries, Duration pause, boolean rebuildIndex) {}
+    public record Opening(int tries, Duration pause, boolean rebuildIndex) {}
 
     private final JanusGraph graph;
     private final String index;
@@ -51,7 +51,7 @@ final class Database implements AutoCloseable {
      * Opens the graph; makes the schema if there is none. Throws {@link GaveUp} when the servers answered at none of
      * the tries, and IllegalStateException where the index that the schema names is missing.
      */
-    static Database open(Map<String, String> settings, Opening opening) throws InterruptedException, GaveUp {
+    public static Database open(Map<String, String> settings, Opening opening) throws InterruptedException, GaveUp {
         Map<String, String> all = new java.util.TreeMap<>(DEFAULTS);
         all.putAll(settings);
         if (opening.rebuildIndex()) {
@@ -134,12 +134,12 @@ final class Database implements AutoCloseable {
     }
 
     /** The mixed index in use. */
-    String index() {
+    public String index() {
         return index;
     }
 
     /** Runs the work in a transaction of its own and commits it; rolls back if the work throws. */
-    <T> T write(Function<JanusGraphTransaction, T> work) {
+    public <T> T write(Function<JanusGraphTransaction, T> work) {
         JanusGraphTransaction tx = graph.newTransaction();
         try {
             T result = work.apply(tx);
@@ -153,7 +153,7 @@ final class Database implements AutoCloseable {
     }
 
     /** Runs the work in a read-only transaction. */
-    <T> T read(Function<JanusGraphTransaction, T> work) {
+    public <T> T read(Function<JanusGraphTransaction, T> work) {
         JanusGraphTransaction tx = graph.buildTransaction().readOnly().start();
         try {
             return work.apply(tx);

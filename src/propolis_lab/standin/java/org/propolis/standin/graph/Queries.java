@@ -1,4 +1,4 @@
-package org.propolis.standin;
+package org.propolis.standin.graph;
 
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -10,17 +10,17 @@ import org.janusgraph.core.JanusGraphTransaction;
 import org.janusgraph.core.JanusGraphVertex;
 
 /** Reading: lists and counts from the database, full text from the index. */
-final class Queries {
+public final class Queries {
     /** What one full-text search considers at most; Elasticsearch's own limit of a result window. */
     private static final int SEARCH_LIMIT = 10_000;
     private final Database database;
 
-    Queries(Database database) {
+    public Queries(Database database) {
         this.database = database;
     }
 
     /** Do the database and the index answer, and does the index know what the database has? */
-    boolean healthy() {
+    public boolean healthy() {
         try {
             return database.read(tx ->
                     tx.query().has("_label", Names.ORGANISATION).limit(1).vertices().iterator().hasNext()
@@ -31,7 +31,7 @@ final class Queries {
     }
 
     /** Cases in the order of their numbers. */
-    Map<String, Object> cases(int from, int size) {
+    public Map<String, Object> cases(int from, int size) {
         return database.read(tx -> {
             Map<JanusGraphVertex, Object> numbers = Vertices.values(tx, Vertices.all(tx, Names.CASE), "number");
             List<JanusGraphVertex> sorted = new ArrayList<>(numbers.keySet());
@@ -41,7 +41,7 @@ final class Queries {
     }
 
     /** Vertices of one label in the order of their ids. */
-    Map<String, Object> list(String name, String label, int from, int size) {
+    public Map<String, Object> list(String name, String label, int from, int size) {
         return database.read(tx -> {
             List<JanusGraphVertex> sorted = Vertices.all(tx, label);
             sorted.sort(Comparator.comparingLong(vertex -> (Long) vertex.id()));
@@ -59,7 +59,7 @@ final class Queries {
     }
 
     /** One case with all that hangs on it. */
-    Map<String, Object> oneCase(int number) {
+    public Map<String, Object> oneCase(int number) {
         return database.read(tx -> {
             JanusGraphVertex found = Vertices.caseByNumber(tx, number);
             Map<String, Object> described = Vertices.describe(found);
@@ -77,7 +77,7 @@ final class Queries {
     }
 
     /** How many vertices of each label there are. */
-    Map<String, Object> counts() {
+    public Map<String, Object> counts() {
         return database.read(tx -> {
             Map<String, Object> counts = new TreeMap<>();
             for (String label : Names.VERTICES) {
@@ -88,7 +88,7 @@ final class Queries {
     }
 
     /** Vertices in whose title, description or message all the words occur, asked of the index alone. */
-    Map<String, Object> search(String words, int from, int size) {
+    public Map<String, Object> search(String words, int from, int size) {
         String all = String.join(" AND ", words.toLowerCase().replaceAll("[^\\p{L}\\p{N}]+", " ").strip().split(" "));
         if (all.isEmpty()) {
             throw new IllegalArgumentException("q: no words to search for");

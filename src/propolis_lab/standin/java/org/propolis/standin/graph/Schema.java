@@ -1,4 +1,4 @@
-package org.propolis.standin;
+package org.propolis.standin.graph;
 
 import java.util.Date;
 import java.util.List;
@@ -18,7 +18,7 @@ import org.janusgraph.diskstorage.keycolumnvalue.scan.ScanJobFuture;
 import org.janusgraph.graphdb.database.management.ManagementSystem;
 
 /** Property keys, labels and indices of the graph, made once, in one commit. */
-final class Schema {
+public final class Schema {
     /** What {@code thehive_version} holds in the graph's variables. */
     private static final int VERSION = 115;
 
@@ -33,7 +33,7 @@ final class Schema {
     private Schema() {}
 
     /** Makes the schema unless it is there; returns the name of the mixed index in use, which was asked something. */
-    static String ensure(JanusGraph graph, boolean rebuildIndex) throws InterruptedException {
+    public static String ensure(JanusGraph graph, boolean rebuildIndex) throws InterruptedException {
         manage(graph, management -> {
             if (!management.containsGraphIndex(Names.MIXED_INDEX)) {
                 make(management);
@@ -58,7 +58,7 @@ final class Schema {
     }
 
     /** Whether the index server said that there is no such index, or that it is closed. */
-    static boolean isMissingIndex(Throwable failure) {
+    public static boolean isMissingIndex(Throwable failure) {
         for (Throwable cause = failure; cause != null; cause = cause.getCause()) {
             String text = String.valueOf(cause.getMessage());
             if (text.contains("index_not_found_exception") || text.contains("index_closed_exception")) {

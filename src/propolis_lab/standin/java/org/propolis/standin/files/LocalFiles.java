@@ -1,4 +1,4 @@
-package org.propolis.standin;
+package org.propolis.standin.files;
 
 import java.io.FileNotFoundException;
 import java.io.IOException;
@@ -7,10 +7,10 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 
 /** Attachments in a folder: {@code <location>/attachment/<sha256>}. */
-final class LocalFiles implements Files {
+public final class LocalFiles implements Files {
     private final Path folder;
 
-    LocalFiles(Path location) {
+    public LocalFiles(Path location) {
         folder = location.resolve(FOLDER);
     }
 
