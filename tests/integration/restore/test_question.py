@@ -26,6 +26,11 @@ from propolis.run.journals import journals
 from propolis.run.lock import held
 
 
+def heed_interrupts() -> None:
+    """As a shell starts its commands, also where the tests themselves run in the background and ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """A restore on a terminal of its own."""
 
@@ -36,7 +41,9 @@ class Terminal:
         command = [sys.executable, "-m", "propolis", "restore", *what]
         environment = {**os.environ, "PROPOLIS_CONFIG": str(stack.propolis.config_file), "COLUMNS": "200"}
         streams: dict[str, Any] = {"stdin": terminal, "stdout": terminal, "stderr": terminal}
-        self.process = subprocess.Popen(command, env=environment, start_new_session=True, **streams)
+        self.process = subprocess.Popen(
+            command, env=environment, start_new_session=True, preexec_fn=heed_interrupts, **streams
+        )
         os.close(terminal)
 
     def read_until(self, text: bytes) -> str:
