@@ -56,6 +56,14 @@ class Terminal:
     def type(self, text: bytes) -> None:
         os.write(self.master, text)
 
+    def interrupt(self) -> None:
+        """Send what Ctrl-C sends; again after a while: one that comes just before the reading begins waits for it."""
+        while self.process.poll() is None:
+            os.kill(self.process.pid, signal.SIGINT)
+            deadline = time.monotonic() + 15
+            while self.process.poll() is None and time.monotonic() < deadline:
+                self._read()
+
     def end(self) -> int:
         """The exit code, once all was read."""
         while self.process.poll() is None:
@@ -111,7 +119,7 @@ def test_anything_else_changes_nothing(stack: FakeStack, answer: bytes) -> None:
     terminal = Terminal(stack)
     terminal.read_until(b"[y/N]")
     if answer == b"\x03":
-        os.kill(terminal.process.pid, signal.SIGINT)  # what the terminal sends to its foreground
+        terminal.interrupt()
     else:
         terminal.type(answer)
     assert terminal.end() == 130, terminal.shown
