@@ -22,12 +22,15 @@ from compatibility import configurations
 from compatibility.bucket import Bucket
 from compatibility.picture import Picture, picture
 from compatibility.sets import HERE, HOST_KEY, KNOWN, RECOVERY_KEY, copy_folder, digests, pack
+from fakes.bucket import contents, refill, use_bucket
 from fakes.stack import ROLES, FakeStack
 from propolis import __version__
 from propolis.config import sample
 from propolis.config.load import load
+from propolis.config.schema import S3Files
 from propolis.repository import Facts, Location, Repository, begin, read_identities, restore_bucket, restore_folder
 from propolis.run import read_journal
+from propolis_lab.servers import minio
 
 ACCESS_LIST = struct.pack("<I", 2) + b"".join(
     struct.pack("<HHI", tag, rights, who)
@@ -43,7 +46,8 @@ ACCESS_LIST = struct.pack("<I", 2) + b"".join(
 SEGMENT = 16 << 20
 
 KEEP_ONE = "retention: {keep: {last: 1}, min_verified: 1, grace_hours: 0}\n"
-NEITHER = {"services", "control", "run", "log", "fakes.json", "propolis.yaml"}
+BUCKET = "attachments"
+NEITHER = {"services", "control", "run", "log", "fakes.json", "propolis.yaml", "access", "secret"}
 """What a fake stack is made of besides its stores and its state; each test has its own."""
 
 
@@ -55,6 +59,8 @@ def main(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as name, FakeStack.up(Path(name)) as stack:
         make_repository(stack, folder)
         make_runs(stack, folder)
+    with tempfile.TemporaryDirectory() as name, minio.run() as server, FakeStack.up(Path(name)) as stack:
+        make_bucket_runs(stack, server, folder)
 
 
 def make_configurations(root: Path, folder: Path) -> None:
@@ -194,36 +200,88 @@ def change(folder: Path, number: int) -> None:
 
 def make_runs(stack: FakeStack, folder: Path) -> None:
     """Kill a backup and a restore, each with its watchdog, after every single step."""
-    restore = ("restore", "latest", "--identity", str(stack.key))
     shutil.rmtree(stack.root / "files/attachment/3f")
     (stack.root / "files/attachment/3f").mkdir()
     stack.back_up()
-    contents = {"as backed up": stack.content()}
+    known = {"as backed up": stack.content()}
     runs: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        for command in (("backup",), restore):
+        for command in (("backup",), restore_of(stack)):
             for step, title in enumerate(stack.propolis.plan(*command)):
-                if command is restore:
+                if command[0] == "restore":
                     stack.change()
-                    contents["changed since"] = stack.content()
+                    known["changed since"] = stack.content()
                 run = f"{command[0]}-{step:02}"
-                stack.propolis.killed_with_watchdog(step, *command)
-                runs[run] = {"killed after": title, "running": [role for role in ROLES if stack.is_running(role)]}
-                runs[run]["status"] = status(stack)
-                journal = stack.newest_journal()
+                journal, runs[run] = kill(stack, step, command)
+                runs[run]["killed after"] = title
                 keep_files(stack, journal, work / run)
-                stack.recover()
-                state = read_journal(journal)
-                assert state is not None
-                (left,) = [key for key, content in contents.items() if content == stack.content()]
-                runs[run] |= {"outcome": state.outcome, "content": left}
-                stack.assert_serving()
-                stack.assert_nothing_left()
-                print(run, runs[run]["outcome"], left, sep="; ", flush=True)
+                runs[run]["outcome"] = recovered(stack, journal)
+                (runs[run]["content"],) = [key for key, content in known.items() if content == stack.content()]
+                print(run, runs[run]["outcome"], runs[run]["content"], sep="; ", flush=True)
         pack(work, folder / "runs.tar.xz")
-    dump(folder / "runs.json", {"contents": contents, "runs": runs})
+    dump(folder / "runs.json", {"contents": known, "runs": runs})
     (folder / "runs.json").write_text(hide(stack, (folder / "runs.json").read_text()))
+
+
+def make_bucket_runs(stack: FakeStack, server: minio.S3Server, folder: Path) -> None:
+    """The same with attachments in a bucket, after the steps that have to do with it, and once it is accepted."""
+    server.make_bucket(BUCKET)
+    store = server.store(BUCKET)
+    use_bucket(stack, server, BUCKET)
+    backed_up = {f"attachment/{number:02}": bytes([number + 65]) * (1 + number * 100) for number in range(4)}
+    refill(store, backed_up)
+    stack.back_up()
+    changed = backed_up | {"attachment/01": b"changed since", "attachment/since": b"added since"}
+    del changed["attachment/02"]
+    runs: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        for command in (("backup",), restore_of(stack)):
+            for step, title in enumerate(stack.propolis.plan(*command)):
+                if "bucket" not in title and not title.startswith("accept"):
+                    continue
+                refill(store, changed)
+                stack.change()
+                run = f"{command[0]}-{step:02}"
+                journal, runs[run] = kill(stack, step, command)
+                runs[run]["killed after"] = title
+                runs[run]["objects"] = as_text(contents(store))
+                keep_files(stack, journal, work / run)
+                runs[run]["outcome"] = recovered(stack, journal)
+                runs[run]["objects after"] = as_text(contents(store))
+                print(run, runs[run]["outcome"], *sorted(contents(store)), sep="; ", flush=True)
+        pack(work, folder / "bucket-runs.tar.xz")
+    text = json.dumps({"runs": runs}, indent=1) + "\n"
+    (folder / "bucket-runs.json").write_text(hide(stack, text))
+
+
+def restore_of(stack: FakeStack) -> tuple[str, ...]:
+    """The command that restores the latest backup."""
+    return "restore", "latest", "--identity", str(stack.key)
+
+
+def kill(stack: FakeStack, step: int, command: tuple[str, ...]) -> tuple[Path, dict[str, Any]]:
+    """Kill a command and its watchdog after a step; give its journal, and what is said of what it left."""
+    stack.propolis.killed_with_watchdog(step, *command)
+    running = [role for role in ROLES if stack.is_running(role)]
+    return stack.newest_journal(), {"running": running, "status": status(stack)}
+
+
+def recovered(stack: FakeStack, journal: Path) -> str:
+    """Recover, and say what became of the run."""
+    stack.recover()
+    stack.assert_serving()
+    stack.assert_nothing_left()
+    state = read_journal(journal)
+    assert state is not None
+    assert state.outcome is not None
+    return state.outcome
+
+
+def as_text(objects: dict[str, bytes]) -> dict[str, str]:
+    """Objects as JSON keeps them."""
+    return {key: content.decode() for key, content in sorted(objects.items())}
 
 
 def status(stack: FakeStack) -> dict[str, Any]:
@@ -256,7 +314,9 @@ def keep_files(stack: FakeStack, journal: Path, folder: Path) -> None:
 def hide(stack: FakeStack, text: str) -> str:
     """Put placeholders in place of what differs between two fake stacks."""
     address = stack.propolis.config.thehive.url.removeprefix("http://").removesuffix(":9000")
-    return text.replace(str(stack.root.parent), "{FOLDER}").replace(address, "{ADDRESS}")
+    text = text.replace(str(stack.root.parent), "{FOLDER}").replace(address, "{ADDRESS}")
+    files = stack.propolis.config.files
+    return text.replace(str(files.endpoint), "{ENDPOINT}") if isinstance(files, S3Files) else text
 
 
 def keep_key(key: Path, copy: Path, what: str) -> None:

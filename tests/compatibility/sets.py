@@ -9,10 +9,12 @@ What is in a set:
     repository.json            what that version said of it, and what it restored from it
     runs.tar.xz                a folder for each run that was killed: the stack's files, its journal among them
     runs.json                  what that version said of each of these runs, and made of it
+    bucket-runs.tar.xz, .json  the same with attachments in a bucket, and its objects
     configurations/            configurations, each beside the values that it was read as
 
 In `known-repositories.json`, `runs.json` and the runs' state, `{FOLDER}` stands for the folder that all of it lay in,
-and `{ADDRESS}` for that of the services. `make.py` makes one with the version that it belongs to.
+`{ADDRESS}` for that of the services, and `{ENDPOINT}` for the bucket's.
+`make.py` makes a set with the version that it belongs to.
 """
 
 from __future__ import annotations

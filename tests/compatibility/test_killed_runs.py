@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from compatibility.sets import Set, copy_folder, fill, lacks, sets
+from compatibility.runs import STORES, address, lay
+from compatibility.sets import Set, copy_folder, lacks, sets
 from fakes.stack import ROLES, FakeStack
 from propolis.platform.base import ServiceState
 from propolis.report.json import plain
 from propolis.run.journals import read_journal
 from propolis.status import status
 
-STORES = ("etc", "cassandra", "elasticsearch", "files")
 RUNS = [(made, run) for made in sets() for run in made.read("runs.json")["runs"]]
 
 
@@ -42,33 +42,12 @@ def stack(fake_stack: FakeStack) -> Iterator[FakeStack]:
     before.rmdir()
 
 
-def address(stack: FakeStack) -> str:
-    return stack.propolis.config.thehive.url.removeprefix("http://").removesuffix(":9000")
-
-
-def lay(stack: FakeStack, run: Path, running: list[str]) -> Path:
-    """Bring the stack into the state that the run left, and give its journal."""
-    for role in ROLES:
-        if role not in running:
-            stack.platform.stop(role)
-    for store in STORES:
-        shutil.rmtree(stack.root / store)
-    copy_folder(run, stack.root)
-    for file in (run / "state").rglob("*"):
-        if file.is_file():
-            text = fill(file.read_text(), FOLDER=stack.root.parent, ADDRESS=address(stack))
-            (stack.root / file.relative_to(run)).write_text(text)
-    if running:
-        stack.start(*running)
-    (journal,) = (run / "state/journal").glob("*.jsonl")
-    return stack.journals / journal.name
-
-
 @pytest.mark.parametrize(("made", "run"), RUNS, ids=lambda value: getattr(value, "version", value))
 def test_a_killed_run_is_told_and_put_right(stack: FakeStack, unpacked: dict[str, Path], made: Set, run: str) -> None:
-    known = made.read("runs.json", FOLDER=stack.root.parent, ADDRESS=address(stack))
+    values = {"FOLDER": stack.root.parent, "ADDRESS": address(stack)}
+    known = made.read("runs.json", **values)
     then: dict[str, Any] = known["runs"][run]
-    journal = lay(stack, unpacked[made.version] / run, then["running"])
+    journal = lay(stack, unpacked[made.version] / run, then["running"], **values)
 
     assert lacks(plain(status(stack.config)), then["status"]) == []
 
