@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -112,7 +113,13 @@ def new_bucket(minio: S3Server) -> str:
 
 
 def _remove_left_behind() -> None:
-    """Labs of sessions that were killed."""
+    """Labs of sessions that were killed. Test processes that begin side by side do it one after the other."""
+    with (_BASE / f"{_PREFIX}cleaning").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _clean()
+
+
+def _clean() -> None:
     for folder in _BASE.glob(f"{_PREFIX}*-*"):
         owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
         if owner.isdigit() and not Path(f"/proc/{owner}").exists():

@@ -124,7 +124,7 @@ def test_on_btrfs_a_subvolume_inside_the_folder_is_refused(tmp_path: Path) -> No
         data = point / "data"
         fill(data)
         run("btrfs", "subvolume", "create", str(data / "nodes" / "inner"))
-        with pytest.raises(PreflightError, match="nodes/inner is a filesystem or subvolume of its own"):
+        with pytest.raises(PreflightError, match="nodes/inner is a separate filesystem or subvolume"):
             clone(data, place(data, "r1"), never)
         assert sorted(path.name for path in point.iterdir()) == ["data"]
 
@@ -220,7 +220,7 @@ def test_anything_mounted_below_the_folder_is_refused(ext4: Path, tmp_path: Path
     (data / "a mount").mkdir(parents=True)
     other = (ext4 if same else tmp_path) / "other"
     other.mkdir()
-    with bound(other, data / "a mount"), pytest.raises(PreflightError, match=r"a mount is a filesystem"):
+    with bound(other, data / "a mount"), pytest.raises(PreflightError, match=r"a mount is a separate filesystem"):
         clone(data, place(data, "r1"), always)
     assert lookalikes([data]) == []
 

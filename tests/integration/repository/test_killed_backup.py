@@ -14,7 +14,7 @@ from unit.repository.repository_tools import TREE, snapshot
 CHILD = """
 import os, signal, sys
 from pathlib import Path
-from propolis.repository import Facts, Location, Repository, read_identities
+from propolis.repository import Facts, Location, Repository, begin, read_identities
 
 def observe(stats):
     # The first index of this backup is there: its 64 packs need not be stored again.
@@ -22,7 +22,7 @@ def observe(stats):
         os.kill(os.getpid(), signal.SIGKILL)
 
 repository = Repository.open(Location(sys.argv[1]), read_identities(Path(sys.argv[2])))
-with repository.writer("hive", observer=observe) as writer:
+with begin(repository, "hive", observer=observe) as writer:
     writer.add_folder("files", sys.argv[4], Path(sys.argv[3]), Path("/original"))
     writer.commit(Facts())
 """

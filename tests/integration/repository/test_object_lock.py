@@ -242,7 +242,7 @@ CHILD = """
 import os, signal, sys
 from pathlib import Path
 from propolis.config.places import ObjectLockConfig
-from propolis.repository import Facts, Location, Repository, read_identities
+from propolis.repository import Facts, Location, Repository, begin, read_identities
 from propolis.s3.api import S3Api
 
 url, endpoint, access, secret, key, source, moment = sys.argv[1:]
@@ -259,7 +259,7 @@ S3Api.call = deadly
 lock = ObjectLockConfig(mode="governance", days=90)
 location = Location(url, endpoint, "us-east-1", access, secret, object_lock=lock)
 repository = Repository.open(location, read_identities(Path(key)))
-with repository.writer("hive") as writer:
+with begin(repository, "hive") as writer:
     writer.add_folder("files", "files/attachments", Path(source), Path("/original"))
     writer.commit(Facts())
 """

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -110,27 +111,24 @@ def survey(repository: Repository, choose: Choose | None = None, observer: Obser
 
 def load_manifest(repository: Repository, found: Survey, id: BackupId, name: str) -> Manifest | None:
     """A manifest that is whole; otherwise None, and why in `found`."""
-    with Guarded(repository, found, name):
+    with noting(repository, found, name):
         stored = repository.storage.get(name, MANIFEST_LIMIT)
         return Manifest.load(id, name, stored, repository.identities, repository.key)
     return None
 
 
-class Guarded:
-    """For a `with` block that reads one object: what is wrong with it goes into the survey, and work goes on."""
+@contextlib.contextmanager
+def noting(repository: Repository, found: Survey, name: str) -> Iterator[None]:
+    """For a `with` block that reads one object: what is wrong with it goes into the survey, and work goes on.
 
-    def __init__(self, repository: Repository, found: Survey, name: str) -> None:
-        self._repository, self._found, self._name = repository, found, name
-
-    def __enter__(self) -> Guarded:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        if isinstance(error, IntegrityError):
-            self._found.problems[self._name] = reason(self._repository.storage, error)
-        elif isinstance(error, RepositoryError):
-            self._found.unreadable[self._name] = reason(self._repository.storage, error)
-        return isinstance(error, IntegrityError | RepositoryError)
+    Raises `RepositoryError` when the storage fails as a whole.
+    """
+    try:
+        yield
+    except IntegrityError as error:
+        found.problems[name] = reason(repository.storage, error)
+    except RepositoryError as error:
+        found.unreadable[name] = reason(repository.storage, error)
 
 
 class _Look:
@@ -147,7 +145,7 @@ class _Look:
             for name in self._listed(kind):
                 sequences.add(int(name.partition("/")[2][:6]))
                 self.result.key_rings += kind == "keys"
-                with Guarded(self._repository, self.result, name):
+                with noting(self._repository, self.result, name):
                     data = storage.get(name, SMALL_LIMIT)
                     check_name(name, data)
                     self._key_ring(name, data, newest)
@@ -158,7 +156,7 @@ class _Look:
     def _listed(self, kind: str) -> list[str]:
         """Names of this kind in its folder; what is wrong with the folder goes into the survey."""
         names: list[str] = []
-        with Guarded(self._repository, self.result, f"{kind}/"):
+        with noting(self._repository, self.result, f"{kind}/"):
             names = sorted(stored.name for stored in self._repository.storage.list(kind))
         return [name for name in names if _NAMES[kind].fullmatch(name)]
 
@@ -179,7 +177,7 @@ class _Look:
         """Every index is whole and genuine, and what it says of packs adds up; they make the table."""
         for name in [item.name for item in self._repository.indexes()]:
             self.result.indexes += 1
-            with Guarded(self._repository, self.result, name):
+            with noting(self._repository, self.result, name):
                 stored = self._repository.storage.get(name, INDEX_LIMIT)
                 check_name(name, stored)
                 if self._repository.has_key:
@@ -210,7 +208,7 @@ class _Look:
     def unopened_manifests(self) -> None:
         """Every manifest's bytes match its name; all that can be determined without a key."""
         for _, name in self.result.manifests:
-            with Guarded(self._repository, self.result, name):
+            with noting(self._repository, self.result, name):
                 check_name(name, self._repository.storage.get(name, MANIFEST_LIMIT))
 
     def listing(self) -> set[str]:
