@@ -121,7 +121,7 @@ def test_a_backup_is_restored_onto_another_host_with_another_address_and_passwor
 
         refused = settled.propolis.run("restore", "latest", "--identity", settled.key, "--to", root)
         message = refused.one_clear_error(12)
-        assert "Cassandra's role thehive is the backup's" in message
+        assert "the password of Cassandra's role thehive is the one in the backup" in message
         assert f"{settings}:{line} (db.janusgraph.storage.password)" in message
         assert "--set-password" in message
         assert not any(other.layout.cassandra_folders["data"].iterdir()), "nothing was to be touched"
