@@ -92,7 +92,7 @@ def test_a_full_disk_under_what_is_told_changes_nothing(settled: Scene, before: 
 def test_a_terminal_that_vanishes_while_thehive_is_down_takes_nothing_along(
     settled: Scene, before: Proof, command: str
 ) -> None:
-    arguments = ("backup",) if command == "backup" else ("restore", "latest", "--identity", settled.key)
+    arguments = ("backup",) if command == "backup" else ("restore", "latest", "--identity", settled.key, "--yes")
     assert hang_up(settled, *arguments) in (0, 130)
     settled.assert_serving()
     assert compare(before, snapshot(settled.lab)) == []
