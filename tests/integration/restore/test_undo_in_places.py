@@ -150,7 +150,7 @@ def test_objects_that_a_restore_replaced_and_added_are_taken_back(in_a_bucket: t
     assert bucket.own() == restored
 
 
-STEPS = ("move", "put back", "accept", "keep")
+STEPS = ("move", "put ", "accept", "keep")
 
 
 @pytest.mark.parametrize("title", STEPS)
