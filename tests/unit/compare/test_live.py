@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from propolis.command import stores
 from propolis.compare import Comparison, compare_live
-from propolis.compare import live as live_module
 from propolis.config.fields import SecretRef
 from propolis.config.load import load
 from propolis.config.sample import sample
@@ -98,7 +98,7 @@ def test_a_live_bucket_is_compared_by_what_its_list_tells(
     manifest = taken(vault, Bucket(objects))
     live = Live(objects | {"a/b": b"0123456789", "new": b"new"}, order)
     del live.objects["e"]
-    monkeypatch.setattr(live_module, "open_bucket", lambda _: live)
+    monkeypatch.setattr(stores, "open_bucket", lambda _: live)
     found, changes = compared(bucket_config, vault.host, manifest)
     assert told(changes) == {b"a/b": ("changed", ("etag",)), b"e": ("removed", ()), b"new": ("added", ())}
     live.objects["a/b"] = b"longer than it was"
@@ -114,7 +114,7 @@ def test_the_content_of_a_live_bucket_is_read_if_asked_for(
     real = live.meta
     # Another etag says nothing where the bytes are compared.
     monkeypatch.setattr(live, "meta", lambda key: msgspec.structs.replace(real(key), etag='"x"'))
-    monkeypatch.setattr(live_module, "open_bucket", lambda _: live)
+    monkeypatch.setattr(stores, "open_bucket", lambda _: live)
     assert set(told(compared(bucket_config, vault.host, manifest)[1])) == set(map(str.encode, objects))
     assert told(compared(bucket_config, vault.host, manifest, content=True)[1]) == {}
     for key in ("a/b", "a-b", "a"):
@@ -136,7 +136,7 @@ def test_an_object_that_goes_meanwhile_is_removed_and_one_that_can_not_be_read_i
     manifest = taken(vault, Bucket(objects))
     live = Live(objects)
     live.gone, live.closed = "a", "a-b"
-    monkeypatch.setattr(live_module, "open_bucket", lambda _: live)
+    monkeypatch.setattr(stores, "open_bucket", lambda _: live)
     found, changes = compared(bucket_config, vault.host, manifest, content=True)
     assert told(changes) == {b"a": ("removed", ())}
     assert found.unread == ["files/bucket/a-b (Permission denied)"]
