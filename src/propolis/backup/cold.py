@@ -20,6 +20,7 @@ from propolis.backup.steps import (
     WriteManifest,
 )
 from propolis.command.context import Context
+from propolis.command.phases import WRITERS
 from propolis.command.reserve import ReleaseSpace, ReserveSpace, reserve_files
 from propolis.command.runner import RecoverFirst, run
 from propolis.command.services import KeepServices, start_steps, stop_steps
@@ -27,7 +28,7 @@ from propolis.config.schema import Config
 from propolis.repository import Altered, BackupSummary, Stats
 from propolis.run import Observer, Plan, Step
 from propolis.stack.index.service import Index
-from propolis.stack.stack import buckets, folders, instances, services, trees, with_dependents
+from propolis.stack.stack import buckets, folders, instances, services, trees
 
 DEFAULTS = BackupOptions()
 
@@ -59,8 +60,6 @@ def cold_plan(options: BackupOptions, context: Context) -> Plan[Context]:
     reserve = reserve_files(context)
     all_services = services(context.config)
     indices = {service.role for service in instances(context.config) if isinstance(service, Index)}
-    # Whoever writes to an index is stopped before its documents are counted.
-    users = {"thehive"} | with_dependents(context.config, indices) - indices
     steps: list[Step[Context, Any]] = [
         CheckStack(running=running, trials=trials),
         OpenRepository(url=context.config.repository.url),
@@ -71,9 +70,9 @@ def cold_plan(options: BackupOptions, context: Context) -> Plan[Context]:
             down=tuple(name for name in all_services if name not in running),
         ),
         ReserveSpace(files=reserve),
-        *stop_steps(tuple(name for name in running if name in users)),
+        *stop_steps(tuple(name for name in running if name in WRITERS)),
         *(CountDocuments(service=name) for name in running if name in indices),
-        *stop_steps(tuple(name for name in running if name not in users)),
+        *stop_steps(tuple(name for name in running if name not in WRITERS)),
         CloneTrees(places=places, down=all_services),
         *(ListBucket(tree=tree.name) for tree in buckets(context.config)),
         *start_steps(running),

@@ -34,6 +34,8 @@ class Counted:
 class CountDocuments(Step[Context, Counted], frozen=True, kw_only=True, tag="count-documents"):
     """Counts every index's documents now that nothing writes: a restore must show the same numbers."""
 
+    turn = "count"
+
     service: str = Index.role
 
     def _title(self) -> str:

@@ -40,6 +40,8 @@ CHECK_SECONDS = 30.0
 class CheckStack(Step[Context, Checked], frozen=True, kw_only=True, tag="check-stack"):
     """Checks, with everything still running, that the backup can be taken; gathers the versions."""
 
+    turn = "check"
+
     tries_only = True
 
     running: tuple[str, ...]
@@ -96,6 +98,8 @@ class CheckStack(Step[Context, Checked], frozen=True, kw_only=True, tag="check-s
 class OpenRepository(Step[Context, Opened], frozen=True, kw_only=True, tag="open-repository"):
     """Opens the repository for writing and finds the parent, whose unchanged files needn't be read."""
 
+    turn = "open"
+
     url: str
 
     needs = (BackupOptions,)
@@ -140,6 +144,8 @@ class StoreAhead(Step[Context, int], frozen=True, kw_only=True, tag="store-ahead
     Between the list that counts and the reading of an object TheHive might delete it; so that span is kept short.
     """
 
+    turn = "ahead"
+
     tree: str
 
     needs = (OpenRepository,)
@@ -161,6 +167,8 @@ class StoreAhead(Step[Context, int], frozen=True, kw_only=True, tag="store-ahead
 
 class CloneTrees(Step[Context, Cloned], frozen=True, kw_only=True, tag="clone-trees"):
     """Clones every folder of the stopped services; `places` maps a tree to where its clone lies."""
+
+    turn = "clone"
 
     places: dict[str, str]
     down: tuple[str, ...] = ()
@@ -203,6 +211,8 @@ class CloneTrees(Step[Context, Cloned], frozen=True, kw_only=True, tag="clone-tr
 class ListBucket(Step[Context, Listed], frozen=True, kw_only=True, tag="list-bucket"):
     """Lists the bucket's keys while TheHive is down: that list is the restore point's."""
 
+    turn = "list"
+
     tree: str
 
     def _title(self) -> str:
@@ -219,6 +229,8 @@ class ListBucket(Step[Context, Listed], frozen=True, kw_only=True, tag="list-buc
 
 class StoreTrees(Step[Context, Stats], frozen=True, kw_only=True, tag="store-trees"):
     """Reads the clones, and the listed objects, into the repository while TheHive serves."""
+
+    turn = "store"
 
     trees: tuple[str, ...]
 
@@ -247,6 +259,8 @@ class StoreTrees(Step[Context, Stats], frozen=True, kw_only=True, tag="store-tre
 
 class WriteManifest(Step[Context, BackupSummary], frozen=True, kw_only=True, tag="write-manifest"):
     """Writes the manifest: from here on the backup exists."""
+
+    turn = "record"
 
     commits = True
 
@@ -296,6 +310,8 @@ class WriteManifest(Step[Context, BackupSummary], frozen=True, kw_only=True, tag
 
 class DropClones(Step[Context, None], frozen=True, kw_only=True, tag="drop-clones"):
     """Removes the clones."""
+
+    turn = "drop"
 
     places: dict[str, str]
 

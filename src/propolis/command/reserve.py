@@ -23,6 +23,8 @@ class ReserveSpace(Step[Context, None], frozen=True, kw_only=True, tag="reserve-
     kept.
     """
 
+    turn = "reserve"
+
     files: tuple[str, ...]
 
     def _title(self) -> str:
@@ -50,6 +52,8 @@ class ReserveSpace(Step[Context, None], frozen=True, kw_only=True, tag="reserve-
 
 class ReleaseSpace(Step[Context, None], frozen=True, kw_only=True, tag="release-space"):
     """Gives the bytes back: the services run."""
+
+    turn = "release"
 
     files: tuple[str, ...]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from propolis.command import phases
 from propolis.command.context import Context
 from propolis.command.promise import promise
 from propolis.run import Results, Step
@@ -17,6 +18,8 @@ class KeepServices(Step[Context, None], frozen=True, kw_only=True, tag="keep-ser
     It stops and starts nothing itself. Being the first step that matters, it is undone last: after everything that
     later steps moved is back in its place.
     """
+
+    turn = "promise"
 
     services: tuple[str, ...]
     may_be_unhealthy: bool = False
@@ -47,6 +50,11 @@ class StopService(Step[Context, None], frozen=True, kw_only=True, tag="stop-serv
 
     service: str
 
+    @property
+    def phase(self) -> str:
+        """Its service's turn."""
+        return phases.stop(self.service)
+
     def _title(self) -> str:
         return f"{kind_of(self.service).stopping} {LABELS[self.service]}"
 
@@ -63,6 +71,11 @@ class StartService(Step[Context, None], frozen=True, kw_only=True, tag="start-se
 
     service: str
     stop_on_undo: bool = False
+
+    @property
+    def phase(self) -> str:
+        """Its service's turn."""
+        return phases.start(self.service)
 
     def _title(self) -> str:
         return f"start {LABELS[self.service]}"
@@ -81,6 +94,11 @@ class WaitForService(Step[Context, None], frozen=True, kw_only=True, tag="wait-f
     """Waits until a service answers for real."""
 
     service: str
+
+    @property
+    def phase(self) -> str:
+        """Its service's turn."""
+        return phases.wait(self.service)
 
     def _title(self) -> str:
         return f"wait for {LABELS[self.service]} ({kind_of(self.service).proof})"

@@ -38,6 +38,8 @@ from propolis.stack.thehive import embedded
 class CheckRestore(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True, tag="check-restore"):
     """Checks, before anything is touched, all that could make the restore fail."""
 
+    turn = "check"
+
     tries_only = True
 
     backup: str
@@ -70,6 +72,8 @@ class CheckRestore(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True, 
 
 class StageFolder(Step[Context, RestoreResult], frozen=True, kw_only=True, tag="stage-folder"):
     """Writes one tree beside its target, every byte checked, while the present services still run."""
+
+    turn = "stage"
 
     tree: str
     target: str
@@ -104,6 +108,8 @@ class StageFolder(Step[Context, RestoreResult], frozen=True, kw_only=True, tag="
 class LayBeside(Step[Context, RestoreResult], frozen=True, kw_only=True, tag="lay-beside"):
     """Writes a configuration tree of another host into a folder of its own, for comparison; nothing reads it."""
 
+    turn = "stage"
+
     tree: str
     folder: str
 
@@ -134,6 +140,8 @@ class LayBeside(Step[Context, RestoreResult], frozen=True, kw_only=True, tag="la
 class FillBucket(Step[Context, Filled], frozen=True, kw_only=True, tag="fill-bucket"):
     """Puts the objects that the bucket lacks; those it has are compared, never overwritten unless they differ."""
 
+    turn = "stage"
+
     tree: str
 
     needs = (Restoration,)
@@ -157,6 +165,8 @@ class FillBucket(Step[Context, Filled], frozen=True, kw_only=True, tag="fill-buc
 class CheckOthers(Step[Context, None], frozen=True, kw_only=True, tag="check-others"):
     """Checks once more, right before services stop, that nothing of others is taken away that wasn't named."""
 
+    turn = "others"
+
     trees: tuple[str, ...]
     running: tuple[str, ...]
 
@@ -173,6 +183,8 @@ class CheckOthers(Step[Context, None], frozen=True, kw_only=True, tag="check-oth
 class CheckDrained(Step[Context, None], frozen=True, kw_only=True, tag="check-drained"):
     """Checks the same of the stopped database: what others wrote and was in memory only is in its files now."""
 
+    turn = "drained"
+
     needs = (Restoration,)
 
     def _title(self) -> str:
@@ -185,6 +197,8 @@ class CheckDrained(Step[Context, None], frozen=True, kw_only=True, tag="check-dr
 
 class ReplaceFolders(Step[Context, None], frozen=True, kw_only=True, tag="replace-folders"):
     """Moves the present data aside and the staged data in."""
+
+    turn = "replace"
 
     swaps: tuple[Swap, ...]
     down: tuple[str, ...] = ()
@@ -219,6 +233,8 @@ class GivePassword(Step[Context, None], frozen=True, kw_only=True, tag="give-pas
     Undone with the data: it is put back as it was. Both passwords are in memory only.
     """
 
+    turn = "password"
+
     service: str
     name: str
 
@@ -237,6 +253,8 @@ class GivePassword(Step[Context, None], frozen=True, kw_only=True, tag="give-pas
 
 class CheckStores(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True, tag="check-stores"):
     """Checks, before TheHive starts, that the stores hold what was backed up. An empty system is no success."""
+
+    turn = "compare"
 
     stores: tuple[str, ...]
     services: tuple[str, ...] = (Index.role,)
@@ -277,6 +295,8 @@ class CheckStores(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True, t
 class LiftWriteBlocks(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True, tag="lift-write-blocks"):
     """Lets TheHive write again to an index that came blocked: its server's disk was nearly full, once."""
 
+    turn = "unblock"
+
     service: str = Index.role
 
     def _title(self) -> str:
@@ -293,6 +313,8 @@ class LiftWriteBlocks(Step[Context, Mapping[str, Any]], frozen=True, kw_only=Tru
 
 class AcceptRestore(Step[Context, None], frozen=True, kw_only=True, tag="accept-restore"):
     """All checks have passed and every service answers: from here on the restored data is the stack's."""
+
+    turn = "accept"
 
     services: tuple[str, ...]
 

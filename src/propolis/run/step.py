@@ -32,11 +32,19 @@ class Step(msgspec.Struct, Generic[C_contra, R], frozen=True, kw_only=True):
     tries_only: ClassVar[bool] = False
     """Whether undoing it only removes what it made to find something out: nobody needs to be told."""
 
+    turn: ClassVar[str] = ""
+    """The phase of the steps of this class, where it is the same for all of them."""
+
     needs: ClassVar[Kinds] = ()
     """Classes of the steps and of the planner's values whose results `do` asks for: a plan without them isn't one."""
 
     uses: ClassVar[Kinds] = ()
     """Classes of steps whose results `do` asks for if the plan has such steps, which then come before."""
+
+    @property
+    def phase(self) -> str:
+        """When its turn is among the steps of several plans that run side by side; empty: it never is one of them."""
+        return self.turn
 
     @property
     def title(self) -> str:

@@ -97,10 +97,15 @@ def needed_by(config: Config, role: str) -> tuple[str, ...]:
 
 def with_dependents(config: Config, roles: Iterable[str]) -> set[str]:
     """Add to these services of the stack all others that need one of them: they can't run without."""
+    return all_with_dependents(roles).intersection(services(config))
+
+
+def all_with_dependents(roles: Iterable[str]) -> set[str]:
+    """Add to these services all others, which a stack may have or not, that need one of them."""
     found = set(roles)
     for wave in START_WAVES:
         found |= {role for role in wave if found.intersection(kind_of(role).needs)}
-    return found.intersection(services(config))
+    return found
 
 
 def optional_of(tree: str) -> str:

@@ -38,6 +38,8 @@ class KeptReport:
 class DropAside(Step[Context, None], frozen=True, kw_only=True, tag="drop-aside"):
     """Removes what was moved aside: the restore has passed its checks."""
 
+    turn = "drop"
+
     swaps: tuple[Swap, ...]
     buckets: tuple[str, ...]
 
@@ -55,6 +57,8 @@ class DropAside(Step[Context, None], frozen=True, kw_only=True, tag="drop-aside"
 
 class KeepOld(Step[Context, KeptReport], frozen=True, kw_only=True, tag="keep-old"):
     """Keeps what was moved aside: it stays where it is, with a record that names it and says until when."""
+
+    turn = "drop"
 
     swaps: tuple[Swap, ...]
     buckets: tuple[str, ...]
@@ -102,6 +106,8 @@ class KeepOld(Step[Context, KeptReport], frozen=True, kw_only=True, tag="keep-ol
 
 class ForgetKept(Step[Context, None], frozen=True, kw_only=True, tag="forget-kept"):
     """Removes the record of a run that was undone: what it kept is in its place again."""
+
+    turn = "forget"
 
     run: str
 

@@ -28,6 +28,8 @@ UNTOUCHED = "Nothing was changed"
 class CheckUndo(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True, tag="check-undo"):
     """Checks, before anything is touched, that all which the run replaced is there and can be moved back."""
 
+    turn = "check"
+
     tries_only = True
 
     run: str
@@ -75,6 +77,8 @@ class CheckUndo(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True, tag
 class PutBackFolders(Step[Context, None], frozen=True, kw_only=True, tag="put-back-folders"):
     """Moves the present data aside and the former data, which an earlier run replaced, in."""
 
+    turn = "replace"
+
     swaps: tuple[Swap, ...]
     down: tuple[str, ...]
     """Services that must not run meanwhile."""
@@ -101,6 +105,8 @@ class PutBackFolders(Step[Context, None], frozen=True, kw_only=True, tag="put-ba
 class PutBackObjects(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True, tag="put-back-objects"):
     """Takes back what an earlier run changed in a bucket."""
 
+    turn = "objects"
+
     kept: KeptObjects
 
     def _title(self) -> str:
@@ -124,6 +130,8 @@ class PutBackObjects(Step[Context, Mapping[str, Any]], frozen=True, kw_only=True
 
 class AcceptFormer(Step[Context, None], frozen=True, kw_only=True, tag="accept-former"):
     """Every service answers on the former data: from here on it is the stack's again."""
+
+    turn = "accept"
 
     services: tuple[str, ...]
 
