@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from propolis import clone
+from propolis.checks.trials import trial
 from propolis.clone import Survey
-from propolis.command.trials import trial
 from propolis.config.schema import Config
 from propolis.platform import open_platform
 from propolis.run.journal import journal_folder

@@ -135,7 +135,7 @@ def recorded_places(folder: Path) -> set[Path]:
 
 
 def trials(folder: Path) -> list[Path]:
-    """Records of trials outside of runs (`propolis.command.trials`)."""
+    """Records of trials outside of runs (`propolis.checks.trials`)."""
     return _files(folder, ".trial")
 
 
