@@ -64,6 +64,10 @@ class RepositoryError(PropolisError):
     exit_code = 13
 
 
+class InDoubt(RepositoryError):
+    """Whether a run is kept or undone can't be learned now. Services run, and what was replaced is still there."""
+
+
 class IntegrityError(PropolisError):
     """Stored or restored bytes are not the bytes that were backed up, or could not be checked."""
 

@@ -16,7 +16,7 @@ from propolis.run import JournalState, Observer, StackLock, Telling, UnreadableJ
 from propolis.run.interrupts import Interrupts
 from propolis.run.journal import describe, journal_folder
 from propolis.run.journals import open_runs, parsed_lines, recorded_places, trials
-from propolis.run.plan import UnknownStep, recover
+from propolis.run.recovering import UnknownStep, recover
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,7 @@ def _begun(config: Config, run_id: str, plan: Plan[Context], watchdog: Watchdog)
             command=plan.command,
             steps=plan.builtins(),
             commit=plan.commit,
+            prepare=plan.prepare,
             facts={"config": config.model_dump(mode="json")},
         )
     except BaseException:

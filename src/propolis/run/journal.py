@@ -36,6 +36,7 @@ class Record(msgspec.Struct, omit_defaults=True):
     pid: int | None = None
     steps: list[dict[str, Any]] | None = None
     commit: int | None = None
+    prepare: int | None = None
     facts: dict[str, Any] | None = None
     promise: dict[str, Any] | None = None
     result: dict[str, Any] | None = None
@@ -61,6 +62,7 @@ class JournalState(msgspec.Struct):
     failure: str | None = None
     outcome: str | None = None
     ended: str | None = None
+    prepare: int | None = None
 
     @property
     def is_open(self) -> bool:
@@ -71,6 +73,12 @@ class JournalState(msgspec.Struct):
     def is_committed(self) -> bool:
         """Whether the run passed its commit point: it is to be finished, not undone."""
         return self.commit is not None and self.commit in self.done
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether only the verdict of all hosts tells if the run is to be finished or undone."""
+        prepared = self.prepare is not None and self.prepare in self.done and self.prepare not in self.undone
+        return prepared and not self.is_committed
 
 
 class Journal:
@@ -96,8 +104,11 @@ class Journal:
         steps: list[dict[str, Any]],
         commit: int | None,
         facts: Mapping[str, Any],
+        prepare: int | None = None,
     ) -> Journal:
-        """Begin a run: `steps` as builtins, `commit` the commit step's number, `facts` what recovery needs."""
+        """Begin a run: `steps` as builtins, `commit` the commit step's number, `prepare` that of the one
+        behind which a verdict decides, `facts` what recovery needs.
+        """
         path = journal_file(folder, run_id)
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -119,6 +130,7 @@ class Journal:
                 pid=os.getpid(),
                 steps=steps,
                 commit=commit,
+                prepare=prepare,
                 facts=dict(facts),
             )
         )

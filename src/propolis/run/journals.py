@@ -84,6 +84,7 @@ def read_journal(path: Path) -> JournalState | None:
                 pid=record.pid or 0,
                 steps=record.steps or [],
                 commit=record.commit,
+                prepare=record.prepare,
                 facts=record.facts or {},
                 propolis=record.propolis,
             )

@@ -29,6 +29,10 @@ class Step(msgspec.Struct, Generic[C_contra, R], frozen=True, kw_only=True):
     commits: ClassVar[bool] = False
     """Whether a run is finished rather than undone once such a step is done: its plan's commit point."""
 
+    prepares: ClassVar[bool] = False
+    """Whether, from the end of such a step to the commit point, the verdict of all hosts decides if the run is
+    finished or undone."""
+
     tries_only: ClassVar[bool] = False
     """Whether undoing it only removes what it made to find something out: nobody needs to be told."""
 
@@ -55,7 +59,9 @@ class Step(msgspec.Struct, Generic[C_contra, R], frozen=True, kw_only=True):
         raise NotImplementedError
 
     def do(self, context: C_contra, results: Results) -> R:
-        """Do it, and give its result. Steps behind a plan's commit point must be idempotent, and get no results."""
+        """Do it, and give its result. Steps behind a plan's commit point, or behind one that prepares, must be
+        idempotent, and get no results.
+        """
         raise NotImplementedError
 
     def summary(self, result: R) -> Mapping[str, Any] | None:

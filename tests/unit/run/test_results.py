@@ -11,7 +11,7 @@ from propolis.errors import PropolisError
 from propolis.run import Journal, Plan, Results, SilentObserver, Step, execute, read_journal
 from propolis.run.interrupts import Interrupts
 from propolis.run.journal import new_run_id
-from propolis.run.plan import recover
+from propolis.run.recovering import recover
 from propolis.run.step import tag_of
 
 

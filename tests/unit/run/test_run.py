@@ -36,7 +36,7 @@ from propolis.run.interrupts import Interrupts
 from propolis.run.journal import new_run_id
 from propolis.run.journals import KEPT_JOURNALS, forget_old, journals, open_runs
 from propolis.run.lock import held
-from propolis.run.plan import recover
+from propolis.run.recovering import recover
 from propolis.run.step import tag_of
 
 
