@@ -313,7 +313,7 @@ def keep_files(stack: FakeStack, journal: Path, folder: Path) -> None:
 
 def hide(stack: FakeStack, text: str) -> str:
     """Put placeholders in place of what differs between two fake stacks."""
-    address = stack.propolis.config.thehive.url.removeprefix("http://").removesuffix(":9000")
+    address = stack.propolis.config.require_thehive().url.removeprefix("http://").removesuffix(":9000")
     text = text.replace(str(stack.root.parent), "{FOLDER}").replace(address, "{ADDRESS}")
     files = stack.propolis.config.files
     return text.replace(str(files.endpoint), "{ENDPOINT}") if isinstance(files, S3Files) else text

@@ -13,7 +13,7 @@ STORES = ("etc", "cassandra", "elasticsearch", "files")
 
 def address(stack: FakeStack) -> str:
     """The one that all services of the stack listen on."""
-    return stack.propolis.config.thehive.url.removeprefix("http://").removesuffix(":9000")
+    return stack.propolis.config.require_thehive().url.removeprefix("http://").removesuffix(":9000")
 
 
 def lay(stack: FakeStack, run: Path, running: list[str], **values: object) -> Path:

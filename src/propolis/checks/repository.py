@@ -22,19 +22,24 @@ from propolis.repository.records.overview import overview
 from propolis.repository.storage import reserve
 from propolis.run.journal import journal_file, journal_folder
 from propolis.run.journals import OURS
-from propolis.stack.files.store import BUCKET
 from propolis.stack.rules import Check, clock
+from propolis.stack.stack import buckets
 
 
 def bucket(look: Look) -> Iterator[Check]:
-    """Whether the bucket of attachments can be listed."""
-    if not isinstance(look.config.files, S3Files):
+    """Whether the bucket of attachments can be listed, whoever keeps it."""
+    files = look.config.files
+    if not isinstance(files, S3Files):
         return
-    kept = aside_prefixes(records(look.config.state).kept, BUCKET)
-    source = WithoutKept(open_bucket(look.config.files), kept)
+    kept = tuple(
+        prefix
+        for tree in buckets(look.config)
+        for prefix in aside_prefixes(records(look.config.state).kept, tree.name)
+    )
+    source = WithoutKept(open_bucket(files), kept)
     first = next(iter(source.list()), None)
     what = "holds attachments" if first is not None else "is empty"
-    name = look.config.files.bucket
+    name = files.bucket
     yield Check("files/bucket", "warn" if first is None else "ok", f"the bucket {name} {what}")
     # Keys come in order, and a dot comes before letters and digits.
     if first is not None and first.key.startswith(OURS):

@@ -20,8 +20,9 @@ def running(look: Look) -> Iterator[Check]:
     for service in reversed(services(config)):
         name = f"service {service}"
         if service == "thehive" and service not in found.services():
-            thehive.require_absent(config.thehive)
-            message = f"no such service is configured, and nothing listens at {config.thehive.url}"
+            section = config.require_thehive()
+            thehive.require_absent(section)
+            message = f"no such service is configured, and nothing listens at {section.url}"
             yield Check(
                 name,
                 "warn",

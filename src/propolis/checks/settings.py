@@ -18,7 +18,9 @@ def this_host(look: Look) -> Iterator[Check]:
 
 
 def agree(look: Look) -> Iterator[Check]:
-    """Whether propolis.yaml has the stores that TheHive's own file names."""
+    """Whether propolis.yaml has the stores that TheHive's own file names, on the host that has TheHive."""
+    if look.config.thehive is None and look.config.cortex is None:
+        return
     try:
         found = agreement.disagreements(look.config)
     except ConfigError as error:

@@ -53,7 +53,7 @@ class ServiceControl:
             return False
         if service != "thehive" or service in self._platform.services():
             return True
-        thehive.require_absent(self._config.thehive)
+        thehive.require_absent(self._config.require_thehive())
         return False
 
     def running(self) -> tuple[str, ...]:
@@ -120,7 +120,7 @@ class ServiceControl:
             self._answered_at = time.monotonic()
 
     def _wait_for_thehive(self, revive: bool, patience: float) -> None:
-        config = self._config.thehive
+        config = self._config.require_thehive()
 
         def alive() -> bool:
             return self.is_running("thehive")

@@ -32,7 +32,7 @@ from propolis.repository.write.scan import Exclude, walk
 from propolis.run.journal import journal_folder
 from propolis.run.journals import recorded_places
 from propolis.s3.objects import ObjectMeta
-from propolis.stack.model import BucketTree, FolderTree, Tree
+from propolis.stack.model import BucketTree, FolderTree, Tree, host_in
 from propolis.stack.stack import kind_of, services, trees
 
 _NAMED = 20
@@ -62,7 +62,11 @@ class LiveTrees:
             if not stores or tree.store in stores:
                 yield self._tree(before, header, tree)
         for header in manifest.header.trees:
-            if header.name not in {tree.name for tree in here} and (not stores or header.store in stores):
+            if (other := host_in(header.name)) and other != self._config.host:
+                hosts = f"Trees of other hosts are not compared, e.g. {header.name}: run the same command there"
+                if not any(remark.startswith("Trees of other hosts") for remark in self.remarks):
+                    self.remarks.append(hosts)
+            elif header.name not in {tree.name for tree in here} and (not stores or header.store in stores):
                 self.remarks.append(f"This stack has no tree {header.name} any more: all of it counts as removed")
                 yield diff_tree(header.name, header.store, header.kind, side_by_side(before.of(header), iter(())))
 

@@ -43,24 +43,31 @@ def elsewhere(config: Config) -> list[str]:
 def disagreements(config: Config) -> list[str]:
     """Say where application.conf has another store, host, folder or bucket than propolis.yaml, one line each.
 
-    What it doesn't set is not compared. Raises ConfigError where it can't be read.
+    What it doesn't set is not compared, nor what another host has. Raises ConfigError where it can't be read.
     """
+    if config.thehive is None:
+        return _of_cortex(config)
     file = config.thehive.config / "application.conf"
     service = config.platform.services / "thehive.yaml"
     found = _Comparison(read(file, environment={**os.environ, **(described(service) or {})}))
-    found.kind("database", f"{_STORAGE}.backend", config.database.kind)
+    if config.database is not None:
+        found.kind("database", f"{_STORAGE}.backend", config.database.kind)
     if isinstance(config.database, BerkeleyConfig):
         found.folder("database.folder", f"{_STORAGE}.directory", config.database.folder)
-    else:
-        found.hosts(f"{_STORAGE}.hostname", "a database")
+    elif config.database is not None:
+        if config.host is None:
+            found.hosts(f"{_STORAGE}.hostname", "a database")
         found.text("database.keyspace", f"{_STORAGE}.cql.keyspace", config.database.keyspace)
-    found.kind("index", f"{_SEARCH}.backend", config.index.kind)
+    if config.index is not None:
+        found.kind("index", f"{_SEARCH}.backend", config.index.kind)
     if isinstance(config.index, LuceneConfig):
         found.folder("index.folder", f"{_SEARCH}.directory", config.index.folder)
-    else:
-        found.hosts(f"{_SEARCH}.hostname", "an index")
+    elif config.index is not None:
+        if config.host is None:
+            found.hosts(f"{_SEARCH}.hostname", "an index")
         found.text("index.prefix", f"{_SEARCH}.index-name", config.index.prefix)
-    found.kind("files", "storage.provider", config.files.kind)
+    if config.files is not None:
+        found.kind("files", "storage.provider", config.files.kind)
     if isinstance(config.files, FolderFiles):
         found.folder("files.folder", "storage.localfs.location", config.files.folder)
     elif isinstance(config.files, S3Files):

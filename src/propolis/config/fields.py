@@ -73,3 +73,29 @@ class SecretRef(Model):
             if value is not None:
                 return f"{kind} {value}"
         raise AssertionError("a SecretRef has exactly one field set")
+
+
+class TlsConfig(Model):
+    """TLS to a server: whom to trust, and what to show it. Files are PEM, or PKCS12 as Java's stores are."""
+
+    ca: AbsolutePath | None = Field(
+        default=None,
+        description="Authorities that may sign the server's certificate: PEM or PKCS12 [default: the system's]",
+    )
+    ca_password: SecretRef | None = Field(default=None, description="Where to find the password of a PKCS12 ca")
+    certificate: AbsolutePath | None = Field(
+        default=None, description="Certificate to present if the server asks for one: PEM, or PKCS12 with its key"
+    )
+    key: AbsolutePath | None = Field(default=None, description="Private key (PEM) of a PEM certificate")
+    key_password: SecretRef | None = Field(
+        default=None, description="Where to find the password of the key or of a PKCS12 certificate"
+    )
+    verify_host: bool = Field(default=True, description="Refuse a certificate that doesn't name the server's address")
+
+    @model_validator(mode="after")
+    def _keys_belong_to_certificates(self) -> Self:
+        if self.certificate is None and (self.key is not None or self.key_password is not None):
+            raise ValueError("key and key_password need a certificate")
+        if self.ca is None and self.ca_password is not None:
+            raise ValueError("ca_password needs a ca")
+        return self

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -153,6 +153,9 @@ def _describe(document: Any, detail: ErrorDetails) -> tuple[int, str]:
     key = key_path(detail["loc"]) or "the file"
     line = line_of(document, location)
     kind = detail["type"]
+    if location and location[-1] == "[key]":  # of a mapping whose keys are names
+        name = ".".join(map(str, location[:-1]))
+        return line, f"{name}: not a name: use letters, digits, . _ -, and begin with a letter or digit"
     if kind == "extra_forbidden":
         allowed = sorted({name for section in sections for name in section.model_fields})
         near = difflib.get_close_matches(str(location[-1]), allowed, n=1, cutoff=0.6)
@@ -188,8 +191,12 @@ def _locate(loc: Location) -> tuple[Location, list[type[Model]]]:
     sections: list[type[Model]] = [Config]
     holders = sections
     location: list[int | str] = []
-    tag = False
+    tag = named = False
     for part in loc:
+        if named:  # by whoever wrote the file: what stands there has the sections of the whole
+            location.append(part)
+            named = False
+            continue
         if tag:
             sections = [s for s in sections if s.model_fields["kind"].default == part]
             tag = False
@@ -200,8 +207,15 @@ def _locate(loc: Location) -> tuple[Location, list[type[Model]]]:
         holders = sections
         fields = [section.model_fields[part] for section in sections if part in section.model_fields]
         sections = [model for field in fields for model in _models(field.annotation)]
-        tag = any(field.discriminator for field in fields)
+        tag = any(_is_tagged(field) for field in fields)
+        named = any(get_origin(field.annotation) is dict for field in fields)
     return tuple(location), holders
+
+
+def _is_tagged(field: FieldInfo) -> bool:
+    """Whether sections of several kinds may stand there, each told by its `kind`."""
+    parts = [field, *(part for choice in get_args(field.annotation) for part in getattr(choice, "__metadata__", ()))]
+    return any(getattr(part, "discriminator", None) for part in parts)
 
 
 def _sections(loc: Location) -> list[type[Model]]:

@@ -135,3 +135,22 @@ class RestoreConfig(Model):
         le=3650,
         description="Keep what a restore replaced for this many days, for `propolis restore --undo`; 0: delete it",
     )
+
+
+class TimeoutsConfig(Model):
+    """How long to wait for a service, in seconds."""
+
+    stop: float = Field(
+        default=300.0,
+        gt=0,
+        description="Longest wait for a service to stop, in seconds, unless its service file names a `stop_timeout`",
+    )
+    start: float = Field(
+        default=600.0, gt=0, description="Longest wait for one service to answer after its start, in seconds"
+    )
+    listen: float = Field(
+        default=120.0,
+        gt=0,
+        description="Seconds within which a TheHive that was started before its database and index gives up on them "
+        "and never listens; one that runs for longer without listening is restarted, once",
+    )

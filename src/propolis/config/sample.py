@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,6 +19,9 @@ from propolis.errors import ConfigError
 _WIDTH = 110
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*(:[A-Za-z0-9_./-]+)*(#[A-Za-z0-9_./-]+)?|\d+(\.\d+){3}")
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+
+_NAME = "NAME"
+"""Stands for what somebody calls one of several sections."""
 
 _EXAMPLE: dict[str, Any] = {
     "name": "thehive",
@@ -99,6 +102,8 @@ def _section(section: Model, path: str, notes: Mapping[str, str], *, whole: bool
             yield from _comment(str(type(value).__doc__).splitlines()[0])
         elif field.description:
             yield from _comment(field.description)
+        elif value is None and (kinds := _sections_of(field)):
+            yield from _comment(f"{str(kinds[0].__doc__).splitlines()[0]} This host has none.")
         if key in notes:
             yield _note(notes[key])
         if is_section:
@@ -109,9 +114,17 @@ def _section(section: Model, path: str, notes: Mapping[str, str], *, whole: bool
             else:
                 yield f"{name}:"
                 yield from (f"  {line}" for line in body)
-        elif value is None:
+        elif isinstance(value, Mapping) and value:
+            yield f"{name}:"
+            for label, inner in value.items():
+                yield f"  {label}:"
+                yield from (f"    {line}" for line in _set(inner))
+        elif value is None or isinstance(value, Mapping):
             yield f"# {name}:"
-            yield from (f"#   {line}" for model in _sections_of(field) for line in _unset(model))
+            body = [line for model in _sections_of(field)[:1] for line in _unset(model)]
+            if isinstance(value, Mapping):
+                body = [f"{_NAME}:", *(f"  {line}" for line in body)]
+            yield from (f"#   {line}" for line in body)
         else:
             # A default stays a comment; what tells one kind of section from another must stand there.
             silent = not field.is_required() and value == field.get_default() and key not in notes
@@ -120,8 +133,16 @@ def _section(section: Model, path: str, notes: Mapping[str, str], *, whole: bool
 
 
 def _sections_of(field: FieldInfo) -> list[type[Model]]:
-    """List the sections that a field may hold, other than references to secrets."""
-    return [kind for kind in get_args(field.annotation) if isinstance(kind, type) and _is_section(kind)]
+    """List the sections that a field may hold, other than references to secrets; the most usual first."""
+    return list(_sections_in(get_args(field.annotation)))
+
+
+def _sections_in(choices: Iterable[Any]) -> Iterator[type[Model]]:
+    for kind in choices:
+        if isinstance(kind, type) and _is_section(kind):
+            yield kind
+        else:
+            yield from _sections_in(get_args(kind))
 
 
 def _is_section(kind: type) -> bool:
@@ -134,6 +155,17 @@ def _unset(model: type[Model]) -> Iterator[str]:
         yield from _comment(field.description or "")
         yield f"{name}:"
         yield from (f"  {line}" for inner in _sections_of(field) for line in _unset(inner))
+
+
+def _set(section: Model) -> Iterator[str]:
+    """Show only the keys of a section that are set, without comments: one of several of its kind."""
+    for name, field in _fields(type(section)):
+        value = getattr(section, name)
+        if isinstance(value, Model):
+            yield f"{name}:"
+            yield from (f"  {line}" for line in _set(value))
+        elif value != field.get_default():
+            yield from _item(name, value)
 
 
 def _fields(model: type[Model]) -> list[tuple[str, FieldInfo]]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticKnownError
 
-from propolis.config.fields import AbsolutePath, HttpUrl, Model, SecretRef, Text
-from propolis.config.places import RepositoryConfig, RereadConfig, RestoreConfig, RetentionConfig
+from propolis.config.fields import AbsolutePath, HttpUrl, Model, SecretRef, Text, TlsConfig
+from propolis.config.hosts import AgentConfig, HostConfig, HostName
+from propolis.config.places import RepositoryConfig, RereadConfig, RestoreConfig, RetentionConfig, TimeoutsConfig
 from propolis.errors import ConfigError
 
 
@@ -48,32 +50,6 @@ class TheHiveConfig(Model):
         return self
 
 
-class TlsConfig(Model):
-    """TLS to a server: whom to trust, and what to show it. Files are PEM, or PKCS12 as Java's stores are."""
-
-    ca: AbsolutePath | None = Field(
-        default=None,
-        description="Authorities that may sign the server's certificate: PEM or PKCS12 [default: the system's]",
-    )
-    ca_password: SecretRef | None = Field(default=None, description="Where to find the password of a PKCS12 ca")
-    certificate: AbsolutePath | None = Field(
-        default=None, description="Certificate to present if the server asks for one: PEM, or PKCS12 with its key"
-    )
-    key: AbsolutePath | None = Field(default=None, description="Private key (PEM) of a PEM certificate")
-    key_password: SecretRef | None = Field(
-        default=None, description="Where to find the password of the key or of a PKCS12 certificate"
-    )
-    verify_host: bool = Field(default=True, description="Refuse a certificate that doesn't name the server's address")
-
-    @model_validator(mode="after")
-    def _keys_belong_to_certificates(self) -> Self:
-        if self.certificate is None and (self.key is not None or self.key_password is not None):
-            raise ValueError("key and key_password need a certificate")
-        if self.ca is None and self.ca_password is not None:
-            raise ValueError("ca_password needs a ca")
-        return self
-
-
 class CassandraConfig(Model):
     """Cassandra on this host."""
 
@@ -104,6 +80,7 @@ class CassandraConfig(Model):
         default=False,
         description="Back up the snapshots and incremental backups in Cassandra's data folders as well",
     )
+    nodes: int = Field(default=1, ge=1, description="How many nodes its cluster has, on this host and on others")
 
     @model_validator(mode="after")
     def _login_is_whole(self) -> Self:
@@ -139,6 +116,7 @@ class IndexServerConfig(Model):
         description="Its configuration folder, which holds elasticsearch.yml or opensearch.yml"
     )
     data: AbsolutePath = Field(description="path.data")
+    nodes: int = Field(default=1, ge=1, description="How many nodes its cluster has, on this host and on others")
 
     @model_validator(mode="after")
     def _login_is_whole(self) -> Self:
@@ -278,46 +256,50 @@ class MinioConfig(Model):
         return self
 
 
-class TimeoutsConfig(Model):
-    """How long to wait for a service, in seconds."""
+_WHOLE = ("thehive", "database", "index", "files")
+"""Sections that only a stack on several hosts may lack, on some of them."""
 
-    stop: float = Field(
-        default=300.0,
-        gt=0,
-        description="Longest wait for a service to stop, in seconds, unless its service file names a `stop_timeout`",
-    )
-    start: float = Field(
-        default=600.0, gt=0, description="Longest wait for one service to answer after its start, in seconds"
-    )
-    listen: float = Field(
-        default=120.0,
-        gt=0,
-        description="Seconds within which a TheHive that was started before its database and index gives up on them "
-        "and never listens; one that runs for longer without listening is restarted, once",
-    )
+
+def _whole_or_host(schema: dict[str, Any]) -> None:
+    schema["anyOf"] = [{"required": list(_WHOLE)}, {"required": ["host"]}]
 
 
 class Config(Model):
     """One stack and its repository."""
 
+    model_config = ConfigDict(json_schema_extra=_whole_or_host)
+
     name: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
         description="The stack's name (letters, digits, . _ -); shown in lists, kept in every manifest",
+    )
+    host: HostName | None = Field(
+        default=None,
+        description="This host's name (letters, digits, . _ -) in a stack of several hosts. Then leave out thehive, "
+        "database, index or files, whichever is on another host",
     )
     state: AbsolutePath = Field(
         default=Path("/var/lib/propolis"), description="Folder for this stack's journals, lock and cache (0700)"
     )
     platform: PlatformConfig
-    thehive: TheHiveConfig
-    database: Annotated[
-        Annotated[CassandraConfig, Tag("cassandra")] | Annotated[BerkeleyConfig, Tag("berkeleyje")],
-        Field(discriminator=_kind("cassandra")),
-    ]
-    index: Annotated[
-        Annotated[ElasticsearchConfig, Tag("elasticsearch")] | Annotated[LuceneConfig, Tag("lucene")],
-        Field(discriminator=_kind("elasticsearch")),
-    ]
-    files: Annotated[FolderFiles | S3Files, Field(discriminator="kind")]
+    thehive: TheHiveConfig | None = Field(default=None, validate_default=True)
+    database: (
+        Annotated[
+            Annotated[CassandraConfig, Tag("cassandra")] | Annotated[BerkeleyConfig, Tag("berkeleyje")],
+            Field(discriminator=_kind("cassandra")),
+        ]
+        | None
+    ) = Field(default=None, validate_default=True)
+    index: (
+        Annotated[
+            Annotated[ElasticsearchConfig, Tag("elasticsearch")] | Annotated[LuceneConfig, Tag("lucene")],
+            Field(discriminator=_kind("elasticsearch")),
+        ]
+        | None
+    ) = Field(default=None, validate_default=True)
+    files: Annotated[FolderFiles | S3Files, Field(discriminator="kind")] | None = Field(
+        default=None, validate_default=True
+    )
     minio: MinioConfig | None = Field(
         default=None,
         description="MinIO on this host that holds the bucket of `files`; leave it out if the bucket is elsewhere",
@@ -329,32 +311,78 @@ class Config(Model):
     restore: RestoreConfig = Field(default_factory=RestoreConfig)
     timeouts: TimeoutsConfig = Field(default_factory=TimeoutsConfig)
 
+    hosts: dict[HostName, HostConfig] = Field(
+        default_factory=dict,
+        description="The stack's other hosts, on the one that coordinates them: how each is reached. See "
+        "`propolis host add`",
+    )
+    agent: AgentConfig = Field(default_factory=AgentConfig)
+    silence: float = Field(
+        default=30.0,
+        ge=1,
+        description="Seconds without a word between the coordinator and a host after which each acts by itself: the "
+        "host undoes its part of the run, the coordinator takes the host for lost",
+    )
+
+    @field_validator(*_WHOLE, mode="after")
+    @classmethod
+    def _whole_without_host(cls, section: Model | None, info: ValidationInfo) -> Model | None:
+        """Only a stack that is spread over several lacks any of these on one of them."""
+        if section is None and info.data.get("host", "") is None:
+            raise PydanticKnownError("missing")
+        return section
+
     @model_validator(mode="after")
     def _services_have_their_stores(self) -> Self:
         if self.minio is not None and not isinstance(self.files, S3Files):
             raise ValueError("minio needs files.kind: s3, the bucket that it holds; leave the section out otherwise")
-        if self.cortex is not None and self.cortex.index is None and self.elasticsearch is None:
+        if self.cortex is not None and self.cortex.index is None and self.elasticsearch is None and self.host is None:
             raise ValueError("cortex needs an index: set cortex.index, as TheHive keeps its own in a folder")
+        return self
+
+    @model_validator(mode="after")
+    def _stores_have_their_services(self) -> Self:
+        if self.thehive is None:
+            for name in ("database", "index", "files"):
+                section = getattr(self, name)
+                if isinstance(section, BerkeleyConfig | LuceneConfig | FolderFiles):
+                    raise ValueError(f"{name} is a folder of TheHive's, so the section thehive must be here, too")
+            if isinstance(self.files, S3Files) and self.minio is None:
+                raise ValueError("files is read by TheHive's host: leave the section out, or add thehive or minio")
+        return self
+
+    @model_validator(mode="after")
+    def _hosts_are_others(self) -> Self:
+        if self.hosts and self.host is None:
+            raise ValueError("hosts needs host: what this host itself is called")
+        if self.host in self.hosts:
+            raise ValueError(f"hosts names {self.host}, which is this host; it lists only others")
         return self
 
     @property
     def cassandra(self) -> CassandraConfig | None:
-        """The section `database` where that is a server; None where TheHive keeps the database itself."""
+        """The section `database` where that is a server on this host; None where it is not, or on another host."""
         return self.database if isinstance(self.database, CassandraConfig) else None
 
     @property
     def elasticsearch(self) -> ElasticsearchConfig | None:
-        """The section `index` where that is a server of either make; None where TheHive keeps the index itself."""
+        """The section `index` where that is a server of either make; None where it is not, or on another host."""
         return self.index if isinstance(self.index, ElasticsearchConfig) else None
+
+    def require_thehive(self) -> TheHiveConfig:
+        """The section `thehive`. Raises ConfigError where it is on another host."""
+        if self.thehive is None:
+            raise ConfigError("TheHive is on another host: propolis.yaml has no section thehive")
+        return self.thehive
 
     def require_cassandra(self) -> CassandraConfig:
         """The section `database`. Raises ConfigError where that is no server."""
         if self.cassandra is None:
-            raise ConfigError("TheHive keeps this stack's database itself: there is no server of its own")
+            raise ConfigError("This host has no database server of its own")
         return self.cassandra
 
     def require_elasticsearch(self) -> ElasticsearchConfig:
         """The section `index`. Raises ConfigError where that is no server."""
         if self.elasticsearch is None:
-            raise ConfigError("TheHive keeps this stack's index itself: there is no server of its own")
+            raise ConfigError("This host has no index server of its own")
         return self.elasticsearch

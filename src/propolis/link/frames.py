@@ -28,7 +28,7 @@ def read_frame(source: BinaryIO) -> bytes | None:
         return None
     length = int.from_bytes(head, "big")
     if len(head) < _LENGTH or length > FRAME_LIMIT:
-        raise BrokenFrame("what came over the link is no frame of Propolis")
+        raise BrokenFrame("what came over the link is not a frame of Propolis")
     payload = _read(source, length)
     if len(payload) < length:
         raise BrokenFrame("the link ended in the middle of a frame")

@@ -14,6 +14,7 @@ from propolis.config import hocon
 from propolis.errors import ConfigError
 from propolis.repository import Manifest, Repository
 from propolis.repository.read.peek import read_files
+from propolis.stack.model import bare, on_host
 
 TREE = "config/thehive"
 _MAIN = "application.conf"
@@ -36,19 +37,20 @@ def settings(repository: Repository, manifest: Manifest) -> hocon.Hocon:
 
     Raises ConfigError saying why it can't be had, RepositoryError or IntegrityError as reading a backup does.
     """
-    header = manifest.header.tree(TREE)
+    header = next((tree for tree in manifest.header.trees if bare(tree.name) == TREE), None)
     if header is None:
         raise ConfigError(f"The backup {manifest.id} holds no {TREE}")
-    content = read_files(repository, manifest, TREE, lambda path: path.endswith((b".conf", b".json")), _LIMIT)
+    content = read_files(repository, manifest, header.name, lambda path: path.endswith((b".conf", b".json")), _LIMIT)
     files = {path.decode(errors="replace"): text.decode(errors="replace") for path, text in content.items()}
     return settings_of(files, header.original)
 
 
-def index_users_file(repository: Repository, manifest: Manifest) -> str:
-    """Give the backup's file of users of Elasticsearch's file realm; empty where there is none."""
-    if manifest.header.tree(_INDEX) is None:
+def index_users_file(repository: Repository, manifest: Manifest, host: str | None = None) -> str:
+    """Give the backup's file of users of Elasticsearch's file realm, as `host` has it; empty where there is none."""
+    name = on_host(_INDEX, host)
+    if manifest.header.tree(name) is None:
         return ""
-    content = read_files(repository, manifest, _INDEX, lambda path: path == b"users", _LIMIT)
+    content = read_files(repository, manifest, name, lambda path: path == b"users", _LIMIT)
     return content.get(b"users", b"").decode(errors="replace")
 
 

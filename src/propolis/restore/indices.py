@@ -23,6 +23,7 @@ from propolis.stack.index.contents import IndexInfo, folders, indices, owner_of,
 from propolis.stack.index.server import documents
 from propolis.stack.index.service import Index
 from propolis.stack.index.writes import FLOOD, cluster_blocks, lift, room
+from propolis.stack.model import on_host
 
 _UNLIKE = "The index does not hold what was backed up"
 _NEXT = "Run `propolis verify` on this backup, and restore another one"
@@ -58,7 +59,7 @@ def check_indices(context: Context, manifest: Manifest, index: Index) -> dict[st
         else:
             others, warnings = compare(wanted, here, index.prefix)
             closed = [one.uuid for one in wanted if one.open is False]
-            files = closed_files(manifest, closed, index.data)
+            files = closed_files(manifest, closed, on_host(index.data, context.config.host))
             wrong += others + compare_closed(wanted, files, index.section.data)
             for warning in warnings:
                 context.warn(warning)

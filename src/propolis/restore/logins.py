@@ -115,9 +115,12 @@ class _Here:
     """TheHive's settings on this host."""
 
     def __init__(self, config: Config) -> None:
+        self._file = Path("application.conf")
+        self._read: hocon.Hocon | None = None
+        if config.thehive is None:
+            return  # on another host
         folder = config.thehive.config
         self._file = folder / "application.conf"
-        self._read: hocon.Hocon | None = None
         with contextlib.suppress(ConfigError):
             environment = {**os.environ, **of_service(folder.parent.parent, "thehive", "thehive")}
             self._read = hocon.read(self._file, environment=environment)

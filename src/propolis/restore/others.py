@@ -20,6 +20,7 @@ from propolis.stack.database import server as database
 from propolis.stack.index import contents
 from propolis.stack.index.contents import IndexInfo
 from propolis.stack.index.service import Index
+from propolis.stack.model import on_host
 
 Kind = Literal["index", "keyspace"]
 
@@ -50,7 +51,9 @@ def checks(losses: Collection[Loss], replace: Mapping[Kind, Collection[str]]) ->
             yield Check(name, "fail", message, f"Save what you need of it, then add {option}")
 
 
-def index_losses(index: Index, manifest: Manifest, *, running: bool) -> tuple[list[Loss], str]:
+def index_losses(
+    index: Index, manifest: Manifest, host: str | None = None, *, running: bool
+) -> tuple[list[Loss], str]:
     """What the restore would take of the index's data folder, and why the server could not be asked (or nothing).
 
     Without an answer, indices are told by their folders: by the name in their state, else by their UUID.
@@ -64,7 +67,7 @@ def index_losses(index: Index, manifest: Manifest, *, running: bool) -> tuple[li
         except PreflightError as error:
             unasked = error.what
     backed_up = {str(fact.get("uuid")): fact for fact in _indices(index, manifest)}
-    files = _index_files(manifest, index.data)
+    files = _index_files(manifest, on_host(index.data, host))
     found = []
     for uuid in sorted({*here, *listed}):
         info, fact = listed.get(uuid), backed_up.get(uuid)
@@ -86,7 +89,7 @@ def index_losses(index: Index, manifest: Manifest, *, running: bool) -> tuple[li
 
 
 def keyspace_losses(
-    config: CassandraConfig, manifest: Manifest, *, running: bool, drained: bool = False
+    config: CassandraConfig, manifest: Manifest, host: str | None = None, *, running: bool, drained: bool = False
 ) -> tuple[list[Loss], str]:
     """What the restore would take of Cassandra's data folders, and why it could not be asked (or nothing).
 
@@ -106,7 +109,7 @@ def keyspace_losses(
             here = {name: here.get(name, set()) for name in present}
         except PreflightError as error:
             unasked = error.what
-    backed_up = _keyspace_parts(manifest)
+    backed_up = _keyspace_parts(manifest, on_host("database/data-", host))
     found = []
     for name, parts in sorted(here.items()):
         if keyspaces.is_servers(name):
@@ -142,10 +145,10 @@ def _segments(folder: Path) -> set[str]:
 
 
 @functools.lru_cache(maxsize=1)
-def _keyspace_parts(manifest: Manifest) -> dict[str, set[str]]:
+def _keyspace_parts(manifest: Manifest, trees: str) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for tree in manifest.header.trees:
-        if tree.name.startswith("database/data-"):
+        if tree.name.startswith(trees):
             for entry in manifest.entries(tree.name):
                 part = keyspaces.live_part(entry.path.decode("utf-8", "replace"))
                 if part is not None:

@@ -19,7 +19,7 @@ from propolis.restore.bucket.keys import try_keys
 from propolis.restore.measure import Measured
 from propolis.restore.prepare import Restoration
 from propolis.stack.index.service import Index
-from propolis.stack.model import BackedUp, BucketTree, FolderTree
+from propolis.stack.model import BackedUp, BucketTree, FolderTree, on_host
 from propolis.stack.stack import needed_by, trees
 
 UNTOUCHED = "Nothing was changed"
@@ -146,23 +146,25 @@ def check_others_again(
 def check_drained(context: Context, restoration: Restoration) -> None:
     """Ask the same of the database that was just stopped: writes that were in memory only are in its files now."""
     found, _ = others.keyspace_losses(
-        context.config.require_cassandra(), restoration.manifest, running=False, drained=True
+        context.config.require_cassandra(), restoration.manifest, context.config.host, running=False, drained=True
     )
     refuse(others.checks(found, restoration.replaceable), "restore", left="The data was not changed")
 
 
 def _others(restoration: Restoration, wanted: tuple[str, ...], look: Look) -> Iterator[Check]:
     """Refuse to take away what isn't the stack's unless it is named; what else is replaced is a warning."""
+    host = look.config.host
     for role, service in look.services.items():
-        if isinstance(service, Index) and service.data in wanted:
-            found, unasked = others.index_losses(service, restoration.manifest, running=look.asks(role))
+        if isinstance(service, Index) and on_host(service.data, host) in wanted:
+            found, unasked = others.index_losses(service, restoration.manifest, host, running=look.asks(role))
             yield from others.checks(found, restoration.replaceable)
             if unasked:
                 message = f"they are known from their folders, since {service.label} can't be asked: {unasked}"
                 yield Check("indices", "warn", message)
     cassandra = look.config.cassandra
     if cassandra is not None and any(tree.store == "database" for tree in trees(look.config) if tree.name in wanted):
-        found, unasked = others.keyspace_losses(cassandra, restoration.manifest, running=look.asks("database"))
+        running = look.asks("database")
+        found, unasked = others.keyspace_losses(cassandra, restoration.manifest, host, running=running)
         yield from others.checks(found, restoration.replaceable)
         if unasked:
             yield Check(

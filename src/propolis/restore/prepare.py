@@ -18,7 +18,7 @@ from propolis.restore.logins import Logins, Settings, logins_after
 from propolis.restore.others import Kind
 from propolis.restore.request import RestoreRequest
 from propolis.run import Observer
-from propolis.stack.model import Tree
+from propolis.stack.model import Tree, bare, host_in
 from propolis.stack.stack import STORES, optional_of, trees_of
 
 
@@ -74,14 +74,14 @@ def prepare(request: RestoreRequest, context: Context) -> Restoration:
         if tree.store != "config" or "config" in request.stores or _came_from_here(manifest.header, tree)
     )
     settings = _settings_of(repository, manifest)
-    settings_come = any(tree.name == backed_up.TREE for tree in in_place)
+    settings_come = any(bare(tree.name) == backed_up.TREE for tree in in_place)
     after = logins_after(
         request.target,
         frozenset(tree.store for tree in in_place),
         settings,
         superuser=str(manifest.header.facts.get("database_superuser", "")),
         settings_come=settings_come,
-        users_file=lambda: backed_up.index_users_file(repository, manifest),
+        users_file=lambda: backed_up.index_users_file(repository, manifest, request.target.host),
     )
     return Restoration(
         request=request,
@@ -118,6 +118,7 @@ def _targets(header: Header, request: RestoreRequest) -> tuple[Tree, ...]:
         tree.name
         for tree in header.trees
         if tree.store in (request.stores or STORES)
+        and host_in(tree.name) in ("", request.target.host)
         and tree.name not in {target.name for target in targets}
         and optional_of(tree.name) not in request.without
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -33,17 +33,40 @@ def nothing_immutable(path: str) -> bool:
     return False
 
 
+def on_host(name: str, host: str | None) -> str:
+    """The name that a tree has on a host, e.g. `database/db2/data-0`; the same name where `host` is none."""
+    store, _, rest = name.partition("/")
+    return f"{store}/{host}/{rest}" if host else name
+
+
+def bare(name: str) -> str:
+    """A tree's name without its host, e.g. `database/data-0`."""
+    store, _, rest = name.partition("/")
+    return f"{store}/{rest.rpartition('/')[2]}"
+
+
+def host_in(name: str) -> str:
+    """The host in a tree's name; empty where the stack is on one host."""
+    return name.partition("/")[2].rpartition("/")[0]
+
+
 @dataclass(frozen=True)
 class TreeOfStore(ABC):
     """One folder or bucket of a store, as the repository keeps it.
 
-    `name` is `store/…` and the same in every backup. `service` writes to it: while that service is stopped, nothing
-    in it changes.
+    `name` is `store/…` and the same in every backup; `store/HOST/…` where the stack is spread over several hosts.
+    `service` writes to it: while that service is stopped, nothing in it changes.
     """
 
     store: str
     name: str
     service: str
+    host: str = field(default="", kw_only=True)
+    """The host that has it, as its coordinator calls it; empty where the stack is on one host."""
+
+    def on(self, host: str | None) -> Self:
+        """The same tree, named as of a host."""
+        return replace(self, name=on_host(self.name, host), host=host) if host else self
 
     @property
     @abstractmethod

@@ -16,7 +16,7 @@ from propolis.stack.cortex.service import Cortex
 from propolis.stack.database.service import Database
 from propolis.stack.index.service import CortexIndex, Index
 from propolis.stack.minio.service import Minio
-from propolis.stack.model import BucketTree, Facts, FolderTree, Service, Tree
+from propolis.stack.model import BucketTree, Facts, FolderTree, Service, Tree, bare
 from propolis.stack.thehive.service import TheHive
 
 SERVICES: tuple[type[Service[Facts]], ...] = (Database, Index, CortexIndex, Minio, Cortex, TheHive)
@@ -110,13 +110,16 @@ def all_with_dependents(roles: Iterable[str]) -> set[str]:
 
 def optional_of(tree: str) -> str:
     """The optional section that a tree of this name belongs to; empty where every stack has such trees."""
-    bare = re.sub(r"-[0-9]+$", "", tree)
-    return next((kind.optional for kind in SERVICES if bare in kind.names), "")
+    name = re.sub(r"-[0-9]+$", "", bare(tree))
+    return next((kind.optional for kind in SERVICES if name in kind.names), "")
 
 
 def trees(config: Config) -> tuple[Tree, ...]:
-    """List every tree that a backup of this stack holds, in a fixed order: by store, then by service."""
-    found = [tree for service in instances(config) for tree in service.trees()]
+    """List every tree that a backup of this stack holds, on this host, in a fixed order: by store, then by service.
+
+    Where the stack is spread over several hosts, the names say so: `store/HOST/…`.
+    """
+    found = [tree.on(config.host) for service in instances(config) for tree in service.trees()]
     return tuple(sorted(found, key=lambda tree: STORES.index(tree.store)))
 
 

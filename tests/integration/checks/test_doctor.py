@@ -66,7 +66,7 @@ def test_nothing_is_left_behind_by_the_checks(config: Config) -> None:
     assert not config.state.exists()
     repository = Repository.open(Location.from_config(config.repository), [])
     assert list(repository.storage.list("locks")) == []
-    for folder in (*cassandra(config).data, elasticsearch(config).data, config.thehive.config):
+    for folder in (*cassandra(config).data, elasticsearch(config).data, config.require_thehive().config):
         assert [path for path in folder.parent.iterdir() if path.name.startswith(".propolis")] == []
 
 

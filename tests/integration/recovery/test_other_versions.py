@@ -33,7 +33,7 @@ def lay(stack: FakeStack, name: str) -> Path:
     """Put one of the first version's journals in place, as if its run had been cut short on this stack."""
     path = stack.journals / f"{new_run_id()}.jsonl"
     text = (JOURNALS / name).read_text()
-    address = stack.propolis.config.thehive.url.removeprefix("http://").removesuffix(":9000")
+    address = stack.propolis.config.require_thehive().url.removeprefix("http://").removesuffix(":9000")
     values = {"ROOT": str(stack.root), "REPOSITORY": str(stack.repository), "ADDRESS": address, "RUN": path.stem}
     for key, value in values.items():
         text = text.replace(f"{{{key}}}", value)

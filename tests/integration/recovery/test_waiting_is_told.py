@@ -43,7 +43,7 @@ def test_a_thehive_that_hangs_is_told_at_once_and_nothing_is_stopped_after_a_sho
     pid, seen = (hung.root / "run/thehive.pid").read_text(), Notes()
     with pytest.raises(PropolisError, match="TheHive"):
         hung.back_up(seen)
-    url = hung.config.thehive.url
+    url = hung.config.require_thehive().url
     assert seen.notes[0] == f"waiting for TheHive at {url} (at most 3 s)"
     assert seen.notes[1].startswith(f"waiting for TheHive at {url} (at most 3 s), for ")
     assert (hung.root / "run/thehive.pid").read_text() == pid

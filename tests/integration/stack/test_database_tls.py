@@ -7,8 +7,8 @@ import pytest
 from certificates import Authority
 from lab_fixtures import MakeLab
 from propolis.config.discovery.stack import discover
-from propolis.config.fields import SecretRef
-from propolis.config.schema import CassandraConfig, TlsConfig
+from propolis.config.fields import SecretRef, TlsConfig
+from propolis.config.schema import CassandraConfig
 from propolis.errors import PreflightError
 from propolis.stack.database import server as database
 from propolis_lab.lab import Lab, Options

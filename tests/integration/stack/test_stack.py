@@ -32,7 +32,7 @@ def config(lab: Lab) -> Config:
 
 
 def test_the_lab_is_found_from_its_configuration_files_alone(lab: Lab, config: Config, tmp_path: Path) -> None:
-    assert config.thehive.url == lab.thehive_url
+    assert config.require_thehive().url == lab.thehive_url
     assert elasticsearch(config).url == lab.index_url
     assert cassandra(config).host == lab.address
     assert cassandra(config).cluster_name == lab.options.cluster_name
@@ -64,7 +64,7 @@ def test_services_say_what_they_are_and_hold(lab: Lab, config: Config) -> None:
     documents = index.documents(elasticsearch(config), "thehive")
     assert documents == dict(found.indices)
     assert documents[lab.graph_index] > 0
-    assert thehive.facts(config.thehive).version
+    assert thehive.facts(config.require_thehive()).version
 
 
 def test_documents_are_counted_as_soon_as_they_are_acknowledged(lab: Lab, config: Config) -> None:

@@ -37,7 +37,7 @@ def config_in(folder: Path, **changes: Any) -> Config:
     for path in (
         *(*config.cassandra.data, config.cassandra.commitlog, config.cassandra.hints, config.cassandra.config),
         *(config.cassandra.saved_caches, config.elasticsearch.data, config.elasticsearch.config),
-        *(config.thehive.config, getattr(config.files, "folder", folder)),
+        *(config.require_thehive().config, getattr(config.files, "folder", folder)),
     ):
         path.mkdir(parents=True, exist_ok=True)
     return config

@@ -91,7 +91,7 @@ def test_indices_that_are_hidden_from_propolis_are_counted_by_their_folders(conf
 
 
 def test_every_failure_is_named_with_what_to_do(config: Config) -> None:
-    shutil.rmtree(config.thehive.config)
+    shutil.rmtree(config.require_thehive().config)
     text = refused(config, database=database_of(config, nodes=(node(1), node(2))), index=index_of(indices={}))
     for name in ("database nodes", "index contents", "config/thehive"):
         assert name in text
@@ -100,7 +100,7 @@ def test_every_failure_is_named_with_what_to_do(config: Config) -> None:
 
 
 def test_what_a_restore_is_for_does_not_stop_it(config: Config) -> None:
-    shutil.rmtree(config.thehive.config)
+    shutil.rmtree(config.require_thehive().config)
     look = look_at(
         config,
         "restore",

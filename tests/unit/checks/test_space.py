@@ -74,7 +74,10 @@ def test_doctor_and_backup_say_the_same_of_it(config: Config, disk: Callable[...
 
 
 def test_a_restore_needs_all_that_it_brings_beside_what_is_there(config: Config, disk: Callable[..., None]) -> None:
-    incoming = [Wanted(tree, 50 * MIB, 3) for tree in (config.thehive.config, config.state / "not" / "there" / "yet")]
+    incoming = [
+        Wanted(tree, 50 * MIB, 3)
+        for tree in (config.require_thehive().config, config.state / "not" / "there" / "yet")
+    ]
     for free, result in ((100 * MIB + RESERVE_BYTES + SPARE_BYTES, "ok"), (100 * MIB + RESERVE_BYTES, "fail")):
         disk(free)
         look = look_at(config, "restore", incoming=incoming)
@@ -103,17 +106,19 @@ def test_files_that_can_not_be_made_are_as_missing_as_bytes(config: Config, disk
 
 def test_only_filesystems_that_are_written_to_are_looked_at(config: Config) -> None:
     assert filesystems(config, []) == []
-    (found,) = filesystems(config, [Wanted(config.thehive.config, 1, 1)])
+    (found,) = filesystems(config, [Wanted(config.require_thehive().config, 1, 1)])
     assert dataclasses.astuple(found)[3:] == (1, 1, RESERVE_BYTES, 0)
 
 
 def test_data_that_restores_keep_is_named_as_what_could_make_room(config: Config, disk: Callable[..., None]) -> None:
     (config.state / "journal").mkdir(parents=True, exist_ok=True)
-    folder = KeptFolder(str(config.thehive.config), str(config.thehive.config), "marker", None, 7, 300 * MIB)
+    folder = KeptFolder(
+        str(config.require_thehive().config), str(config.require_thehive().config), "marker", None, 7, 300 * MIB
+    )
     time = "2026-01-01T00:00:00+00:00"
     record(config.state, Kept("run1", "restore", "b", time, time, 1, (folder,)))
     disk(10 * MIB)
-    incoming = [Wanted(config.thehive.config, 50 * MIB, 3)]
+    incoming = [Wanted(config.require_thehive().config, 50 * MIB, 3)]
     found = room(for_restore(look_at(config, "restore", incoming=incoming, keep_days=4)), "space for a restore")
     assert found.result == "fail"
     assert "which stays for 4 days" in found.message

@@ -25,7 +25,7 @@ def config(tmp_path: Path) -> Config:
 @pytest.fixture
 def folder(config: Config) -> Path:
     """One folder to replace, with something in it."""
-    folder = config.thehive.config
+    folder = config.require_thehive().config
     (folder / "deep/er").mkdir(parents=True)
     (folder / "deep/er/file").write_text("x")
     return folder

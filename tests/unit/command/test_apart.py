@@ -13,7 +13,7 @@ from propolis.config.fields import SecretRef
 from propolis.config.load import load
 from propolis.config.places import PlaceConfig
 from propolis.config.sample import sample
-from propolis.config.schema import Config, S3Files
+from propolis.config.schema import Config, FolderFiles, S3Files
 from propolis.errors import ConfigError
 from sections import cassandra, elasticsearch, with_everything
 
@@ -58,7 +58,7 @@ def test_a_repository_or_copy_in_a_folder_that_is_backed_up_is_refused(
         "database.data": cassandra(config).data[0],
         "index.data": elasticsearch(config).data,
         "files.folder": Path(f"{tmp_path}/opt/thp/thehive/files"),
-        "thehive.config": config.thehive.config,
+        "thehive.config": config.require_thehive().config,
         "saved_caches": cassandra(config).saved_caches,
     }[tree]
     for bad in (
@@ -86,7 +86,7 @@ CHANGES: dict[str, Change] = {
         config, config.repository.url, host_key=Path(config.repository.url) / "host.key"
     ),
     "the host's key in what is backed up": lambda config, tmp: repository_at(
-        config, config.repository.url, host_key=config.thehive.config / "host.key"
+        config, config.repository.url, host_key=config.require_thehive().config / "host.key"
     ),
     "one tree in another": lambda config, tmp: config.model_copy(
         update={"index": elasticsearch(config).model_copy(update={"data": cassandra(config).data[0] / "x"})}
@@ -172,7 +172,7 @@ def test_a_filesystem_mounted_inside_a_folder_and_elsewhere_is_one() -> None:
 
 def test_a_restore_elsewhere_leaves_alone_where_its_source_keeps_its_backups(config: Config, tmp_path: Path) -> None:
     away = tmp_path / "away"
-    files = config.files.model_copy(update={"folder": away / "files"})
+    files = FolderFiles(folder=away / "files")
     target = repository_at(config, "/elsewhere").model_copy(update={"files": files})
     require_target_apart(target, config)
     for kept in (

@@ -112,7 +112,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     loaded = load(file)
     config = loaded.model_copy(
         update={
-            "thehive": loaded.thehive.model_copy(update={"url": f"http://127.0.0.1:{port}"}),
+            "thehive": loaded.require_thehive().model_copy(update={"url": f"http://127.0.0.1:{port}"}),
             "timeouts": loaded.timeouts.model_copy(update={"start": 1.5, "listen": LISTEN}),
         }
     )

@@ -225,7 +225,7 @@ def test_any_folder_of_configuration_can_be_named(root: Path, tmp_path: Path) ->
         (root / "etc" / name).rename(folders[service])
     config = discover(root, repository={"url": "/backup"}, folders=folders).config
     assert config is not None
-    assert config.thehive.config == folders["thehive"]
+    assert config.require_thehive().config == folders["thehive"]
     assert cassandra(config).config == folders["database"]
     assert elasticsearch(config).config == folders["index"]
 

@@ -15,8 +15,8 @@ from unit.config.stack_files import APPLICATION, CASSANDRA, INDEX, S3, edit, fou
 def test_everything_is_found_in_the_stacks_own_files(root: Path) -> None:
     config = found(root)
     etc = root / "etc"
-    assert config.thehive.url == "http://127.7.0.1:9123"
-    assert config.thehive.config == etc / "thehive"
+    assert config.require_thehive().url == "http://127.7.0.1:9123"
+    assert config.require_thehive().config == etc / "thehive"
     database = cassandra(config)
     assert (database.host, database.port, database.keyspace, database.cluster_name) == (
         "127.7.0.1",
@@ -70,7 +70,7 @@ def test_attachments_in_a_bucket_are_found_with_references_to_the_keys(root: Pat
 
 def test_the_environment_of_thehives_service_counts(root: Path) -> None:
     (root / "etc/services/thehive.yaml").write_text("environment:\n  LAB_ADDRESS: 127.9.9.9\n")
-    assert found(root).thehive.url == "http://127.9.9.9:9123"
+    assert found(root).require_thehive().url == "http://127.9.9.9:9123"
 
 
 def test_a_password_that_only_the_services_environment_holds_is_a_problem(root: Path) -> None:
@@ -115,7 +115,7 @@ def test_defaults_are_those_of_the_programs(root: Path) -> None:
     assert cassandra(config).cluster_name == "Test Cluster"
     assert cassandra(config).host == "127.0.0.1"
     assert elasticsearch(config).url == "http://127.0.0.1:9200"
-    assert config.thehive.url == "http://127.7.0.1:9000"
+    assert config.require_thehive().url == "http://127.7.0.1:9000"
 
 
 def test_opensearch_is_found_by_its_own_file(root: Path) -> None:

@@ -108,7 +108,7 @@ def test_unknown_key_names_its_line_and_the_nearest_key(tmp_path: Path) -> None:
 
 def test_unknown_key_unlike_any_lists_the_allowed_ones(tmp_path: Path) -> None:
     (line,) = mistakes(tmp_path, changed("platform:", "zzz: 1\nplatform:"))
-    assert "zzz: unknown key; allowed are: cortex, database, files, index, minio, name, platform" in line
+    assert "zzz: unknown key; allowed are: agent, cortex, database, files, host, hosts, index, minio, name" in line
 
 
 def test_missing_key_names_its_section_and_meaning(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from certificates import Authority
 from propolis.config import secrets
 from propolis.config.discovery.this_host import in_url, site_address, split_port
+from propolis.config.fields import TlsConfig
 from propolis.config.load import load
 from propolis.config.sample import render
-from propolis.config.schema import S3Files, TlsConfig
+from propolis.config.schema import S3Files
 from propolis.errors import ConfigError
 from sections import cassandra, elasticsearch
 from unit.config.stack_files import APPLICATION, CASSANDRA, INDEX, edit, found, look
@@ -82,7 +83,7 @@ def test_what_is_no_port_is_named(root: Path, index: Path) -> None:
 )
 def test_thehives_address_may_be_ipv6(root: Path, application: Path, address: str, url: str) -> None:
     edit(application, "address = ${lab.address}", f'address = "{address}"')
-    assert found(root).thehive.url == f"http://{url}:9123"
+    assert found(root).require_thehive().url == f"http://{url}:9123"
 
 
 @given(host=st.from_regex(r"[a-z0-9.-]{1,20}", fullmatch=True), port=st.integers(1, 65535))

@@ -22,6 +22,7 @@ from propolis.restore.preflight import rules
 from propolis.restore.prepare import Restoration
 from propolis.restore.request import RestoreRequest
 from propolis.run import SilentObserver
+from sections import cassandra, elasticsearch
 
 BOTH = frozenset({"database", "index"})
 HERE, THERE = "password-of-this-host", "password-of-the-backup"
@@ -83,7 +84,7 @@ def test_equal_logins_hold(config: Config) -> None:
 
 def test_another_password_is_refused_with_the_lines_to_change_or_set_on_request(config: Config) -> None:
     found = after(config, settings("thehive", THERE, index=THERE))
-    file = config.thehive.config / "application.conf"
+    file = config.require_thehive().config / "application.conf"
     for one in checks(tuple(found.values()), set_password=False):
         assert one.result == "fail"
         assert "--set-password" in one.hint
@@ -137,7 +138,7 @@ def test_another_role_can_be_made_only_by_a_superuser(config: Config) -> None:
     (refused, _) = checks(tuple(after(config, backed_up).values()), set_password=True)
     assert refused.result == "fail"
     assert "--set-password" not in refused.hint
-    file = config.thehive.config / "application.conf"
+    file = config.require_thehive().config / "application.conf"
     lines = f"{file}:2 (db.janusgraph.storage.username) and {file}:3 (db.janusgraph.storage.password)"
     assert lines in refused.hint
 
@@ -193,7 +194,9 @@ def test_settings_that_are_restored_bring_their_login_along(config: Config) -> N
 
 def test_a_role_of_propolis_own_is_no_reason_to_refuse(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROPOLIS_PASSWORD", "password-of-propolis")
-    own = config.database.model_copy(update={"username": "propolis", "password": SecretRef(env="PROPOLIS_PASSWORD")})
+    own = cassandra(config).model_copy(
+        update={"username": "propolis", "password": SecretRef(env="PROPOLIS_PASSWORD")}
+    )
     found = after(config.model_copy(update={"database": own}), settings("thehive", HERE, index=HERE))["database"]
     assert (found.state, found.name, found.own) == ("same", "thehive", ("propolis", "password-of-propolis"))
     results = [one.result for one in checks((found,), set_password=False)]
@@ -201,24 +204,26 @@ def test_a_role_of_propolis_own_is_no_reason_to_refuse(config: Config, monkeypat
 
 
 def test_a_thehive_that_shows_no_password_to_the_index_is_equal_to_one_that_shows_none(config: Config) -> None:
-    (config.thehive.config / "application.conf").write_text(settings("thehive", HERE))
-    index = config.index.model_copy(update={"password": SecretRef(file=config.thehive.config / "p")})
-    (config.thehive.config / "p").touch(0o600)
-    (config.thehive.config / "p").write_text("password-of-propolis")
+    (config.require_thehive().config / "application.conf").write_text(settings("thehive", HERE))
+    index = elasticsearch(config).model_copy(
+        update={"password": SecretRef(file=config.require_thehive().config / "p")}
+    )
+    (config.require_thehive().config / "p").touch(0o600)
+    (config.require_thehive().config / "p").write_text("password-of-propolis")
     found = after(config.model_copy(update={"index": index}), settings("thehive", HERE))["index"]
     assert (found.state, found.here) == ("same", None)
     assert [one.result for one in checks((found,), set_password=False)] == ["warn", "ok"]
 
 
 def test_variables_of_thehives_service_count_on_this_host(config: Config) -> None:
-    root = config.thehive.config.parent
+    root = config.require_thehive().config.parent
     (root / "etc/services").mkdir(parents=True)
     (root / "etc/services/thehive.yaml").write_text(f'environment: {{CASSANDRA_PASSWORD: "{HERE}"}}\n')
     folder = root / "etc/thehive"
     folder.mkdir()
     text = 'db.janusgraph.storage { username = "thehive", password = ${CASSANDRA_PASSWORD} }\n'
     (folder / "application.conf").write_text(text)
-    here = config.model_copy(update={"thehive": config.thehive.model_copy(update={"config": folder})})
+    here = config.model_copy(update={"thehive": config.require_thehive().model_copy(update={"config": folder})})
     assert after(here, settings("thehive", HERE))["database"].state == "same"
     assert after(here, settings("thehive", THERE))["database"].state == "differs"
 

@@ -15,7 +15,7 @@ from propolis.errors import ConfigError
 from propolis.stack.database.server import cluster_name_on_disk
 from propolis.stack.database.service import Database
 from propolis.stack.index.service import Index
-from propolis.stack.model import BackedUp, BucketTree
+from propolis.stack.model import BackedUp, BucketTree, bare, host_in, on_host
 from propolis.stack.stack import (
     OPTIONAL,
     SERVICES,
@@ -290,3 +290,40 @@ def test_cortex_without_an_index_of_its_own_has_its_indices_in_thehives(config: 
 def test_a_service_without_what_it_needs_is_refused(config: Config, update: dict[str, Any], refused: str) -> None:
     with pytest.raises(ValidationError, match=refused):
         Config.model_validate({**config.model_dump(mode="json"), **update})
+
+
+def test_on_one_of_several_hosts_names_of_trees_say_which(config: Config) -> None:
+    alone = trees(config)
+    spread = trees(config.model_copy(update={"host": "db.2"}))
+    assert [tree.name for tree in spread][:2] == ["database/db.2/data-0", "database/db.2/commitlog"]
+    assert {tree.host for tree in alone} == {""}
+    assert {tree.host for tree in spread} == {"db.2"}
+    assert [bare(tree.name) for tree in spread] == [tree.name for tree in alone]
+    assert {host_in(tree.name) for tree in spread} == {"db.2"}
+    assert {host_in(tree.name) for tree in alone} == {""}
+    assert [on_host(bare(tree.name), tree.host) for tree in spread] == [tree.name for tree in spread]
+
+
+def test_an_optional_service_is_known_by_its_trees_on_any_host(config: Config) -> None:
+    for host in (None, "db1"):
+        for tree in trees(with_everything(config).model_copy(update={"host": host})):
+            kind = next(kind for kind in SERVICES if kind.role == tree.service)
+            assert optional_of(tree.name) == kind.optional
+
+
+@pytest.mark.parametrize(
+    ("left_out", "roles"),
+    [
+        (("thehive", "files"), ["index", "database"]),
+        (("thehive", "index", "files"), ["database"]),
+        (("database", "index"), ["thehive"]),
+        (("thehive", "database", "index", "files"), []),
+    ],
+)
+def test_a_host_has_the_services_and_trees_of_its_sections(
+    config: Config, left_out: tuple[str, ...], roles: list[str]
+) -> None:
+    host = config.model_copy(update={"host": "h", **dict.fromkeys(left_out)})
+    assert list(services(host)) == roles
+    assert {tree.service for tree in trees(host)} == set(roles)
+    Look(host)

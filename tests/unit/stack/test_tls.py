@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from certificates import Authority
-from propolis.config.fields import SecretRef
-from propolis.config.schema import CassandraConfig, TlsConfig
+from propolis.config.fields import SecretRef, TlsConfig
+from propolis.config.schema import CassandraConfig
 from propolis.errors import ConfigError, PreflightError
 from propolis.stack.asking.http import HttpClient, HttpFailure
 from propolis.stack.asking.tls import context

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from propolis.config.schema import TlsConfig
+from propolis.config.fields import TlsConfig
 from propolis.errors import PreflightError
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from propolis.config import secrets
-from propolis.config.fields import SecretRef
-from propolis.config.schema import TlsConfig
+from propolis.config.fields import SecretRef, TlsConfig
 from propolis.errors import ConfigError
 
 if TYPE_CHECKING:

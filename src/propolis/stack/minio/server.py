@@ -7,7 +7,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from propolis.config import secrets
-from propolis.config.schema import MinioConfig, S3Files, TlsConfig
+from propolis.config.fields import TlsConfig
+from propolis.config.schema import MinioConfig, S3Files
 from propolis.errors import ConfigError
 from propolis.stack.asking.http import HttpClient, HttpFailure
 from propolis.stack.asking.retry import Alive, NotYet, until

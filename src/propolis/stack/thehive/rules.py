@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from propolis.config.schema import BerkeleyConfig, Config, LuceneConfig
+from propolis.config.schema import BerkeleyConfig, Config, LuceneConfig, TheHiveConfig
 from propolis.errors import PreflightError
 from propolis.stack.rules import Asking, Check, Once, Rule
 from propolis.stack.thehive import embedded, server
@@ -21,8 +21,9 @@ PATIENCE = 5.0
 class TheHiveRules:
     """What TheHive says of itself, and what lies in its folders."""
 
-    def __init__(self, config: Config, told: Once[server.TheHiveFacts]) -> None:
+    def __init__(self, config: Config, section: TheHiveConfig, told: Once[server.TheHiveFacts]) -> None:
         self._config = config
+        self._section = section
         self._told = told
 
     def all(self) -> tuple[Rule[Asking], ...]:
@@ -55,7 +56,7 @@ class TheHiveRules:
             message = error.what
         else:
             version = self._told.get().version
-            message = f"answers at {self._config.thehive.url}" + (f", version {version}" if version else "")
+            message = f"answers at {self._section.url}" + (f", version {version}" if version else "")
             message += f" ({found.detail})"
             if found.state != "error":
                 yield Check(NAME, "ok" if found.state == "ok" else "warn", message, found.hint)
@@ -71,10 +72,9 @@ class TheHiveRules:
 
     def _health(self, look: Asking) -> Health:
         """Ask how it is. Raises PreflightError if it doesn't answer, or isn't well within some seconds."""
-        section = self._config.thehive
         try:
-            found = health(section)
+            found = health(self._section)
         except PreflightError:
             look.wait(NAME)
-            return health(section)
-        return server.answers(section, PATIENCE) if found.state == "error" else found
+            return health(self._section)
+        return server.answers(self._section, PATIENCE) if found.state == "error" else found

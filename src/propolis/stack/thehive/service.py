@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Self
 
-from propolis.config.schema import BerkeleyConfig, Config, LuceneConfig
+from propolis.config.schema import BerkeleyConfig, Config, LuceneConfig, TheHiveConfig
 from propolis.config.secrets import Login
 from propolis.stack.asking.retry import Alive
 from propolis.stack.files import store
@@ -25,19 +25,20 @@ class TheHive(Service[server.TheHiveFacts]):
     proof = "/api/health"
     names = ("database/berkeleyje", "index/lucene", "files/folder", "files/bucket", "config/thehive")
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, section: TheHiveConfig) -> None:
         super().__init__()
         self.config = config
+        self.section = section
 
     @classmethod
-    def of(cls, config: Config) -> Self:
-        """Every stack has one."""
-        return cls(config)
+    def of(cls, config: Config) -> Self | None:
+        """The section `thehive`: every stack has one, on one of its hosts."""
+        return None if config.thehive is None else cls(config, config.thehive)
 
     @property
     def address(self) -> str:
         """Its URL."""
-        return self.config.thehive.url
+        return self.section.url
 
     def trees(self) -> tuple[Tree, ...]:
         """Attachments, configuration, and the database and the index where it keeps them itself.
@@ -47,22 +48,22 @@ class TheHive(Service[server.TheHiveFacts]):
         """
         kept = [self.config.database, self.config.index]
         own = [tree for one in kept if isinstance(one, BerkeleyConfig | LuceneConfig) for tree in embedded.trees(one)]
-        folder = self.config.thehive.config
-        configuration = FolderTree("config", "config/thehive", self.role, nothing_immutable, folder)
-        attachments = () if self.config.minio is not None else store.trees(self.config.files)
+        configuration = FolderTree("config", "config/thehive", self.role, nothing_immutable, self.section.config)
+        files = self.config.files
+        attachments = () if self.config.minio is not None or files is None else store.trees(files)
         return (*own, *attachments, configuration)
 
     def answers(self, timeout: float, alive: Alive | None = None, login: Login | None = None) -> Health:
         """Wait until it answers and works; it has no login but the configured one."""
-        return server.answers(self.config.thehive, timeout, alive)
+        return server.answers(self.section, timeout, alive)
 
     def facts(self) -> server.TheHiveFacts:
         """Its version."""
-        return server.facts(self.config.thehive)
+        return server.facts(self.section)
 
     def rules(self) -> tuple[Rule[Asking], ...]:
         """Whether it is well, and its own stores are there."""
-        return TheHiveRules(self.config, self.told).all()
+        return TheHiveRules(self.config, self.section, self.told).all()
 
     def same(self, backed_up: BackedUp, look: Asking) -> Iterator[Check]:
         """Its files are of no version: the database tells which one it needs, and TheHive migrates that itself."""
