@@ -49,6 +49,8 @@ class TreeHeader(msgspec.Struct, frozen=True, omit_defaults=True):
     users: dict[str, str] = {}
     """Number → name on the host, of users that access lists name; `groups` likewise."""
     groups: dict[str, str] = {}
+    host: str = ""
+    """Of several hosts' backup: what the coordinator calls the one that it is of."""
 
 
 @read_in_threads

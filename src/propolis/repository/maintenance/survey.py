@@ -30,6 +30,7 @@ from propolis.repository.format.names import (
     check_name,
     pack_name,
 )
+from propolis.repository.format.part import NAME as PART_NAME
 from propolis.repository.format.table import PackContents, SegmentTable
 from propolis.repository.io.parallel import side_by_side
 from propolis.repository.model import Observer, Stats
@@ -51,6 +52,7 @@ _NAMES = {
     "packs": re.compile(r"packs/([0-9a-f]{2})/\1[0-9a-f]{62}"),
     "indexes": re.compile(r"indexes/[0-9a-f]{64}"),
     "manifests": re.compile(r"manifests/\d{8}T\d{6}Z-[0-9a-f]{64}"),
+    "parts": PART_NAME,
     "holds": re.compile(r"holds/\d{8}T\d{6}Z-[0-9a-f]{8}-[0-9a-f]{64}"),
     "reserve": re.compile(r"reserve"),
     "removals": re.compile(r"removals/[0-9a-f]{64}"),

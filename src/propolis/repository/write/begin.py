@@ -26,14 +26,14 @@ def begin(
     unreadable: list[str] = []
     manifest: Manifest | None = None
     if parent == "latest":
-        manifest = _newest_readable(repository, stack, unreadable)
+        manifest = find_parent(repository, stack, unreadable)
     elif parent is not None:
         manifest = repository.manifest(repository.resolve(parent))
     return Writer(repository, stack, manifest, unreadable, observer, workers, limits)
 
 
-def _newest_readable(repository: Repository, stack: str, unreadable: list[str]) -> Manifest | None:
-    """The stack's newest backup that is whole. Damaged ones are named in the new backup's facts."""
+def find_parent(repository: Repository, stack: str, unreadable: list[str]) -> Manifest | None:
+    """The stack's newest backup that is whole; IDs of newer ones that aren't are added to `unreadable`."""
     listing = repository.listing()
     for summary in reversed(listing.of(stack)):
         with sparing(repository.storage, repository.name(summary.id), listing.damaged):

@@ -1,4 +1,4 @@
-"""Makes what was stored known: indexes while a backup runs, its manifest at the end."""
+"""Makes what was stored known: indexes while a backup runs, its manifest, or a host's part of it, at the end."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from propolis.repository.format.entries import BackupId, Header
 from propolis.repository.format.index import PackedSegments, write_index
 from propolis.repository.format.manifest import Manifest
 from propolis.repository.format.names import hash_name
+from propolis.repository.format.part import PartHeader, part_name
 from propolis.repository.format.table import SegmentTable
 from propolis.repository.format.text import TextWriter
 from propolis.repository.model import BackupSummary, Stats
@@ -37,6 +38,7 @@ class Publisher:
         self._packed: list[PackedSegments] = []
         self._lock = threading.Lock()
         self._protection: Protection | None = None
+        self._until: datetime.datetime | None = None
 
     def begin(self, table: SegmentTable, parent: Manifest | None) -> None:
         """Before anything is stored: `table` is what is there, `parent` the manifest that files are taken from.
@@ -47,6 +49,10 @@ class Publisher:
         if storage.lock is not None:
             storage.lock.require_lock()
             self._protection = Protection(storage, storage.lock, table, parent)
+
+    def rely_on(self, until: datetime.datetime) -> None:
+        """Instead of `begin`: all that the manifest will refer to is locked until then."""
+        self._until = until
 
     def refer(self, line: bytes, *, inherited: bool) -> None:
         """A line of the manifest; `inherited`: the parent has its segments."""
@@ -81,21 +87,39 @@ class Publisher:
 
         In a bucket with Object Lock, all that it refers to is locked first: no backup is recorded without.
         """
-        until = None
-        if self._protection is not None:
-            until = self._protection.protect()
-            header = msgspec.structs.replace(header, facts={**header.facts, LOCKED_UNTIL: utc_text(until)})
+        header = self._protected(header)
         ended = self._end_time()
         header = msgspec.structs.replace(header, ended=utc_text(ended))
         stored = text.finish(msgspec.json.encode(header), self._recipients)
         digest, stamp = hash_name(stored), ended.strftime(_STAMP)
+        self._put_whole(f"manifests/{stamp}-{digest}", stored)
+        return BackupSummary(BackupId(f"{stamp}-{digest[:8]}"), header, len(stored))
+
+    def write_part(self, run: str, host: str, header: Header, text: TextWriter) -> str:
+        """Seal what this host contributes to a backup of several, ended now, instead of a manifest; its name.
+
+        As for a manifest, all packs must be known already, and all that it refers to is locked first.
+        """
+        header = msgspec.structs.replace(self._protected(header), ended=utc_text(utc_now()))
+        stored = text.finish(msgspec.json.encode(PartHeader(run, host, header)), self._recipients)
+        name = part_name(run, host, hash_name(stored))
+        self._put_whole(name, stored)
+        return name
+
+    def _protected(self, header: Header) -> Header:
+        """Lock all that is referred to; the header that tells until when."""
+        if self._protection is not None:
+            self._until = self._protection.protect()
+        if self._until is None:
+            return header
+        return msgspec.structs.replace(header, facts={**header.facts, LOCKED_UNTIL: utc_text(self._until)})
+
+    def _put_whole(self, name: str, stored: bytearray) -> None:
         storage = self._repository.storage
-        name = f"manifests/{stamp}-{digest}"
-        self._put(name, stored, until)
+        self._put(name, stored, self._until)
         if storage.size(name) != len(stored):
             raise IntegrityError(f"{name} is not in the repository {storage.place} as it was stored")
         self._stats.add(stored=len(stored))
-        return BackupSummary(BackupId(f"{stamp}-{digest[:8]}"), header, len(stored))
 
     def _write_index(self) -> None:
         with self._lock:

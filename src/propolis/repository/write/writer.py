@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import collections
 import os
-import socket
 import time
 from collections.abc import Container, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-from propolis import __version__
+import msgspec
+
 from propolis.clock import utc_now, utc_text
-from propolis.errors import IncompleteError, RepositoryError
+from propolis.errors import RepositoryError
 from propolis.filesystem.unkept import Unkept
 from propolis.repository.access.leases import Lease
 from propolis.repository.format.entries import (
@@ -29,7 +28,6 @@ from propolis.repository.format.entries import (
     object_extra,
 )
 from propolis.repository.format.manifest import Manifest
-from propolis.repository.format.names import FORMAT
 from propolis.repository.format.rules import MOST_PIECES
 from propolis.repository.format.table import SegmentTable
 from propolis.repository.format.text import TextWriter, escape, unescape
@@ -38,6 +36,7 @@ from propolis.repository.model import Altered, BackupSummary, Facts, ObjectSourc
 from propolis.repository.repository import Repository
 from propolis.repository.write.ahead import StoredAhead
 from propolis.repository.write.folder_entries import CantKeep, FolderEntries, InodeOf, Line
+from propolis.repository.write.heading import LAST_REREAD, header_of, names_of, require_all_read
 from propolis.repository.write.intake import NO_ATTRIBUTES, Intake, ObjectPiece, Pending, Piece
 from propolis.repository.write.parent import Parent
 from propolis.repository.write.publish import Publisher
@@ -49,13 +48,11 @@ _BATCH_FILES = 256
 _AHEAD = 50_000
 _MOST_WORKERS = 3
 """Each takes some 50 MB at most."""
-_SHOWN = 10
-LAST_REREAD = "last_reread"
-"""The fact that tells when everything was last read."""
 
 
 class Writer:
-    """One backup in the making, under a shared lease. For a `with` block; without `commit` nothing is recorded."""
+    """One backup in the making, under a shared lease. For a `with` block; without `commit`, or `finish_part`,
+    nothing is recorded."""
 
     def __init__(
         self,
@@ -215,51 +212,44 @@ class Writer:
 
         Raises `IncompleteError` naming what could not be read whole; then no backup is recorded.
         """
+        self._complete()
+        summary = self._publisher.write_manifest(self._header(facts), self._text)
+        self._committed = True
+        return summary
+
+    def finish_part(self, run: str, host: str, facts: Facts) -> str:
+        """`commit` for one of several hosts: seal what it contributes to the backup of that run; the part's name.
+
+        The backup exists once the coordinator has made a manifest of all parts.
+        """
+        self._complete()
+        self._trees = [msgspec.structs.replace(tree, host=host) for tree in self._trees]
+        name = self._publisher.write_part(run, host, self._header(facts), self._text)
+        self._committed = True
+        return name
+
+    def _complete(self) -> None:
         self._hand_out()
         self._intake.finish()
         self._drain(wait=True)
         # No longer needed, and large: room for the manifest's last steps.
         self._parent = None
         del self._known
-        unread = self._unread + self._intake.unread
-        if unread:
-            more = f" and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
-            raise IncompleteError(
-                f"{len(unread)} of the backup's files could not be read completely: "
-                f"{', '.join(unread[:_SHOWN])}{more}",
-                left="No backup was recorded",
-                next="Back up from a clone or with the services stopped, and make sure that all files are readable",
-            )
+        require_all_read(self._unread + self._intake.unread)
         self._publisher.finish()
-        summary = self._write_manifest(facts)
-        self._committed = True
-        return summary
 
-    def _write_manifest(self, facts: Facts) -> BackupSummary:
-        more: dict[str, Any] = dict(facts.facts)
-        last = self._started if self.reread else self._last_reread
-        if last is not None:
-            more[LAST_REREAD] = last
-        if self.altered.count:
-            more["altered"] = {"files": self.altered.count, "named": self.altered.named}
-        if self._unreadable_parents:
-            more["unreadable_parents"] = self._unreadable_parents
-        if self._table.damaged:
-            more["unreadable_indexes"] = [found.object for found in self._table.damaged]
-        header = Header(
-            format=FORMAT,
-            stack=self._stack,
-            kind=facts.kind,
-            host=socket.gethostname(),
-            started=facts.started or self._started,
-            ended="",
-            propolis=__version__,
-            parent=self._parent_id,
-            services=dict(facts.services),
-            trees=self._trees,
-            facts=more,
+    def _header(self, facts: Facts) -> Header:
+        return header_of(
+            self._stack,
+            facts,
+            self._started,
+            self._parent_id,
+            self._trees,
+            last_reread=self._started if self.reread else self._last_reread,
+            altered=self.altered,
+            unreadable_parents=self._unreadable_parents,
+            unreadable_indexes=names_of(self._table.damaged),
         )
-        return self._publisher.write_manifest(header, self._text)
 
     # -- trees -----------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from propolis.config.places import RereadConfig
 from propolis.repository import Facts, Repository, Writer, verify, write_identity
 from propolis.repository.model import ALTERED_NAMED
 from propolis.repository.write.begin import begin
-from propolis.repository.write.writer import LAST_REREAD
+from propolis.repository.write.heading import LAST_REREAD
 from propolis.run import Results, SilentObserver
 from propolis.run.journal import new_run_id
 from propolis.s3.objects import ObjectMeta
