@@ -45,6 +45,7 @@ _BEFORE_THEHIVE = ("password", "compare", "unblock")
 """What a restore does once the stores answer."""
 
 PHASES = (
+    "begin",
     "check",
     "open",
     "ahead",
@@ -78,6 +79,7 @@ PHASES = (
     "record",
     "drop",
     "forget",
+    "end",
 )
 """Every phase, of backups and restores alike, in order."""
 

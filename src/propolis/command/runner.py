@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 from propolis.command.context import Context
 from propolis.command.kept import drop_expired
@@ -16,6 +17,8 @@ from propolis.run.interrupts import Interrupts
 from propolis.run.journal import journal_file, journal_folder, new_run_id
 from propolis.run.journals import UnreadableJournal, forget_old
 from propolis.run.watchdog import Watchdog
+
+C = TypeVar("C", bound=Context)
 
 RecoverFirst = Callable[[Path, Observer], object]
 
@@ -28,25 +31,44 @@ def run(
     *,
     spare: str = "",
 ) -> tuple[Context, Outcome]:
-    """Run the plan that `make_plan` gives, as the only run on this stack.
+    """Run the plan that `make_plan` gives, as the only run on this stack, as `run_in` does.
 
-    `recover_first` undoes or finishes what an earlier run left (it is called with the lock held). Former data whose
-    time is over is dropped then, but not that of the run `spare`.
+    Former data whose time is over is dropped first, but not that of the run `spare`.
+    """
+
+    def open_context(observer: Observer, run_id: str) -> Context:
+        drop_expired(config, observer, spare)
+        return Context(config, observer, run_id)
+
+    facts = {"config": config.model_dump(mode="json")}
+    return run_in(config.state, open_context, make_plan, observer, recover_first, facts)
+
+
+def run_in(
+    state: Path,
+    open_context: Callable[[Observer, str], C],
+    make_plan: Callable[[C], Plan[C]],
+    observer: Observer,
+    recover_first: RecoverFirst,
+    facts: Mapping[str, Any],
+) -> tuple[C, Outcome]:
+    """Run the plan that `make_plan` gives, with lock and journal in `state`; `facts` are what its recovery needs.
+
+    `recover_first` undoes or finishes what an earlier run left (it is called with the lock held).
 
     Raises what the plan raises; then the stack is as it was before, or the error is ServicesDownError and the
     watchdog tries on. Nothing that `observer` does, or fails to do, has any bearing on the run.
     """
     interrupts = Interrupts()
-    with StackLock(config.state), interrupts.active(), Telling(observer) as told:
+    with StackLock(state), interrupts.active(), Telling(observer) as told:
         with interrupts.shield():
-            _recover(recover_first, config.state, told)
-        drop_expired(config, told, spare)
+            _recover(recover_first, state, told)
         run_id = new_run_id()
-        with Context(config, told, run_id) as context:
+        with open_context(told, run_id) as context:
             plan = make_plan(context)
             with interrupts.shield():
-                watchdog = _watched(config, run_id)
-                journal = _begun(config, run_id, plan, watchdog)
+                watchdog = _watched(state, run_id)
+                journal = _begun(state, run_id, plan, facts, watchdog)
             try:
                 outcome = execute(plan, context, journal, told, interrupts)
             finally:
@@ -57,7 +79,7 @@ def run(
                     watchdog.take_over()
                     told.note(f"The journal {journal.path} is still open; Propolis keeps retrying in the background")
         with contextlib.suppress(OSError, PreflightError):
-            forget_old(journal_folder(config.state))
+            forget_old(journal_folder(state))
         return context, outcome
 
 
@@ -73,10 +95,10 @@ def _recover(recover_first: RecoverFirst, state: Path, observer: Observer) -> No
         raise PreflightError(error.what, left=error.left, next=error.next) from error
 
 
-def _watched(config: Config, run_id: str) -> Watchdog:
-    log = config.state / "watchdog.log"
+def _watched(state: Path, run_id: str) -> Watchdog:
+    log = state / "watchdog.log"
     try:
-        return Watchdog(recovery_command(config.state), log, journal_file(journal_folder(config.state), run_id))
+        return Watchdog(recovery_command(state), log, journal_file(journal_folder(state), run_id))
     except OSError as error:
         raise PreflightError(
             "The watchdog, which restarts services if Propolis is killed, can't be started: "
@@ -86,16 +108,16 @@ def _watched(config: Config, run_id: str) -> Watchdog:
         ) from error
 
 
-def _begun(config: Config, run_id: str, plan: Plan[Context], watchdog: Watchdog) -> Journal:
+def _begun(state: Path, run_id: str, plan: Plan[Any], facts: Mapping[str, Any], watchdog: Watchdog) -> Journal:
     try:
         return Journal.create(
-            journal_folder(config.state),
+            journal_folder(state),
             run_id=run_id,
             command=plan.command,
             steps=plan.builtins(),
             commit=plan.commit,
             prepare=plan.prepare,
-            facts={"config": config.model_dump(mode="json")},
+            facts=facts,
         )
     except BaseException:
         watchdog.dismiss()

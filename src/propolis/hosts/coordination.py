@@ -1,0 +1,81 @@
+"""What the steps of a coordinator's plan work with: the hosts of the run, and what is known of each."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from propolis import __version__
+from propolis.command.context import Context
+from propolis.config.schema import Config
+from propolis.errors import PropolisError
+from propolis.hosts.hosts import Hosts
+from propolis.hosts.lost import Return, see_back
+from propolis.link.messages import PROTOCOL, Ask, FromAgent, ToAgent
+from propolis.link.program import Program, open_link
+from propolis.run import Observer
+
+
+class Coordination(Context):
+    """A run on several hosts. `file` is the coordinator's configuration, which its own host's agent reads, too.
+
+    `is_recovery`: the run's own process is gone, and so are its links. Then hosts are asked to recover, all at once.
+    """
+
+    def __init__(
+        self, config: Config, file: Path, observer: Observer, run_id: str, *, is_recovery: bool = False
+    ) -> None:
+        super().__init__(config, observer, run_id)
+        self.is_recovery = is_recovery
+        self.owed: set[str] = set()
+        """Hosts that had promised to bring services back."""
+        self.failed: set[str] = set()
+        """Hosts that could not undo something: their watchdogs try on."""
+        self.hosts = self.resources.enter_context(Hosts(observer))
+        self._file = file
+        self._back: dict[str, PropolisError | None] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the hosts are called, the coordinator's own first."""
+        return (self.config.host or "", *self.config.hosts)
+
+    def open_link(self, host: str) -> Program[ToAgent, FromAgent]:
+        """Start what leads to a host's agent. Raises PropolisError."""
+        if host == self.config.host:
+            own = (sys.executable, "-m", "propolis", "agent", "--config", str(self._file))
+            return open_link(own, host, self.config.silence)
+        return open_link(self.config.hosts[host].argv, host, self.config.silence)
+
+    def question(self, host: str, question: str) -> Ask:
+        """What asks a host something that needs no plan."""
+        return Ask(protocol=PROTOCOL, propolis=__version__, host=host, stack=self.config.name, question=question)
+
+    def see_back(self, hosts: Iterable[str]) -> list[PropolisError]:
+        """Have hosts recover that can't be told what to undo; give why some could not be seen to. Asks each once."""
+        wanted = [name for name in hosts if name not in self._back]
+        if wanted:
+            with ThreadPoolExecutor(len(wanted)) as pool:
+                self._back |= dict(zip(wanted, pool.map(self._see_back, wanted), strict=True))
+        return [error for name in hosts if (error := self._back[name]) is not None]
+
+    def _see_back(self, host: str) -> PropolisError | None:
+        lost = next((one for one in self.hosts.all if one.name == host), None)
+        try:
+            see_back(
+                Return(
+                    host=host,
+                    open_link=self.open_link,
+                    question=self.question(host, "recover"),
+                    silence=self.config.silence,
+                    since=None if lost is None else lost.heard,
+                    start=self.config.timeouts.start,
+                    is_owed=host in self.owed,
+                ),
+                self.observer,
+            )
+        except PropolisError as error:
+            return error
+        return None
