@@ -123,6 +123,6 @@ def _clean() -> None:
     for folder in _BASE.glob(f"{_PREFIX}*-*"):
         owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
         if owner.isdigit() and not Path(f"/proc/{owner}").exists():
-            for record in folder.glob("*/etc/lab.json"):
+            for record in (*folder.glob("*/etc/lab.json"), *folder.glob("*/*/etc/lab.json")):
                 Lab.open(record.parent.parent).down()
             shutil.rmtree(folder, ignore_errors=True)

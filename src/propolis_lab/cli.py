@@ -15,8 +15,8 @@ from rich.table import Table
 from propolis.errors import PropolisError
 from propolis_lab import interrupts
 from propolis_lab.demo import Demo, Story
-from propolis_lab.lab import Lab, Options
-from propolis_lab.lab.options import CortexKind, FilesKind, MinioKind
+from propolis_lab.lab import Cluster, Lab, Options
+from propolis_lab.lab.options import CortexKind, FilesKind, MinioKind, Reach
 from propolis_lab.layout import IndexKind
 from propolis_lab.prepare import prepare
 from propolis_lab.programs import install
@@ -39,6 +39,18 @@ CortexServer = Annotated[
 OwnMinio = Annotated[
     MinioKind,
     typer.Option("--minio", help="Store attachments in a MinIO that is part of the stack; it may encrypt them"),
+]
+Nodes = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="More than one: a cluster of the database and one of the index, each with this many nodes, on as many "
+        "hosts of their own",
+    ),
+]
+HowToReach = Annotated[
+    Reach,
+    typer.Option("--reach", help="How TheHive's host reaches the others of a cluster: by a process, or over SSH"),
 ]
 Root = Annotated[Path, typer.Option("--root", help="The lab's own folder")]
 _ROOT = Path("/tmp/propolis-lab")
@@ -64,6 +76,8 @@ def up(
         str, typer.Option("--cassandra", help=f"Version of Cassandra: {', '.join(cassandra.VERSIONS)}")
     ] = "4.1",
     cluster_name: Annotated[str, typer.Option(help="Name of both clusters")] = "thp",
+    nodes: Nodes = 1,
+    reach: HowToReach = "command",
     load: Annotated[float, typer.Option(min=0, help="Keep writing at this rate (writes per second)")] = 0,
     empty: Annotated[
         bool, typer.Option("--empty", help="Configure everything, start nothing: a host to restore to")
@@ -88,11 +102,14 @@ def up(
         attachments=attachments,
         seed=seed,
         load=load,
+        nodes=nodes,
+        reach=reach,
         empty=empty,
         like=str(like) if like else None,
     )
     started = time.monotonic()
-    lab = Lab.up(root, options, lambda text: out.print(text))
+    made = Cluster.up if nodes > 1 else Lab.up
+    lab = made(root, options, lambda text: out.print(text))
     out.print(f"The lab is running ({time.monotonic() - started:.0f} s).")
     _show(lab)
 
@@ -101,20 +118,20 @@ def up(
 def down(root: Root = _ROOT) -> None:
     """Stop every process of the lab and remove its folder."""
     with interrupts.put_off():
-        Lab.open(root).down()
+        _open(root).down()
     out.print(f"Removed the lab in {root}.")
 
 
 @app.command()
 def status(root: Root = _ROOT) -> None:
     """Show the lab's services, whether each answers, and how to reach them."""
-    _show(Lab.open(root))
+    _show(_open(root))
 
 
 @app.command()
 def start(root: Root = _ROOT) -> None:
     """Start the lab's stopped services and wait until all answer."""
-    lab = Lab.open(root)
+    lab = _open(root)
     lab.start_all(lambda text: out.print(text))
     _show(lab)
 
@@ -122,7 +139,7 @@ def start(root: Root = _ROOT) -> None:
 @app.command()
 def stop(root: Root = _ROOT) -> None:
     """Stop the lab's services, in order."""
-    Lab.open(root).stop_all()
+    _open(root).stop_all()
 
 
 @app.command()
@@ -160,23 +177,31 @@ def fetch(
     prepare(everything, lambda text: out.print(text))
 
 
-def _show(lab: Lab) -> None:
-    table = Table("service", "process", "answers", "MiB")
-    for name in lab.services:
-        running = lab.running(name)
-        table.add_row(
-            name,
-            "running" if running else "stopped",
-            "yes" if running and _answers(lab, name) else "no",
-            f"{_memory(lab, name)}" if running else "",
-        )
+def _open(root: Path) -> Lab | Cluster:
+    return Cluster.open(root) if Cluster.is_at(root) else Lab.open(root)
+
+
+def _show(shown: Lab | Cluster) -> None:
+    hosts = shown.hosts if isinstance(shown, Cluster) else {"": shown}
+    table = Table(*(("host", "address") if len(hosts) > 1 else ()), "service", "process", "answers", "MiB")
+    for host, lab in hosts.items():
+        for name in lab.services:
+            running = lab.running(name)
+            table.add_row(
+                *((host, lab.address) if len(hosts) > 1 else ()),
+                name,
+                "running" if running else "stopped",
+                "yes" if running and _answers(lab, name) else "no",
+                f"{_memory(lab, name)}" if running else "",
+            )
     out.print(table)
+    lab = shown.hive if isinstance(shown, Cluster) else shown
     if "thehive" in lab.services:
         out.print(f"TheHive {lab.thehive_url}  login {lab.account.login}")
     if "cortex" in lab.services:
         out.print(f"Cortex {lab.cortex_url}  index {lab.cortex_index_url}  job folders {lab.layout.jobs}")
     out.print(f"Passwords and API key: {lab.layout.record}")
-    out.print(f"Index {lab.index_url}  Cassandra {lab.address}  configuration {lab.layout.etc('')}")
+    out.print(f"Index {lab.index_url}  Cassandra {lab.record.nearest}  configuration {lab.layout.etc('')}")
 
 
 def _answers(lab: Lab, name: str) -> bool:

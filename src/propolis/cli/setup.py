@@ -54,6 +54,10 @@ def init(
             metavar="SERVICE=FOLDER",
         ),
     ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option("--host", help="This host's name in a stack of several hosts: only what is on it is written"),
+    ] = None,
 ) -> None:
     """Find the stack and write a commented propolis.yaml.
 
@@ -65,7 +69,7 @@ def init(
     for key, file in (("access_key", access_key_file), ("secret_key", secret_key_file)):
         if file is not None:
             section[key] = {"file": str(file.absolute())}
-    found = discover(root, repository=section, name=name, folders=_folders(config_folder or []))
+    found = discover(root, repository=section, name=name, folders=_folders(config_folder or []), host=host)
     out = console()
     for warning in found.warnings:
         show_warning(warning)

@@ -34,7 +34,7 @@ def elsewhere(config: Config) -> list[str]:
     if config.cortex is not None and config.cortex.index is not None:
         named.append(("cortex.index.url", urlsplit(config.cortex.index.url).hostname or ""))
     return [
-        f"{key} in propolis.yaml names {host}, which is not this host: servers on other hosts can't be backed up yet"
+        f"{key} in propolis.yaml names {host}, which is not this host: a server elsewhere needs `propolis host add`"
         for key, host in named
         if is_this_host(host) is False
     ]

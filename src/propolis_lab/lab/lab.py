@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from cassandra import ConsistencyLevel
 from cassandra.cluster import Session
 
 from propolis.platform.base import ServiceState
@@ -63,16 +64,16 @@ class Lab:
             Making(lab.layout, lab.record, lab.s3).all()
             if not options.empty:
                 lab.start_all(say)
-                lab._fill(say)
+                lab.fill(say)
         except BaseException:
             with interrupts.put_off():
-                _remove(root)
+                remove(root)
             raise
         return lab
 
     def down(self) -> None:
         """End every process of the lab and remove its root; nothing to do if that is gone already."""
-        _remove(self.root)
+        remove(self.root)
 
     def __enter__(self) -> Self:
         return self
@@ -92,7 +93,7 @@ class Lab:
 
     def start_all(self, say: Callable[[str], None] = lambda _: None) -> None:
         """Start what does not run, and wait until everything answers."""
-        first = not any(self.layout.cassandra_folders["data"].iterdir())
+        first = self.is_new
         stores = [name for name in self.services if name in STORES]
         users = [name for name in self.services if name not in STORES]
         self._start(stores, say)
@@ -110,10 +111,19 @@ class Lab:
         for name in users:
             self.wait(name)
 
+    @property
+    def is_new(self) -> bool:
+        """Whether its database has never been started."""
+        return "database" in self.services and not any(self.layout.cassandra_folders["data"].iterdir())
+
+    def start(self, service: str) -> None:
+        """Start one service, without waiting until it answers."""
+        self._platform(service).start(service)
+
     def _start(self, names: list[str], say: Callable[[str], None]) -> None:
         for name in names:
             say(f"Starting {name} …")
-            self._platform(name).start(name)
+            self.start(name)
 
     def stop_all(self) -> None:
         """Stop everything in order."""
@@ -172,8 +182,8 @@ class Lab:
 
     @property
     def index_url(self) -> str:
-        """Base URL of the index."""
-        return f"http://{self.address}:{index.PORT}"
+        """Base URL of the index; in a cluster, of the nearest node."""
+        return f"http://{self.record.nearest}:{index.PORT}"
 
     @property
     def cortex_url(self) -> str:
@@ -209,8 +219,10 @@ class Lab:
 
     @contextmanager
     def cql(self) -> Iterator[Session]:
-        """A session of Cassandra's superuser; rows are tuples."""
-        with cql.session(self.address, "cassandra", self.record.superuser_password) as session:
+        """A session of Cassandra's superuser; rows are tuples, in a cluster those of all replicas."""
+        record = self.record
+        level = ConsistencyLevel.ALL if record.nodes else ConsistencyLevel.ONE
+        with cql.session(record.nearest, "cassandra", record.superuser_password, consistency=level) as session:
             yield session
 
     def api(self, method: str, path: str, data: object = None, timeout: float = 600) -> Any:
@@ -234,7 +246,7 @@ class Lab:
             found["cortex"] = [layout.jobs]
         if options.cortex == "own":
             found["cortex-index"] = [layout.lib(layout.program("cortex-index"))]
-        return found
+        return {service: folders for service, folders in found.items() if service in self.record.services}
 
     # Filling
 
@@ -247,7 +259,8 @@ class Lab:
         if self.options.cassandra.startswith("5."):
             cassandra.create_graph_tables(self.address, ROLE, self.record.superuser_password)
 
-    def _fill(self, say: Callable[[str], None]) -> None:
+    def fill(self, say: Callable[[str], None]) -> None:
+        """Make the data that its options ask for."""
         options = self.options
         if options.cortex != "none" and options.jobs:
             say(f"Letting Cortex run {options.jobs} jobs …")
@@ -292,8 +305,8 @@ def _call(method: str, url: str, key: str, data: object, timeout: float) -> Any:
     return answer.json() if answer.body else None
 
 
-def _remove(root: Path) -> None:
-    """Also of a lab that is only half there."""
+def remove(root: Path) -> None:
+    """End every process of a lab and remove its root, also of a lab that is only half there."""
     layout = Layout(root, "elasticsearch")
     for folder in (layout.services, layout.elsewhere):
         if folder.exists():

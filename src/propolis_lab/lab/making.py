@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 
@@ -20,7 +19,7 @@ ROLE = "thehive"
 """TheHive's name in the database."""
 
 
-def claim(root: Path, options: Options) -> Record:
+def claim(root: Path, options: Options, host: str = "") -> Record:
     """Make the root and write the record first: from then on `Lab.down` can remove whatever there is."""
     root.parent.mkdir(parents=True, exist_ok=True)
     artefacts.require_reachable(root.parent)
@@ -41,15 +40,13 @@ def claim(root: Path, options: Options) -> Record:
         cortex_password=secrets.token_hex(12),
         cortex_key=secrets.token_hex(16),
         kms_key=minio.new_kms_key(),
+        host=host,
     )
     if options.like:
         like = Record.of(Path(options.like))
         secret = {name: getattr(like, name) for name in msgspec.structs.asdict(like) if name.endswith(_SECRETS)}
         record = msgspec.structs.replace(record, **secret)
-    path = Layout(root, options.index).record
-    path.parent.mkdir(mode=0o755, exist_ok=True)
-    write(path, msgspec.json.encode(record).decode(), "thehive", 0o600)
-    os.chown(path, os.geteuid(), os.getegid())
+    record.save(root)
     return record
 
 
@@ -68,28 +65,30 @@ class Making:
 
     def all(self) -> None:
         """Every service; fetches and builds the programs that the cache lacks."""
-        wanted = ["database", "index", "thehive"]
-        if self._options.files == "s3":
-            wanted.append("minio")
-        if self._options.cortex != "none":
-            wanted.append("cortex")
-        if self._options.cortex == "own":
-            wanted.append("cortex-index")
+        wanted = self._record.services
         self._layout.make(wanted)
-        self.database()
-        self._index(Node("index", self._options.cluster_name, self._options.index_heap))
-        if "minio" in wanted:
-            self.minio()
-        if "cortex" in wanted:
-            self.cortex()
-        self.thehive()
+        for service, make in (
+            *(("database", self.database), ("index", self.index)),
+            *(("minio", self.minio), ("cortex", self.cortex), ("thehive", self.thehive)),
+        ):
+            if service in wanted:
+                make()
+
+    def index(self) -> None:
+        """TheHive's index server."""
+        options, record = self._options, self._record
+        name = f"{options.cluster_name}-{record.host}" if record.host else ""
+        cluster = {f"{options.cluster_name}-{host}": address for host, address in record.nodes.items()}
+        self._index(Node("index", options.cluster_name, options.index_heap, name=name, cluster=cluster))
 
     def database(self) -> None:
         """Cassandra."""
         options, layout = self._options, self._layout
         jars = cassandra.fetch(options.cassandra)
         home = java.find(cassandra.JAVA)
-        cassandra.configure(layout, options.cassandra, self._record.address, options.cluster_name)
+        record = self._record
+        node = cassandra.Node(record.address, options.cluster_name, tuple(record.nodes.values()))
+        cassandra.configure(layout, options.cassandra, node)
         text = cassandra.options(layout, jars, home, self._record.jmx_port, options.database_heap)
         write(layout.etc("cassandra") / "jvm-server.options", text, "database")
         self._describe("database", cassandra.command(layout, jars, home), {})
@@ -129,6 +128,7 @@ class Making:
         thehive.configure(
             layout,
             record.address,
+            record.cluster,
             options.cluster_name,
             (ROLE, record.database_password),
             thehive.Account(record.thehive_password, record.api_key),

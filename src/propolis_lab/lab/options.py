@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,7 @@ from propolis_lab.layout import IndexKind, Layout
 FilesKind = Literal["folder", "s3"]
 CortexKind = Literal["none", "own", "thehive"]
 MinioKind = Literal["none", "own", "encrypted"]
+Reach = Literal["command", "ssh"]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +39,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 1
     load: float = 0.0
     """Writes per second that the stand-in makes by itself."""
+    nodes: int = 1
+    """More than one: a cluster, with TheHive on a host and each node of the database and of the index on another."""
+    reach: Reach = "command"
+    """How a cluster's coordinator reaches the other hosts: by starting a process, or over a real SSH."""
     empty: bool = False
     """Configure everything, start nothing: a host to restore to."""
     like: str | None = None
@@ -48,6 +54,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     def check(self) -> None:
         """Raise LabError for options that don't go together."""
+        if self.nodes != 1 and (
+            self.nodes < 1 or self.cortex != "none" or self.minio != "none" or self.files != "folder"
+        ):
+            raise LabError("A cluster of the lab has TheHive with its files in a folder, and nodes of two servers")
         if self.minio != "none" and self.files != "s3":
             raise LabError("A stack's own MinIO holds TheHive's files", next="Choose files in a bucket: --files s3")
 
@@ -68,6 +78,37 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     cortex_key: str
     kms_key: str
     """MinIO's key of keys: 32 bytes in Base64."""
+    host: str = ""
+    """The host's name in a lab of several hosts, each of which is a lab with services and a record of its own."""
+    nodes: dict[str, str] = {}
+    """There: name → address of the hosts with a node of the database and one of the index."""
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Which services this host has."""
+        options = self.options
+        if self.host:
+            return ("database", "index") if self.host in self.nodes else ("thehive",)
+        own_minio = ("minio",) if options.files == "s3" else ()
+        cortex = {"none": (), "thehive": ("cortex",), "own": ("cortex", "cortex-index")}[options.cortex]
+        return ("database", "index", "thehive", *own_minio, *cortex)
+
+    @property
+    def cluster(self) -> tuple[str, ...]:
+        """Addresses of the nodes of the database and of the index."""
+        return tuple(self.nodes.values()) or (self.address,)
+
+    @property
+    def nearest(self) -> str:
+        """Address of a node: this host's own, if it has one."""
+        return self.cluster[0] if "database" not in self.services else self.address
+
+    def save(self, root: Path) -> None:
+        """Keep it in the lab's root; it holds passwords."""
+        path = Layout(root, self.options.index).record
+        path.parent.mkdir(mode=0o755, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(msgspec.json.encode(self).decode())
 
     @classmethod
     def of(cls, root: Path) -> Record:

@@ -7,7 +7,7 @@ bytes, Cortex's job folders, and what a user sees through TheHive and Cortex. `c
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from propolis_lab.lab import Lab
 from propolis_lab.proof import cortex, seen
@@ -53,6 +53,8 @@ class Proof:
     """File below the job folders → SHA-256 of its content."""
     logins: Mapping[str, bool]
     """Way of logging in → whether it works."""
+    nodes: Mapping[str, str] = field(default_factory=dict)
+    """What is told of the nodes of a cluster (`cluster.py`)."""
 
     def rows(self, after: Proof) -> Iterator[tuple[str, str, str]]:
         """Each thing compared, before and after, short enough for a table."""
@@ -71,6 +73,8 @@ class Proof:
             yield "job files", str(of_names(self.job_files)), str(of_names(after.job_files))
         for way in sorted(self.logins.keys() | after.logins.keys()):
             yield f"login by {way}", shown(self.logins.get(way)), shown(after.logins.get(way))
+        for what in sorted(self.nodes.keys() | after.nodes.keys()):
+            yield what, shown(self.nodes.get(what)), shown(after.nodes.get(what))
 
 
 def compare(before: Proof, after: Proof) -> list[Difference]:
@@ -87,6 +91,7 @@ def compare(before: Proof, after: Proof) -> list[Difference]:
         ("jobs", {"all": before.jobs}, {"all": after.jobs}),
         ("job file", before.job_files, after.job_files),
         ("login by", before.logins, after.logins),
+        ("nodes:", before.nodes, after.nodes),
     ]
     for kind, first, second in pairs:
         for name in sorted(first.keys() | second.keys()):

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.client import HTTPException
 
+from cassandra import ConsistencyLevel, OperationTimedOut, RequestExecutionException
 from cassandra.cluster import NoHostAvailable
+from cassandra.query import SimpleStatement
 
 from propolis_lab import http
 from propolis_lab.errors import LabError
 from propolis_lab.servers import cql
 
 _PAUSE = 0.1
-_NOT_YET = (OSError, HTTPException, ValueError, NoHostAvailable, cql.NotReady)
+_NOT_YET = (
+    *(OSError, HTTPException, ValueError),
+    *(NoHostAvailable, RequestExecutionException, OperationTimedOut, cql.NotReady),
+)
 
 
 def until(
@@ -39,6 +44,40 @@ def database(address: str, user: str, password: str) -> bool:
     """Whether Cassandra takes a login and a query."""
     with cql.session(address, user, password) as session:
         return session.execute("SELECT release_version FROM system.local").one() is not None
+
+
+def database_cluster(addresses: Sequence[str], user: str, password: str) -> bool:
+    """Whether each of these nodes takes a login, knows just the others, has their schema, and reads from them all.
+
+    Open ports are no proof: what is created before all know each other splits the schema.
+    """
+    schemas = set()
+    for address in addresses:
+        with cql.session(address, user, password) as session:
+            schemas.add(session.execute("SELECT schema_version FROM system.local").one()[0])
+            peers = {}
+            for peer, schema in session.execute("SELECT peer, schema_version FROM system.peers"):
+                peers[peer] = schema
+            schemas |= set(peers.values())
+            if set(peers) != set(addresses) - {address}:
+                raise cql.NotReady(f"{address} knows {', '.join(sorted(peers)) or 'no other node'}")
+            statement = SimpleStatement(
+                "SELECT * FROM system_distributed.view_build_status", consistency_level=ConsistencyLevel.ALL
+            )
+            session.execute(statement).all()
+    if len(schemas) != 1:
+        raise cql.NotReady(f"the nodes have {len(schemas)} schemas")
+    return True
+
+
+def index_cluster(urls: Sequence[str]) -> bool:
+    """Whether each of these nodes sees all of them, with every replica in place."""
+    question = f"_cluster/health?wait_for_status=green&wait_for_nodes={len(urls)}&timeout=2s"
+    for url in urls:
+        answer = http.request("GET", f"{url}/{question}", timeout=10)
+        if answer.status != 200 or answer.json()["timed_out"]:
+            return False
+    return True
 
 
 def index(url: str) -> bool:

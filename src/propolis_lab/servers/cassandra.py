@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
+
+from cassandra import ConsistencyLevel
 
 from propolis_lab.errors import LabError
 from propolis_lab.layout import Layout, write
@@ -28,6 +31,11 @@ java.base/jdk.internal.loader java.base/jdk.internal.math java.base/jdk.internal
 java.base/jdk.internal.ref java.base/jdk.internal.reflect java.base/jdk.internal.util.jar java.base/sun.nio.ch
 jdk.management/com.sun.management.internal
 """
+OPENED = (
+    *(f"--add-exports={name}=ALL-UNNAMED" for name in _EXPORTS.split()),
+    *(f"--add-opens={name}=ALL-UNNAMED" for name in _OPENS.split()),
+)
+"""What the server and its tools want of Java's modules."""
 _FAST = """
 -Xss256k
 -XX:+UseSerialGC
@@ -48,6 +56,21 @@ SHARING = (
     "-Xlog:cds+dynamic=off",
 )
 """What Java needs to write or read an archive of classes beside an agent; one that doesn't fit is ignored."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One of a cluster's nodes."""
+
+    address: str
+    cluster_name: str
+    cluster: tuple[str, ...] = ()
+    """Addresses of all its nodes, each a seed; none: it is alone."""
+
+    @property
+    def seeds(self) -> tuple[str, ...]:
+        """Whom it asks for the others."""
+        return self.cluster or (self.address,)
 
 
 def fetch(version: str = "4.1") -> Path:
@@ -74,8 +97,7 @@ def options(layout: Layout, jars: Path, java: Java, jmx_port: int, heap: int) ->
     """The text of `jvm-server.options`: small and quick to start, not fast under load. `heap` in MiB."""
     lines = [f"-Xms{heap}m", f"-Xmx{heap}m", f"-javaagent:{next(jars.glob('jamm-*.jar'))}"]
     lines += _FAST.split()
-    lines += [f"--add-exports={name}=ALL-UNNAMED" for name in _EXPORTS.split()]
-    lines += [f"--add-opens={name}=ALL-UNNAMED" for name in _OPENS.split()]
+    lines += OPENED
     lines += [
         "-Djdk.attach.allowAttachSelf=true",
         "-Dio.netty.tryReflectionSetAccessible=true",
@@ -103,14 +125,14 @@ def command(layout: Layout, jars: Path, java: Java) -> list[str]:
     ]
 
 
-def configure(layout: Layout, version: str, address: str, cluster_name: str) -> None:
+def configure(layout: Layout, version: str, node: Node) -> None:
     """Write `cassandra.yaml` and `logback.xml`."""
     folder = layout.etc("cassandra")
-    write(folder / "cassandra.yaml", _yaml(layout, version, address, cluster_name), "database")
+    write(folder / "cassandra.yaml", _yaml(layout, version, node), "database")
     write(folder / "logback.xml", _LOGBACK, "database")
 
 
-def _yaml(layout: Layout, version: str, address: str, cluster_name: str) -> str:
+def _yaml(layout: Layout, version: str, node: Node) -> str:
     old = version == "4.0"  # settings got units in their values with 4.1
 
     def time(name: str, seconds: int) -> str:
@@ -120,16 +142,17 @@ def _yaml(layout: Layout, version: str, address: str, cluster_name: str) -> str:
         return f"{name}_in_mb: {mebibytes}" if old else f"{name}: {mebibytes}MiB"
 
     folders = layout.cassandra_folders
+    # Nodes that start at once can't heed each other's tokens.
+    allocation = "" if node.cluster else "allocate_tokens_for_local_replication_factor: 1\n"
     timeouts = "\n".join(
         time(f"{kind}_timeout", 60)
         for kind in ("request", "read_request", "range_request", "write_request", "truncate_request")
     )
     return f"""\
 # Cassandra storage config YAML
-cluster_name: '{cluster_name}'
+cluster_name: '{node.cluster_name}'
 num_tokens: 16
-allocate_tokens_for_local_replication_factor: 1
-partitioner: org.apache.cassandra.dht.Murmur3Partitioner
+{allocation}partitioner: org.apache.cassandra.dht.Murmur3Partitioner
 authenticator: PasswordAuthenticator
 authorizer: CassandraAuthorizer
 role_manager: CassandraRoleManager
@@ -149,9 +172,9 @@ commitlog_sync: periodic
 seed_provider:
     - class_name: org.apache.cassandra.locator.SimpleSeedProvider
       parameters:
-          - seeds: "{address}"
-listen_address: {address}
-rpc_address: {address}
+          - seeds: "{",".join(node.seeds)}"
+listen_address: {node.address}
+rpc_address: {node.address}
 storage_port: 7000
 ssl_storage_port: 7001
 start_native_transport: true
@@ -184,7 +207,7 @@ GRAPH_TABLES = (
 """The tables of JanusGraph 1.0 in its keyspace."""
 
 
-def create_graph_tables(address: str, user: str, superuser_password: str) -> None:
+def create_graph_tables(address: str, user: str, superuser_password: str, nodes: int = 1) -> None:
     """Make the tables that JanusGraph 1.0 can't make on Cassandra 5, which refuses its form of a compression option.
 
     It uses tables that are there already.
@@ -192,7 +215,7 @@ def create_graph_tables(address: str, user: str, superuser_password: str) -> Non
     with cql.session(address, "cassandra", superuser_password) as session:
         session.execute(
             "CREATE KEYSPACE IF NOT EXISTS thehive "
-            "WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"
+            f"WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': {nodes}}}"
         )
         for table in GRAPH_TABLES:
             session.execute(
@@ -200,6 +223,19 @@ def create_graph_tables(address: str, user: str, superuser_password: str) -> Non
                 "(key blob, column1 blob, value blob, PRIMARY KEY (key, column1))"
             )
         session.execute(f"GRANT ALL PERMISSIONS ON KEYSPACE thehive TO {user}")
+
+
+def replicate_roles(address: str, nodes: int) -> None:
+    """On a new cluster, whose accounts lie on one node only: let every node have them."""
+    with cql.session(address, "cassandra", "cassandra", consistency=ConsistencyLevel.ALL) as session:
+        session.execute(
+            "ALTER KEYSPACE system_auth "
+            f"WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': {nodes}}}"
+        )
+        for (table,) in session.execute(
+            "SELECT table_name FROM system_schema.tables WHERE keyspace_name = 'system_auth'"
+        ):
+            session.execute(f"SELECT * FROM system_auth.{table}").all()  # a read of all replicas makes them equal
 
 
 def create_role(address: str, user: str, password: str, superuser_password: str) -> None:

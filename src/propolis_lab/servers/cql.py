@@ -21,7 +21,13 @@ class NotReady(Exception):
 
 
 @contextmanager
-def session(address: str, user: str, password: str, timeout: float = 60) -> Iterator[Session]:
+def session(
+    address: str,
+    user: str,
+    password: str,
+    timeout: float = 60,
+    consistency: int = ConsistencyLevel.ONE,
+) -> Iterator[Session]:
     """A logged-in session whose rows are tuples. Raises NotReady while nothing listens, NoHostAvailable otherwise."""
     try:
         # The driver takes long to fail, and logs a traceback: ask cheaply first.
@@ -32,7 +38,7 @@ def session(address: str, user: str, password: str, timeout: float = 60) -> Iter
     profile = ExecutionProfile(
         request_timeout=timeout,
         load_balancing_policy=WhiteListRoundRobinPolicy([address]),
-        consistency_level=ConsistencyLevel.ONE,
+        consistency_level=consistency,
         row_factory=tuple_factory,
     )
     cluster = Cluster(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from propolis_lab.layout import IndexKind, Layout, own, write
 from propolis_lab.programs import artefacts, java
@@ -35,6 +37,10 @@ class Node:
     heap: int
     """In MiB."""
     port: int = PORT
+    name: str = ""
+    """`node.name`; by default the cluster's, with a number."""
+    cluster: Mapping[str, str] = field(default_factory=dict)
+    """Name → address of all nodes of its cluster, each a master at first; none: it is alone."""
 
     @property
     def transport_port(self) -> int:
@@ -100,17 +106,25 @@ def configure(layout: Layout, distribution: Distribution, address: str, node: No
 def _yaml(layout: Layout, kind: IndexKind, address: str, node: Node) -> str:
     name = layout.program(node.service)
     snapshots = f'path.repo: ["{layout.snapshots}"]\n' if node.service == "index" else ""
+    discovery = "discovery.type: single-node"
+    if node.cluster:
+        hosts = [f"{other}:{node.transport_port}" for other in node.cluster.values()]
+        first = "master" if kind == "elasticsearch" else "cluster_manager"
+        discovery = (
+            f"discovery.seed_hosts: {json.dumps(hosts)}\n"
+            f"cluster.initial_{first}_nodes: {json.dumps(list(node.cluster))}"
+        )
     security = "xpack.security.enabled: false\n" if kind == "elasticsearch" else ""
     return f"""\
 # {kind.capitalize()} configuration
 cluster.name: {node.cluster_name}
-node.name: {node.cluster_name}-1
+node.name: {node.name or f"{node.cluster_name}-1"}
 path.data: {layout.lib(name)}
 path.logs: {layout.log(name)}
 {snapshots}network.host: {address}
 http.port: {node.port}
 transport.port: {node.transport_port}
-discovery.type: single-node
+{discovery}
 # The lab's data is small, whatever else fills the disk.
 cluster.routing.allocation.disk.threshold_enabled: false
 {security}"""

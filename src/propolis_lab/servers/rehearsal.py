@@ -36,7 +36,7 @@ def _play(root: Path, version: str, jars: Path, home: Java, archive: Path) -> No
     layout = Layout(root, "elasticsearch")
     layout.make(["database"])
     address = ports.claim_address(root, cassandra.PORTS)
-    cassandra.configure(layout, version, address, "rehearsal")
+    cassandra.configure(layout, version, cassandra.Node(address, "rehearsal"))
     options = cassandra.options(layout, jars, home, ports.claim_port(root), heap=256)
     options += "\n".join((*cassandra.SHARING, f"-XX:ArchiveClassesAtExit={archive}")) + "\n"
     write(layout.etc("cassandra") / "jvm-server.options", options, "database")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from propolis_lab.layout import Layout, write
@@ -25,6 +26,7 @@ class Account:
 def configure(
     layout: Layout,
     address: str,
+    nodes: Sequence[str],
     cluster_name: str,
     database: tuple[str, str],
     account: Account,
@@ -32,24 +34,34 @@ def configure(
     analyses: cortex.Account | None,
     load: float,
 ) -> None:
-    """Write `application.conf` and `secret.conf`. `load` is in writes per second."""
+    """Write `application.conf` and `secret.conf`. `nodes` are the database's and the index's; `load` is in writes per
+    second."""
     folder = layout.etc("thehive")
     write(folder / "secret.conf", f'play.http.secret.key = "{secrets.token_hex(32)}"\n', "thehive", 0o400)
-    text = _application(layout, address, cluster_name, database, account, load) + _storage(layout, s3)
+    text = _application(layout, address, nodes, cluster_name, database, account, load) + _storage(layout, s3)
     if analyses is not None:
         text += _cortex(analyses)
     write(folder / "application.conf", text, "thehive")
 
 
 def _application(
-    layout: Layout, address: str, cluster_name: str, database: tuple[str, str], account: Account, load: float
+    layout: Layout,
+    address: str,
+    nodes: Sequence[str],
+    cluster_name: str,
+    database: tuple[str, str],
+    account: Account,
+    load: float,
 ) -> str:
     user, password = database
+    alone = list(nodes) == [address]
+    hosts = "${thp.address}" if alone else ", ".join(f'"{node}"' for node in nodes)
+    replicas = f"\n        replication-factor = {len(nodes)}" if len(nodes) > 1 else ""
     return f"""\
 # TheHive configuration - application.conf
 include "{layout.etc("thehive")}/secret.conf"
 
-# All services are on this host.
+{"# All services are on this host." if alone else "# Database and index are clusters on other hosts."}
 thp.address = "{address}"
 
 http.address = ${{thp.address}}
@@ -62,18 +74,18 @@ db {{
   janusgraph {{
     storage {{
       backend = cql
-      hostname = [${{thp.address}}]
+      hostname = [{hosts}]
       port = {cql.PORT}
       username = "{user}"
       password = "{password}"
       cql {{
         cluster-name = "{cluster_name}"
-        keyspace = thehive
+        keyspace = thehive{replicas}
       }}
     }}
     index.search {{
       backend = elasticsearch
-      hostname = [${{thp.address}}]
+      hostname = [{hosts}]
       port = {index.PORT}
       index-name = thehive
     }}

@@ -72,10 +72,10 @@ def test_servers_that_propolis_yaml_has_on_other_hosts_are_named(config: Config)
     database = cassandra(config).model_copy(update={"host": ELSEWHERE})
     index = elasticsearch(config).model_copy(update={"url": f"https://{ELSEWHERE}:9200"})
     assert elsewhere(config.model_copy(update={"database": database, "index": index})) == [
-        f"database.host in propolis.yaml names {ELSEWHERE}, which is not this host: servers on other hosts can't be"
-        " backed up yet",
-        f"index.url in propolis.yaml names {ELSEWHERE}, which is not this host: servers on other hosts can't be"
-        " backed up yet",
+        f"database.host in propolis.yaml names {ELSEWHERE}, which is not this host: a server elsewhere needs"
+        " `propolis host add`",
+        f"index.url in propolis.yaml names {ELSEWHERE}, which is not this host: a server elsewhere needs"
+        " `propolis host add`",
     ]
 
 

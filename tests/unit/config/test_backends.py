@@ -123,8 +123,8 @@ def test_a_store_on_another_host_is_refused_though_a_stale_local_server_has_file
     key = {"database": "db.janusgraph.storage.hostname", "index": "db.janusgraph.index.search.hostname"}[store]
     what = {"database": "a database", "index": "an index"}[store]
     assert problem == (
-        f"{application}:{line}: {key} names {ELSEWHERE}, which is not this host: {what} on another host"
-        " can't be backed up yet"
+        f"{application}:{line}: {key} names {ELSEWHERE}, which is not this host: to back up {what} on another host,"
+        " use `propolis init --host NAME`, then `propolis host add`"
     )
 
 

@@ -34,14 +34,22 @@ def cortex_values(found: Findings, root: Path, hocon: Hocon, given: Mapping[str,
     if not file.is_file():
         found.warn(f"{file}: there is no such file, so Cortex is not backed up. {_ADD}")
         return
+    own_values(found, root, given)
+
+
+def own_values(found: Findings, root: Path, given: Mapping[str, Path]) -> None:
+    """Find the section `cortex` in Cortex's own file, which is there."""
+    folder = given.get("cortex", root / "etc/cortex")
+    file = folder / "application.conf"
     own = read(file, environment=of_service(root, "cortex", "cortex"))
     uri, note = own.text("search.uri") or _DEFAULT_INDEX, source(own, "search.uri")
     if not own.has("search.uri"):
         note = f"Cortex's default, as {file} sets no search.uri"
-    if "," in uri or not is_this_host(urlsplit(uri).hostname or ""):
+    here = all(is_this_host(urlsplit(one).hostname or "") for one in uri.split(","))
+    if not found.spread and ("," in uri or not here):
         found.warn(f"{note}: Cortex's index {uri} is not one server on this host, so Cortex is not backed up")
         return
-    if not _is_thehives(found, uri):
+    if here and not _is_thehives(found, uri):
         if "cortex-index" not in given:
             found.warn(
                 f"{note}: Cortex has an index of its own at {uri}, so Cortex is not backed up."

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from propolis.config.discovery.finding import Findings, Setting, config_folder, source
+from propolis.config.discovery.finding import Findings, Setting, config_folder, servers, source
 from propolis.config.discovery.this_host import interface_address, reachable
 from propolis.config.discovery.tls import TlsKeys, is_on, trusted, with_client
 from propolis.config.hocon import Hocon
@@ -26,8 +26,11 @@ def database_values(
     backend = hocon.text(setting)
     where = f"{hocon.origin(setting)}: {setting} is {backend}"
     if backend == "cql":
-        if found.all_here(hocon, f"{_STORAGE}.hostname", "a database"):
-            _cassandra(found, etc, hocon, given)
+        if found.runs_here(hocon, f"{_STORAGE}.hostname", "a database"):
+            cassandra_values(found, etc, hocon, given)
+            found.nodes(
+                "database.nodes", servers(hocon, f"{_STORAGE}.hostname"), source(hocon, f"{_STORAGE}.hostname")
+            )
     elif backend == "berkeleyje":
         found.put("database.kind", "berkeleyje", source(hocon, setting))
         directory = f"{_STORAGE}.directory"
@@ -81,7 +84,8 @@ class _Settings:
         return f"{self.file}:{line_of(self._document, keys)} ({'.'.join(keys)})"
 
 
-def _cassandra(found: Findings, etc: Path, hocon: Hocon, given: Path | None) -> None:
+def cassandra_values(found: Findings, etc: Path, hocon: Hocon | None, given: Path | None) -> None:
+    """Find the section `database` of a server on this host; `hocon` is None where TheHive is on another one."""
     usual = [etc / "cassandra", etc / "cassandra/conf", etc / "cassandra/default.conf"]
     folder = config_folder(found, "database", given, usual, "cassandra.yaml")
     if folder is None:
@@ -95,7 +99,11 @@ def _cassandra(found: Findings, etc: Path, hocon: Hocon, given: Path | None) -> 
     )
     _folders(found, settings)
     _host(found, settings)
-    _client(found, hocon)
+    _nodes(found, settings)
+    if hocon is not None:
+        _client(found, hocon)
+    elif "AllowAll" not in (settings.text("authenticator") or "AllowAll"):
+        found.asks_for_login("database", settings.note("authenticator"))
     secure = _tls(found, settings, hocon)
     _port(found, settings, hocon, secure=secure)
     for options in ("client_encryption_options", "server_encryption_options"):
@@ -167,7 +175,17 @@ def _client(found: Findings, hocon: Hocon) -> None:
         found.secret("database.password", hocon, f"{_STORAGE}.password")
 
 
-def _port(found: Findings, settings: _Settings, hocon: Hocon, *, secure: bool) -> None:
+def _nodes(found: Findings, settings: _Settings) -> None:
+    """Count the seeds: the cluster has that many nodes at least, and often no more."""
+    providers = settings.get("seed_provider")
+    first_one = providers[0] if isinstance(providers, list) and providers else {}
+    parameters = first_one.get("parameters") if isinstance(first_one, Mapping) else None
+    texts = [one.get("seeds") for one in parameters or [] if isinstance(one, Mapping)]
+    seeds = [seed.strip() for text in texts if isinstance(text, str) for seed in text.split(",") if seed.strip()]
+    found.nodes("database.nodes", seeds, settings.note("seed_provider"))
+
+
+def _port(found: Findings, settings: _Settings, hocon: Hocon | None, *, secure: bool) -> None:
     """Find the port; TheHive's must be among those of this server, or this is not the server that TheHive uses."""
     plain_port = settings.get("native_transport_port")
     tls_port = settings.get("native_transport_port_ssl")
@@ -178,8 +196,8 @@ def _port(found: Findings, settings: _Settings, hocon: Hocon, *, secure: bool) -
         "native_transport_port": str(plain_port if plain_port is not None else _DEFAULT_PORT),
         "native_transport_port_ssl": str(tls_port),
     }
-    used = hocon.text(f"{_STORAGE}.port") or _DEFAULT_PORT
-    if used not in [offered[key] for key in keys]:
+    used = offered[keys[0]] if hocon is None else hocon.text(f"{_STORAGE}.port") or _DEFAULT_PORT
+    if hocon is not None and used not in [offered[key] for key in keys]:
         where = hocon.origin(f"{_STORAGE}.port") or f"{hocon.file}, which sets no {_STORAGE}.port"
         found.problem(
             f"{where}: TheHive's database is at port {used}, but {settings.file} belongs to a server at port"
@@ -191,17 +209,20 @@ def _port(found: Findings, settings: _Settings, hocon: Hocon, *, secure: bool) -
         found.put("database.port", settings.get(key), settings.note(key))
 
 
-def _tls(found: Findings, settings: _Settings, hocon: Hocon) -> bool:
+def _tls(found: Findings, settings: _Settings, hocon: Hocon | None) -> bool:
     """Find how to speak TLS, if Cassandra asks for it or TheHive uses it. Says whether it is spoken."""
     ssl = f"{_STORAGE}.cql.ssl"
     options = "client_encryption_options"
-    used = is_on(hocon.text(f"{ssl}.enabled"))
+    used = hocon is not None and is_on(hocon.text(f"{ssl}.enabled"))
     offered = is_on(settings.get(options, "enabled"))
     if not offered or (is_on(settings.get(options, "optional")) and not used):
         return False
     if not used and settings.get("native_transport_port_ssl") is not None:
         return False  # the other port is plain
     asked = Setting(True, settings.note(options, "enabled"))
+    if hocon is None:
+        found.warn(f"{asked.note}: Cassandra requires TLS. Add database.tls to propolis.yaml: whom to trust (ca)")
+        return True
     keys = TlsKeys(
         section="database.tls.",
         trust=f"{ssl}.truststore.location",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,7 +26,9 @@ class Setting:
 class Findings:
     """Values by key path such as `database.host`, with a note each, problems and warnings."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str | None = None) -> None:
+        self.spread = host is not None
+        """Whether the stack is on several hosts, of which this is one."""
         self.values: dict[str, Any] = {}
         self.notes: dict[str, str] = {}
         self.problems: list[str] = []
@@ -96,14 +98,39 @@ class Findings:
         else:
             self.put(key, {"hocon": f"{file}#{setting}"}, f"{origin} ({setting})")
 
+    def asks_for_login(self, section: str, note: str) -> None:
+        """Say what is to be done for a server that asks for a login, whose user TheHive's file names elsewhere."""
+        if "username" not in self.values.get(section, {}):
+            self.warn(f"{note}: it asks for a login. Add {section}.username and {section}.password to propolis.yaml")
+
+    def nodes(self, key: str, named: Collection[str], note: str) -> None:
+        """Set how many nodes a cluster has: as many as the file that names most of them does."""
+        section, _, name = key.partition(".")
+        count = len({node.lower() for node in named})
+        if self.spread and count > max(1, self.values.get(section, {}).get(name, 1)):
+            self.put(key, count, note)
+
+    def runs_here(self, hocon: Hocon, setting: str, what: str) -> bool:
+        """Say whether a server that a setting of application.conf names is on this host.
+
+        Others are problems, but where the stack is on several hosts.
+        """
+        if not self.spread:
+            return self.all_here(hocon, setting, what)
+        named = servers(hocon, setting)
+        others = [name for name in named if not is_this_host(name)]
+        if others:
+            where = f"{hocon.origin(setting)}: {setting}"
+            self.warn(f"{where} names {', '.join(others)}: back them up, too, with `propolis host add`")
+        return len(others) < max(1, len(named))
+
     def all_here(self, hocon: Hocon, setting: str, what: str) -> bool:
         """Say whether the hosts that a setting of application.conf names are this one; others are problems.
 
         Where nothing is set, TheHive looks on its own host.
         """
         here = True
-        for name in (part for text in hocon.texts(setting) for part in text.split(",")):
-            host, _ = split_port(name)
+        for host in servers(hocon, setting):
             where = f"{hocon.origin(setting)}: {setting}"
             if piece := unfilled(host):
                 self.problem(f"{where}: {explain(piece)}")
@@ -117,7 +144,12 @@ class Findings:
         return here
 
 
-_ELSEWHERE = "{} on another host can't be backed up yet"
+_ELSEWHERE = "to back up {} on another host, use `propolis init --host NAME`, then `propolis host add`"
+
+
+def servers(hocon: Hocon, setting: str) -> list[str]:
+    """List the hosts that a setting of application.conf names, without ports."""
+    return [split_port(part)[0] for text in hocon.texts(setting) for part in text.split(",")]
 
 
 def source(hocon: Hocon, setting: str) -> str:

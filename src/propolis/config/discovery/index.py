@@ -7,8 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from propolis.config.discovery.finding import Findings, Setting, config_folder, source
-from propolis.config.discovery.this_host import ANY_ADDRESS, in_url, interface_address, site_address, split_port
+from propolis.config.discovery.finding import Findings, Setting, config_folder, servers, source
+from propolis.config.discovery.this_host import (
+    ANY_ADDRESS,
+    in_url,
+    interface_address,
+    site_address,
+    split_port,
+)
 from propolis.config.discovery.tls import TlsKeys, is_on, trusted
 from propolis.config.environment import of_service, with_host_name
 from propolis.config.hocon import Hocon
@@ -37,8 +43,9 @@ def index_values(
     if backend is None and defaults_known:
         backend, note = "lucene", f"TheHive 4's default, as {hocon.file} sets no {setting}"
     if backend in ("elasticsearch", "es"):
-        if found.all_here(hocon, f"{_SEARCH}.hostname", "an index"):
-            _server(found, root, hocon, given)
+        if found.runs_here(hocon, f"{_SEARCH}.hostname", "an index"):
+            server_values(found, root, hocon, given)
+            found.nodes("index.nodes", servers(hocon, f"{_SEARCH}.hostname"), source(hocon, f"{_SEARCH}.hostname"))
     elif backend == "lucene":
         found.put("index.kind", "lucene", note)
         if found.copy("index.folder", hocon, _DIRECTORY) is None:
@@ -113,7 +120,8 @@ class Settings:
         return _VARIABLE.sub(replace, value)
 
 
-def _server(found: Findings, root: Path, hocon: Hocon, given: Path | None) -> None:
+def server_values(found: Findings, root: Path, hocon: Hocon | None, given: Path | None) -> None:
+    """Find the section `index` of a server on this host; `hocon` is None where TheHive is on another one."""
     file = _file(found, root, given)
     if file is None:
         return
@@ -122,6 +130,12 @@ def _server(found: Findings, root: Path, hocon: Hocon, given: Path | None) -> No
     found.put("index.config", str(file.parent), str(file))
     found.attempt(lambda: data_values(found, settings))
     found.attempt(lambda: _url(found, settings, hocon))
+    _nodes(found, settings)
+    if hocon is None:
+        secured = settings.get("xpack.security.enabled")
+        if secured is not None and is_on(secured.value):
+            found.asks_for_login("index", secured.note)
+        return
     found.copy("index.prefix", hocon, f"{_SEARCH}.index-name")
     found.copy("index.audit", hocon, "audit.elasticsearch.index-name")
     if found.copy("index.username", hocon, f"{_BASIC}.username"):
@@ -168,19 +182,30 @@ def data_values(found: Findings, settings: Settings, section: str = "index") -> 
     found.put(f"{section}.data", str(paths[0]), setting.note)
 
 
-def _url(found: Findings, settings: Settings, hocon: Hocon) -> None:
+def _nodes(found: Findings, settings: Settings) -> None:
+    """Count the nodes that the server's file names: those it looks for, or those that elect the first master."""
+    for name in ("discovery.seed_hosts", "cluster.initial_master_nodes", "cluster.initial_cluster_manager_nodes"):
+        if (setting := settings.get(name)) is not None:
+            values = setting.value if isinstance(setting.value, list) else str(setting.value).split(",")
+            found.nodes("index.nodes", [str(value).strip() for value in values if str(value).strip()], setting.note)
+
+
+def _url(found: Findings, settings: Settings, hocon: Hocon | None) -> None:
     """Find where the index answers HTTP: its own file first, then what TheHive uses."""
-    used = [split_port(part) for text in hocon.texts(f"{_SEARCH}.hostname") for part in text.split(",")]
+    texts = [] if hocon is None else hocon.texts(f"{_SEARCH}.hostname")
+    used = [split_port(part) for text in texts for part in text.split(",")]
     host = _host(settings)
-    if host is None and len(used) == 1:
+    if hocon is not None and host is None and len(used) == 1:
         host = Setting(used[0][0], source(hocon, f"{_SEARCH}.hostname"))
     if host is None:
         found.problem(
-            f"{settings.file}: init can't tell the index's address. Set http.host there, or one {_SEARCH}.hostname"
-            f" in {hocon.file}"
+            f"{settings.file}: init can't tell the index's address. Set http.host there"
+            + ("" if hocon is None else f", or one {_SEARCH}.hostname in {hocon.file}")
         )
         return
-    used_port = next((port for _, port in used if port), "") or hocon.text(f"{_SEARCH}.port") or ""
+    used_port = next((port for _, port in used if port), "")
+    if hocon is not None:
+        used_port = used_port or hocon.text(f"{_SEARCH}.port") or _DEFAULT_PORT
     port = _port(found, settings, used_port)
     if port is None:
         return
@@ -192,7 +217,10 @@ def _url(found: Findings, settings: Settings, hocon: Hocon) -> None:
 
 
 def _port(found: Findings, settings: Settings, used: str) -> str | None:
-    """Find the port; TheHive's must be among those of this server, or this is not the server that TheHive uses."""
+    """Find the port; TheHive's must be among those of this server, or this is not the server that TheHive uses.
+
+    `used` is TheHive's; empty where that is on another host.
+    """
     setting = settings.get("http.port")
     value = setting.value if setting is not None else _DEFAULT_PORT
     text = str(value[0] if isinstance(value, list) and value else value)
@@ -201,7 +229,7 @@ def _port(found: Findings, settings: Settings, used: str) -> str | None:
         raise ConfigError(
             f"{setting.note if setting else settings.file}: {text} is neither a port nor a range of ports"
         )
-    wanted = used or _DEFAULT_PORT
+    wanted = used or low
     if int(low) <= int(wanted) <= int(high or low):
         return wanted
     where = setting.note if setting is not None else f"{settings.file}, which sets no http.port"
@@ -220,15 +248,17 @@ def _is_secure(settings: Settings) -> bool:
     return any(settings.is_on(name) for name in names)
 
 
-def _authority(found: Findings, settings: Settings, hocon: Hocon) -> None:
+def _authority(found: Findings, settings: Settings, hocon: Hocon | None) -> None:
     """Find who signed the index's certificate; without one, the system's authorities count."""
     asks = settings.get("xpack.security.http.ssl.client_authentication")
     if asks is not None and asks.value == "required":
         found.problem(f"{asks.note}: the index requires client certificates, which are not supported yet")
-    if is_on(hocon.text(f"{_SSL}.disable-hostname-verification")):
+    if hocon is not None and is_on(hocon.text(f"{_SSL}.disable-hostname-verification")):
         found.put("index.verify_host", False, source(hocon, f"{_SSL}.disable-hostname-verification"))
     if (authority := authority_of(settings)) is not None:
         found.put("index.ca", authority.value, authority.note)
+        return
+    if hocon is None:
         return
     keys = TlsKeys(
         section="index.",

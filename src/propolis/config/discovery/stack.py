@@ -20,6 +20,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from propolis.config.discovery.alone import without_thehive
 from propolis.config.discovery.cortex import cortex_values
 from propolis.config.discovery.database import database_values
 from propolis.config.discovery.files import files_values
@@ -63,6 +64,8 @@ def discover(
     name: str | None = None,
     state: Path | None = None,
     folders: Mapping[str, Path] | None = None,
+    host: str | None = None,
+    known: Mapping[str, Any] | None = None,
 ) -> Discovery:
     """Find the stack whose configuration lies below `root`.
 
@@ -70,16 +73,24 @@ def discover(
     `<root>/etc/propolis/host.key`. `name` defaults to the host's, `state` to `<root>/var/lib/propolis`. `folders`
     names the configuration folders of some `SERVICES`; others are looked for in the usual places. Paths inside the
     found files are taken as they are.
+
+    `host`: what this host is called, one of several of the stack. Then servers on others are left out, and without
+    TheHive's file those count that have theirs here; `known` has what TheHive's file would tell, by key path.
     """
     root = root.absolute()
     etc = root / "etc"
     given = {service: folder.absolute() for service, folder in (folders or {}).items()}
-    found = Findings()
+    found = Findings(host)
     found.put("name", name or re.sub(r"[^A-Za-z0-9._-]+", "-", socket.gethostname()).strip("-._") or "thehive")
     found.put("state", str(state or root / "var/lib/propolis"))
     for key, value in {"host_key": str(etc / "propolis/host.key"), **repository}.items():
         found.put(f"repository.{key}", value)
+    if host is not None:
+        found.put("host", host)
     _platform(found, etc)
+    if host is not None and not (given.get("thehive", root / "etc/thehive") / "application.conf").is_file():
+        without_thehive(found, root, given, known or {})
+        return _conclude(found)
     hocon = found.attempt(lambda: _application(found, root, given.get("thehive")))
     if hocon is not None:
         # Without it, nothing tells which stores there are: servers that have files here may be somebody else's.

@@ -21,6 +21,11 @@ SMALL_LIMIT = 1 << 20
 INDEX_LIMIT = 256 << 20
 MANIFEST_LIMIT = 1 << 30
 
+RUN = r"\d{8}T\d{6}Z-[0-9a-f]{6}"
+"""The ID of a run, as its journals have it."""
+VERDICTS = "verdicts"
+VERDICT = re.compile(rf"{VERDICTS}/{RUN}")
+
 _HEX = re.compile(r"[0-9a-f]{64}")
 _MANIFEST = re.compile(r"manifests/(\d{8}T\d{6}Z)-([0-9a-f]{64})")
 

@@ -16,14 +16,12 @@ from propolis.errors import IntegrityError
 from propolis.repository.crypto.identities import Identity
 from propolis.repository.crypto.secret import RepositoryKey
 from propolis.repository.format.entries import Header
-from propolis.repository.format.names import FORMAT, check_name
+from propolis.repository.format.names import FORMAT, RUN, check_name
 from propolis.repository.format.text import escape, read_header, read_lines
 from propolis.structs import read_in_threads
 
 PARTS = "parts"
-RUN = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
-"""A run's ID, as its journals have it."""
-NAME = re.compile(rf"{PARTS}/({RUN.pattern})-([A-Za-z0-9][A-Za-z0-9._-]{{0,62}})-([0-9a-f]{{64}})")
+NAME = re.compile(rf"{PARTS}/({RUN})-([A-Za-z0-9][A-Za-z0-9._-]{{0,62}})-([0-9a-f]{{64}})")
 _TREE, _PATH = 9, 10
 
 

@@ -45,7 +45,8 @@ _LIMITS = {
     "manifests": MANIFEST_LIMIT,
 }
 """Kinds of objects in the order in which they are copied, and how large one may be. Evidence of verification isn't
-copied: it tells of the source's bytes on the source's disks. Neither are leases and what was put in quarantine."""
+copied: it tells of the source's bytes on the source's disks. Neither are leases, what was put in quarantine, and what
+belongs to a run that isn't over: parts and verdicts."""
 _REFERRING = ("indexes", "manifests")
 """What must not stay at the target without the packs it names."""
 _RINGS = ("keys", "spare")

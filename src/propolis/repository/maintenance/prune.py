@@ -25,11 +25,13 @@ from propolis.repository.maintenance.repack import Repacker
 from propolis.repository.maintenance.retention import Candidate, Decision
 from propolis.repository.maintenance.soundness import decide_among_sound
 from propolis.repository.maintenance.survey import QUARANTINE, QUARANTINE_DAYS
+from propolis.repository.maintenance.unfinished import find_parts
 from propolis.repository.maintenance.usage import Indexes, Usage
 from propolis.repository.model import BackupSummary
 from propolis.repository.records.absent import absent
 from propolis.repository.records.marks import Marks, read_marks
 from propolis.repository.records.removals import record_removals
+from propolis.repository.records.verdicts import old_verdicts
 from propolis.repository.repository import Repository
 from propolis.repository.storage.base import NoRoomError
 from propolis.repository.storage.reserve import room_to_prune
@@ -66,7 +68,7 @@ class PruneResult:
     """Mostly unneeded, but not repacked for want of a key."""
     indexes_rewritten: int = 0
     others_removed: int = 0
-    """Verifications that no longer count, and temporary files."""
+    """Verifications that no longer count, temporary files, parts of backups, and old verdicts."""
     quarantine_removed: int = 0
     """Objects that a repair put aside long enough ago."""
     remarks: list[str] = field(default_factory=list)
@@ -117,6 +119,7 @@ class _Prune:
         self._lease, self._remembered = lease, remembered
         self._backups: list[BackupSummary] = []
         now = lease.storage_time_ns if lease else int(datetime.datetime.now(datetime.UTC).timestamp() * 1e9)
+        self._now_ns = now
         self._aside_ns = now - int(QUARANTINE_DAYS * 86_400e9)
         self._old_ns = now - int(rules.grace_hours * 3600e9)
         self._indexes = Indexes(repository)
@@ -133,13 +136,16 @@ class _Prune:
         kept = [decision.id for decision in result.decisions if decision.keep]
         result.removed = tuple(decision.id for decision in result.decisions if not decision.keep)
         # All that can fail for damage comes before the first removal.
-        usage = Usage(self._repository, self._indexes.load(), kept)
-        result.findings += usage.findings
+        parts = find_parts(self._repository, self._backups, self._old_ns)
+        usage = Usage(self._repository, self._indexes.load(), kept, parts.needed)
+        result.findings += usage.findings + parts.damaged
         result.packs = len(usage.stored)
         if self._lease is not None and result.removed:
             # First: who finds one gone must be able to tell that it was meant to go.
             record_removals(self._repository, result.removed, self._referred(kept, marks), self._lease)
         self._remove(name for id, name in self._repository.names() if id in set(result.removed))
+        others = parts.over + old_verdicts(self._repository, self._now_ns)
+        self._remove(others)
         if aside := self._manifests_aside():
             result.remarks.append(
                 f"No packs were removed: {len(aside)} damaged manifests in {QUARANTINE}/ may need any of them, e.g. "
@@ -153,7 +159,7 @@ class _Prune:
             stored.name for stored in self._storage.list("tmp") if stored.modified_ns < self._old_ns
         ]
         self._remove(names)
-        result.others_removed = len(names)
+        result.others_removed = len(names) + len(others)
         self._empty_quarantine(usage)
         return result
 

@@ -226,7 +226,7 @@ class _Repair:
         present = {stored.name for stored in self._repository.storage.list("packs")}
         yield from sorted(name for name in map(pack_name, self._found.packs) if name in present)
         for name in sorted(self._found.problems):
-            if name.startswith(("indexes/", "manifests/")):
+            if name.startswith(("indexes/", "manifests/", "parts/")):
                 yield name
 
     def move_aside(self) -> Iterator[str]:

@@ -18,7 +18,7 @@ import msgspec
 
 from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository.access.keyring import KeyRing
-from propolis.repository.format.damage import reason
+from propolis.repository.format.damage import Finding, reason, sparing
 from propolis.repository.format.entries import BackupId
 from propolis.repository.format.index import index_lines
 from propolis.repository.format.manifest import Manifest
@@ -27,17 +27,22 @@ from propolis.repository.format.names import (
     MANIFEST_LIMIT,
     MAX_SEGMENT_BYTES,
     SMALL_LIMIT,
+    VERDICT,
+    VERDICTS,
     check_name,
     pack_name,
 )
 from propolis.repository.format.part import NAME as PART_NAME
+from propolis.repository.format.part import PARTS
 from propolis.repository.format.table import PackContents, SegmentTable
 from propolis.repository.io.parallel import side_by_side
 from propolis.repository.model import Observer, Stats
 from propolis.repository.read.packs import PackOpener, check_pack
 from propolis.repository.read.segments import check_segment
 from propolis.repository.records.marks import read_marks
+from propolis.repository.records.verdicts import ask
 from propolis.repository.repository import Repository
+from propolis.repository.write.compose import load_part
 
 PACK_LIMIT = MAX_SEGMENT_BYTES + (1 << 20)
 """No pack is larger."""
@@ -53,6 +58,7 @@ _NAMES = {
     "indexes": re.compile(r"indexes/[0-9a-f]{64}"),
     "manifests": re.compile(r"manifests/\d{8}T\d{6}Z-[0-9a-f]{64}"),
     "parts": PART_NAME,
+    "verdicts": VERDICT,
     "holds": re.compile(r"holds/\d{8}T\d{6}Z-[0-9a-f]{8}-[0-9a-f]{64}"),
     "reserve": re.compile(r"reserve"),
     "removals": re.compile(r"removals/[0-9a-f]{64}"),
@@ -103,6 +109,7 @@ def survey(repository: Repository, choose: Choose | None = None, observer: Obser
         look.marks()
     else:
         look.unopened_manifests()
+    look.unfinished()
     listed = look.listing()
     if repository.storage.folder is not None:
         look.modes(repository.storage.folder.root)
@@ -206,6 +213,26 @@ class _Look:
         for findings in read_marks(self._repository).damaged.values():
             for finding in findings:
                 self.result.problems[finding.object] = finding.what
+
+    def unfinished(self) -> None:
+        """Every part of a backup, and every verdict, is whole and genuine. Parts may go meanwhile."""
+        storage, damaged = self._repository.storage, list[Finding]()
+        parts = self._listed(PARTS)
+        for name in parts:
+            with sparing(storage, name, damaged):
+                if self._repository.has_key:
+                    load_part(self._repository, name).prove()
+                else:
+                    check_name(name, storage.get(name, MANIFEST_LIMIT))
+        for name in self._listed(VERDICTS) if self._repository.has_key else ():
+            with sparing(storage, name, damaged):
+                ask(self._repository, name.partition("/")[2])
+        self.result.problems |= {finding.object: finding.what for finding in damaged}
+        if parts:
+            self.result.remarks.append(
+                f"{len(parts)} parts of backups of several hosts are there: {_some(parts)}. A prune removes those "
+                "that became a backup, and after the grace period those that didn't"
+            )
 
     def unopened_manifests(self) -> None:
         """Every manifest's bytes match its name; all that can be determined without a key."""

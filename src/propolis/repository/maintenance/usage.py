@@ -1,4 +1,4 @@
-"""What of a repository is needed by its backups, in memory that grows by bytes, not objects, a segment."""
+"""What of a repository is needed by its backups, also unfinished ones, in memory that grows by bytes a segment."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from propolis.repository.format.names import INDEX_LIMIT, check_name, is_hash, p
 from propolis.repository.format.table import Place, SegmentTable
 from propolis.repository.repository import Repository
 from propolis.repository.storage.base import Stored
+from propolis.repository.write.compose import load_part
 
 _SEEN, _LIVE, _LOST = 1, 2, 4
 _ALL_LIVE = re.compile(rb"[\x02\x03\x07]")
@@ -70,8 +71,10 @@ class Indexes:
 class Usage:
     """Which segments, and how much of each pack, some backups need."""
 
-    def __init__(self, repository: Repository, table: SegmentTable, backups: Iterable[BackupId]) -> None:
-        """Reads the backups' manifests whole; raises `IntegrityError` when one is damaged."""
+    def __init__(
+        self, repository: Repository, table: SegmentTable, backups: Iterable[BackupId], parts: Iterable[str] = ()
+    ) -> None:
+        """Reads the backups' manifests, and the parts of that name, whole; `IntegrityError` when one is damaged."""
         self.table = table
         self.stored: dict[str, Stored] = {
             stored.name: stored
@@ -88,7 +91,10 @@ class Usage:
         self._marks = bytearray(len(table))
         self._whole = [self._is_whole(pack) for pack in table.packs]
         for backup in backups:
-            self._add(repository, backup)
+            manifest = repository.manifest(backup)
+            self._add(f"Backup {backup}", manifest.name, manifest.lines())
+        for name in parts:
+            self._add("A part of an unfinished backup", name, load_part(repository, name).lines())
 
     def live(self) -> Iterator[tuple[bytes, int, int, int]]:
         """Every needed segment once: (ID, number of its pack, offset, length)."""
@@ -104,14 +110,13 @@ class Usage:
         stored = self.stored.get(pack_name(pack.hash))
         return stored is not None and stored.size == pack.stored
 
-    def _add(self, repository: Repository, backup: BackupId) -> None:
-        manifest = repository.manifest(backup)
+    def _add(self, what: str, name: str, lines: Iterable[bytes]) -> None:
         unknown = lost = 0
-        for line in manifest.lines():
+        for line in lines:
             fields = line.split(b"\t", SEGMENTS + 1)
             if len(fields) <= SEGMENTS:
-                raise IntegrityError(f"{manifest.name} is damaged: an entry can't be understood")
-            for segment in segment_ids(fields[SEGMENTS], manifest.name):
+                raise IntegrityError(f"{name} is damaged: an entry can't be understood")
+            for segment in segment_ids(fields[SEGMENTS], name):
                 copies = self.table.copies(segment)
                 if not copies:
                     unknown += 1
@@ -122,13 +127,9 @@ class Usage:
                 lost += bool(self._marks[first] & _LOST)
         if unknown:
             self.unknown = True
-            self.findings.append(
-                Finding(f"Backup {backup} needs {unknown} segments that no index knows", manifest.name)
-            )
+            self.findings.append(Finding(f"{what} needs {unknown} segments that no index knows", name))
         if lost:
-            self.findings.append(
-                Finding(f"Backup {backup} needs {lost} segments whose packs are missing or cut short", manifest.name)
-            )
+            self.findings.append(Finding(f"{what} needs {lost} segments whose packs are missing or cut short", name))
 
     def _choose(self, first: int, copies: list[tuple[int, Place]]) -> None:
         """Mark the copy that is to stay: one whose pack is whole, where there is any."""
