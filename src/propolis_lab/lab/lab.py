@@ -23,6 +23,7 @@ from propolis_lab.lab.options import Options, Record
 from propolis_lab.layout import Layout
 from propolis_lab.servers import answers, cassandra, cortex, cql, index, minio, ports, services, thehive
 from propolis_lab.servers.minio import Keys, S3Server
+from propolis_lab.servers.sshd import Sshd
 
 STORES = ("minio", "database", "index", "cortex-index")
 """Services that start first, all at once."""
@@ -184,6 +185,11 @@ class Lab:
     def index_url(self) -> str:
         """Base URL of the index; in a cluster, of the nearest node."""
         return f"http://{self.record.nearest}:{index.PORT}"
+
+    @property
+    def sshd(self) -> Sshd:
+        """The SSH server of a cluster's host; it is no service of the stack."""
+        return Sshd(self.root / "elsewhere/ssh", self.address)
 
     @property
     def cortex_url(self) -> str:
