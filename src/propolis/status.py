@@ -99,8 +99,11 @@ class StackStatus:
     remarks: tuple[str, ...] = ()
 
 
-def status(config: Config, identity: Path | None = None, last: int = 10) -> StackStatus:
-    """Look, without touching anything; the `last` backups, with the recovery key in the file `identity` if given."""
+def status(config: Config, identity: Path | None = None, last: int = 10, *, backups: bool = True) -> StackStatus:
+    """Look, without touching anything; the `last` backups, with the recovery key in the file `identity` if given.
+
+    `backups` False: without the repository, as it is asked of one of several hosts.
+    """
     busy = held(config.state)
     found = open_runs(journal_folder(config.state))
     runs = [_run(state) for state in found.states]
@@ -110,8 +113,9 @@ def status(config: Config, identity: Path | None = None, last: int = 10) -> Stac
     known = Overview((), (), (), (), ())
     problem = None
     try:
-        repository = open_repository(config, identity)
-        known = overview(repository, remembered(config, repository))
+        if backups:
+            repository = open_repository(config, identity)
+            known = overview(repository, remembered(config, repository))
     except PropolisError as error:
         problem = str(error)
     left = leftovers.Leftovers((), ()) if busy else leftovers.find(config)
@@ -126,7 +130,7 @@ def status(config: Config, identity: Path | None = None, last: int = 10) -> Stac
         unrecorded=tuple(map(str, left.unrecorded)),
         backups=known.backups[-last:],
         backups_error=problem,
-        closed=why_closed(config),
+        closed=why_closed(config) if backups else "",
         kept=known_kept(config.state),
         damaged=known.findings,
         remarks=known.remarks,

@@ -9,8 +9,8 @@ import shlex
 from pathlib import Path
 
 from propolis.config.schema import Config
-from propolis.errors import PropolisError
-from propolis.repository import Location, Repository, read_identities
+from propolis.errors import PropolisError, RepositoryError
+from propolis.repository import Identity, Location, Repository, read_identities, write_identity
 from propolis.repository.crypto.identities import is_there
 from propolis.repository.storage.opening import open_storage
 
@@ -40,3 +40,19 @@ def why_closed(config: Config) -> str:
     if given & {holder.recipient for holder in ring.recovery + ring.host}:
         return ""
     return f"the repository {config.repository.url} doesn't know this host's key ({path}), so it can't back up there"
+
+
+def host_identity(path: Path) -> Identity:
+    """This host's key, made if missing: reads manifests, so that backups can be incremental, but no data."""
+    if is_there(path):
+        (identity,) = read_identities(path)
+        return identity
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise RepositoryError(
+            f"The folder {path.parent} can't be created: {error.strerror}", next="Run as root"
+        ) from None
+    identity = Identity.generate()
+    write_identity(path, identity)
+    return identity

@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from propolis.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, IdentityFile, PlanOnly, config_of
+from propolis.command.host_key import host_identity
 from propolis.command.known import remember
 from propolis.command.stores import open_repository
 from propolis.config.schema import Config
-from propolis.errors import RepositoryError, UsageError
+from propolis.errors import UsageError
 from propolis.report.json import print_json
 from propolis.report.repository import keys as report
-from propolis.repository import Identity, Repository, read_identities, write_identity
+from propolis.repository import Identity, Repository, write_identity
 from propolis.repository.access.keyring import KeyHolder, host_holder
 from propolis.repository.crypto.identities import is_there
 from propolis.repository.crypto.recipients import ask_passphrase, parse_recipient, read_recipient
@@ -103,22 +104,6 @@ def remove(
     settings = config_of(config)
     repository = open_repository(settings, identity)
     _remember_and_show(settings, remove_key(repository, key, plan=plan), repository, as_json=as_json)
-
-
-def host_identity(path: Path) -> Identity:
-    """This host's key, made if missing: reads manifests, so that backups can be incremental, but no data."""
-    if is_there(path):
-        (identity,) = read_identities(path)
-        return identity
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise RepositoryError(
-            f"The folder {path.parent} can't be created: {error.strerror}", next="Run as root"
-        ) from None
-    identity = Identity.generate()
-    write_identity(path, identity)
-    return identity
 
 
 def _add_new(repository: Repository, name: str, file: Path, *, plan: bool) -> KeyChange:

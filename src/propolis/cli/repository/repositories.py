@@ -10,6 +10,7 @@ import typer
 
 from propolis.cli.options import DEFAULT_CONFIG, ConfigFile, config_of
 from propolis.cli.repository import care, copies, keys, retention
+from propolis.command.host_key import host_identity
 from propolis.command.known import remember
 from propolis.config.schema import Config
 from propolis.errors import UsageError
@@ -67,7 +68,7 @@ def init(
             left="Nothing was created",
         )
     settings = config_of(config)
-    host = keys.host_identity(settings.repository.host_key)
+    host = host_identity(settings.repository.host_key)
     out = console()
     if not recipient:
         identity = Identity.generate()
