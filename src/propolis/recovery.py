@@ -9,9 +9,9 @@ import pydantic
 
 from propolis import clone
 from propolis.command.context import Context
-from propolis.command.promise import keep_promise
+from propolis.command.promise import keep_promise, keep_up
 from propolis.config.schema import Config
-from propolis.errors import PropolisError, ServicesDownError
+from propolis.errors import InDoubt, PropolisError, ServicesDownError
 from propolis.run import JournalState, Observer, StackLock, Telling, UnreadableJournal
 from propolis.run.interrupts import Interrupts
 from propolis.run.journal import describe, journal_folder
@@ -73,6 +73,7 @@ def _recover_one(state: JournalState, observer: Observer) -> str:
     # Only what was interrupted needs the steps of every command; others start without them.
     from propolis.backup import BACKUP_STEPS
     from propolis.restore import RESTORE_STEPS
+    from propolis.restore.woven.verdict import verdict_on
 
     observer.note(f"`propolis {state.command}` of {state.started} was interrupted: recovering it")
     try:
@@ -83,7 +84,9 @@ def _recover_one(state: JournalState, observer: Observer) -> str:
         raise _keep_promise(_not_understood(state, why), observer) from error
     try:
         with Context(config, observer, state.run_id) as context:
-            return recover(state, BACKUP_STEPS | RESTORE_STEPS, context, observer)
+            return recover(state, BACKUP_STEPS | RESTORE_STEPS, context, observer, verdict_on)
+    except InDoubt as error:
+        raise _kept_up(state, config, error, observer) from error
     except UnknownStep as error:
         raise _keep_promise(_not_understood(state, error.what), observer) from error
     except PropolisError:
@@ -94,6 +97,19 @@ def _recover_one(state: JournalState, observer: Observer) -> str:
             left="The journal records what still has to be undone",
             next="Fix the cause, then run `propolis recover`",
         ) from error
+
+
+def _kept_up(state: JournalState, config: Config, doubt: InDoubt, observer: Observer) -> PropolisError:
+    """Have the services of a prepared run serve its data until the verdict is known; give what is to be said."""
+    prepared = state.steps[state.prepare or 0].get("services")
+    failures = keep_up(config, tuple(prepared) if isinstance(prepared, list) else (), observer)
+    if not failures:
+        return doubt
+    return ServicesDownError(
+        f"{doubt.what}. Until then the restored services are to run, but not all do: {'; '.join(failures)}",
+        left="What was replaced is still there",
+        next=doubt.next,
+    )
 
 
 def _not_understood(state: JournalState, why: str) -> UnreadableJournal:

@@ -72,6 +72,7 @@ PHASES = (
         )
     ),
     "prepare",
+    "verdict",
     "accept",
     "release",
     "store",

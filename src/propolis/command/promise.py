@@ -70,6 +70,23 @@ def keep_promise(journal: UnreadableJournal, observer: Observer) -> None:
         return
     names = ", ".join(LABELS.get(name, name) for name in found.services)
     observer.note(f"the journal {journal.path} can't be read; restarting {names} all the same")
+    if failures := _bring_back(found, observer):
+        raise ServicesDownError(
+            f"{journal.what}. Not all services are running again: {'; '.join(failures)}",
+            left=journal.left,
+            next=journal.next,
+        )
+
+
+def keep_up(config: Config, services: tuple[str, ...], observer: Observer) -> list[str]:
+    """Have these services run and listen on the data that is there now; say which don't. Idempotent.
+
+    Whether they answer to a login isn't asked: which one holds may not be known.
+    """
+    return _bring_back(msgspec.convert(promise(config, services), type=Promise), observer)
+
+
+def _bring_back(found: Promise, observer: Observer) -> list[str]:
     failures: list[str] = []
     try:
         control = open_platform(PlatformConfig.model_validate(found.platform))
@@ -85,12 +102,7 @@ def keep_promise(journal: UnreadableJournal, observer: Observer) -> None:
                 break
     except (PropolisError, pydantic.ValidationError) as error:
         failures.append(error.what if isinstance(error, PropolisError) else "its platform is unknown to this version")
-    if failures:
-        raise ServicesDownError(
-            f"{journal.what}. Not all services are running again: {'; '.join(failures)}",
-            left=journal.left,
-            next=journal.next,
-        )
+    return failures
 
 
 def _wait(promise: Promise, service: str, observer: Observer) -> list[str]:

@@ -135,6 +135,10 @@ class RestoreConfig(Model):
         le=3650,
         description="Keep what a restore replaced for this many days, for `propolis restore --undo`; 0: delete it",
     )
+    identity: AbsolutePath | None = Field(
+        default=None,
+        description="File with the recovery key, where a coordinator has this host restore: no key comes from there",
+    )
 
 
 class TimeoutsConfig(Model):

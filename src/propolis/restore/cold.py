@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from propolis.command.host_key import why_closed
 from propolis.command.reserve import ReleaseSpace, ReserveSpace, reserve_files
 from propolis.command.runner import RecoverFirst, run
 from propolis.command.services import KeepServices, start_steps, stop_steps
-from propolis.config.schema import Config
 from propolis.filesystem.unkept import Tally, Unkept
 from propolis.repository import BackupId
 from propolis.restore.former.keeping import DropAside, KeepOld, KeptReport
@@ -35,10 +33,11 @@ from propolis.restore.steps import (
     StageFolder,
 )
 from propolis.restore.swap import Swap, plan_swap
+from propolis.restore.woven.verdict import Prepare
 from propolis.run import Observer, Plan, Step
 from propolis.stack.index.service import Index
-from propolis.stack.model import BucketTree, FolderTree, Tree
-from propolis.stack.stack import START_WAVES, STOP_ORDER, STORES, instances, kind_of, with_dependents
+from propolis.stack.model import BucketTree, FolderTree
+from propolis.stack.stack import START_WAVES, STOP_ORDER, STORES, instances, kind_of, role_of, with_dependents
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +73,7 @@ def restore_plan(restoration: Restoration, context: Context) -> Plan[Context]:
     folders = [tree for tree in in_place if isinstance(tree, FolderTree)]
     buckets = tuple(tree.name for tree in in_place if isinstance(tree, BucketTree))
     swaps = _swaps(context, folders)
-    touched = {name for name in _touched(context.config, in_place) if context.services.has(name)}
+    touched = {name for name in _touched(restoration) if context.services.has(name)}
     reserve = reserve_files(context)
     steps: list[Step[Context, Any]] = [
         CheckRestore(
@@ -106,7 +105,9 @@ def restore_plan(restoration: Restoration, context: Context) -> Plan[Context]:
                 steps.append(CheckStores(stores=stores, services=checked))
             steps += [LiftWriteBlocks(service=name) for name in checked if name in indices]
         steps += start_steps(tuple(name for name in wave if name in touched), stop_on_undo=True)
-    steps.append(AcceptRestore(services=running))
+    woven = restoration.request.is_woven
+    steps += [Prepare(services=running)] if woven else []
+    steps.append(AcceptRestore(services=running, by_verdict=woven))
     steps.append(ReleaseSpace(files=reserve))
     if days := restoration.request.keep_days:
         backup = restoration.manifest.id
@@ -180,6 +181,13 @@ def _swaps(context: Context, folders: list[FolderTree]) -> tuple[Swap, ...]:
     return tuple(swaps)
 
 
-def _touched(config: Config, in_place: Iterable[Tree]) -> set[str]:
-    """Services that must be down while these trees are replaced: each tree's own, those that need it, and TheHive."""
-    return with_dependents(config, {"thehive", *(tree.service for tree in in_place)})
+def _touched(restoration: Restoration) -> set[str]:
+    """Services that must be down while these trees are replaced: each tree's own, those that need it, and TheHive.
+
+    So must those that need what is replaced on other hosts meanwhile.
+    """
+    roles = {"thehive", *(tree.service for tree in restoration.in_place)}
+    if restoration.request.is_woven:
+        replaced = [tree for tree in restoration.header.trees if tree.store in (restoration.request.stores or STORES)]
+        roles |= {role for tree in replaced if tree.store != "config" and (role := role_of(tree.name))}
+    return with_dependents(restoration.request.target, roles)

@@ -11,12 +11,13 @@ from pathlib import Path
 from propolis.command.context import Context
 from propolis.command.stores import open_repository
 from propolis.config.hocon import Hocon
-from propolis.errors import ConfigError, PreflightError, PropolisError
+from propolis.errors import ConfigError, PreflightError, PropolisError, RepositoryError
 from propolis.repository import Header, Manifest, Repository, Stats
 from propolis.restore import backed_up
 from propolis.restore.logins import Logins, Settings, logins_after
 from propolis.restore.others import Kind
 from propolis.restore.request import RestoreRequest
+from propolis.restore.woven.names import seen_by
 from propolis.run import Observer
 from propolis.stack.model import Tree, bare, host_in
 from propolis.stack.stack import STORES, optional_of, trees_of
@@ -63,8 +64,17 @@ def prepare(request: RestoreRequest, context: Context) -> Restoration:
     Raises RepositoryError or IntegrityError for the backup, PreflightError for a target that is laid out otherwise.
     """
     repository = open_repository(request.source, request.identity, request.at)
+    if request.is_woven and not repository.reads_packs:
+        raise RepositoryError(
+            f"{request.target.host} has no key that reads data in the repository {repository.storage.place}",
+            left="Nothing was changed",
+            next=f"Put the recovery key {repository.ring.recovery_text()} into a file on that host (mode 0600), and name "
+            "that file there as restore.identity in propolis.yaml; remove it after the restore",
+        )
     remarks: list[str] = []
     manifest = repository.manifest(repository.resolve(request.backup, request.source.name, remarks, sure=True))
+    if request.hosts is not None:
+        manifest = seen_by(manifest, request.target.host or "", request.hosts)
     for remark in [*(finding.what for finding in repository.damaged_rings), *remarks]:
         context.observer.note(remark)
     targets = _targets(manifest.header, request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -34,3 +35,10 @@ class RestoreRequest:
     """Indices of others that may be replaced although they aren't in the backup, or are newer; names or UUIDs."""
     replace_keyspaces: tuple[str, ...] = ()
     """The same for keyspaces."""
+    hosts: Mapping[str, str] | None = None
+    """Where several hosts restore together: this stack's host → the backup's whose data it gets."""
+
+    @property
+    def is_woven(self) -> bool:
+        """Whether this is one host's part of a restore."""
+        return self.hosts is not None

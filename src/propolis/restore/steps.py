@@ -26,6 +26,7 @@ from propolis.restore.owners import owner_map
 from propolis.restore.preflight import check, check_drained, check_others_again
 from propolis.restore.prepare import Restoration
 from propolis.restore.swap import Swap, swap_back, swap_in
+from propolis.restore.woven.verdict import Prepare, require_kept
 from propolis.run import Results, Step
 from propolis.run.step import tag_of
 from propolis.stack.database import server as database
@@ -317,6 +318,8 @@ class AcceptRestore(Step[Context, None], frozen=True, kw_only=True, tag="accept-
     turn = "accept"
 
     services: tuple[str, ...]
+    by_verdict: bool = False
+    """Only if all hosts of the restore keep it."""
 
     commits = True
 
@@ -328,7 +331,9 @@ class AcceptRestore(Step[Context, None], frozen=True, kw_only=True, tag="accept-
         return promise(context.config, self.services)
 
     def do(self, context: Context, results: Results) -> None:
-        """Nothing: the journal now holds it."""
+        """Nothing, the journal now holds it. With others, raise PropolisError unless all of them keep it."""
+        if self.by_verdict:
+            require_kept(context)
 
 
 _STEPS: tuple[type[Step[Context, Any]], ...] = (
@@ -342,6 +347,7 @@ _STEPS: tuple[type[Step[Context, Any]], ...] = (
     GivePassword,
     CheckStores,
     LiftWriteBlocks,
+    Prepare,
     AcceptRestore,
     *UNDO_STEPS,
     ReserveSpace,

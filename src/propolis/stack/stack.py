@@ -110,8 +110,17 @@ def all_with_dependents(roles: Iterable[str]) -> set[str]:
 
 def optional_of(tree: str) -> str:
     """The optional section that a tree of this name belongs to; empty where every stack has such trees."""
-    name = re.sub(r"-[0-9]+$", "", bare(tree))
-    return next((kind.optional for kind in SERVICES if name in kind.names), "")
+    return next((kind.optional for kind in SERVICES if _plain(tree) in kind.names), "")
+
+
+def role_of(tree: str) -> str:
+    """The role of the service that a tree of this name belongs to; empty where none has such trees."""
+    return next((kind.role for kind in SERVICES if _plain(tree) in kind.names), "")
+
+
+def _plain(tree: str) -> str:
+    """A tree's name without host and number."""
+    return re.sub(r"-[0-9]+$", "", bare(tree))
 
 
 def trees(config: Config) -> tuple[Tree, ...]:

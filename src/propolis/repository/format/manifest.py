@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -27,6 +27,7 @@ class Manifest:
         self.header = header
         self._stored = stored
         self._identities = identities
+        self._names: Mapping[str, str] = {}
 
     @classmethod
     def load(
@@ -40,6 +41,15 @@ class Manifest:
             pass
         return cls(id, name, stored, header, identities)
 
+    def seen_as(self, header: Header, names: Mapping[str, str]) -> Manifest:
+        """The same backup by another header, whose trees are called otherwise: `names` has what they really are.
+
+        For readers that ask by a tree's name. Its lines, and entries of all trees, stay as they are.
+        """
+        seen = Manifest(self.id, self.name, self._stored, header, self._identities)
+        seen._names = names
+        return seen
+
     def lines(self) -> Iterator[bytes]:
         """The entries' lines, unparsed, in order."""
         for block in read_lines(self._stored, self._identities, None, self.name):
@@ -47,7 +57,7 @@ class Manifest:
 
     def entries(self, tree: str | None = None, wanted: Callable[[bytes], bool] | None = None) -> Iterator[Entry]:
         """The entries in order (a directory before what is in it), of one tree or all; `wanted` filters by path."""
-        mark = escape(tree.encode()) if tree is not None else None
+        mark = escape(self._names.get(tree, tree).encode()) if tree is not None else None
         for line in self.lines():
             fields = line.split(b"\t", 11)
             if mark is not None and fields[_TREE:_PATH] != [mark] and len(fields) > _PATH:

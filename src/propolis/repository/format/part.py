@@ -21,7 +21,7 @@ from propolis.repository.format.text import escape, read_header, read_lines
 from propolis.structs import read_in_threads
 
 PARTS = "parts"
-NAME = re.compile(rf"{PARTS}/({RUN})-([A-Za-z0-9][A-Za-z0-9._-]{{0,62}})-([0-9a-f]{{64}})")
+NAME = re.compile(rf"{PARTS}/({RUN})-([A-Za-z0-9][A-Za-z0-9._-]{{0,63}})-([0-9a-f]{{64}})")
 _TREE, _PATH = 9, 10
 
 
