@@ -68,8 +68,8 @@ def prepare(request: RestoreRequest, context: Context) -> Restoration:
         raise RepositoryError(
             f"{request.target.host} has no key that reads data in the repository {repository.storage.place}",
             left="Nothing was changed",
-            next=f"Put the recovery key {repository.ring.recovery_text()} into a file on that host (mode 0600), and name "
-            "that file there as restore.identity in propolis.yaml; remove it after the restore",
+            next=f"Put the recovery key {repository.ring.recovery_text()} into a file on that host (mode 0600), and "
+            "name that file there as restore.identity in propolis.yaml; remove it after the restore",
         )
     remarks: list[str] = []
     manifest = repository.manifest(repository.resolve(request.backup, request.source.name, remarks, sure=True))
