@@ -108,9 +108,10 @@ class Cluster:
             self._until("database", partial(answers.database_cluster, self.addresses, "cassandra", "cassandra"))
             cassandra.replicate_roles(self.addresses[0], len(self.addresses))
             cassandra.create_role(self.addresses[0], ROLE, record.database_password, record.superuser_password)
+        self.wait_for_stores()
+        if first:
             # JanusGraph makes them one after the other, and asks a node for one of which it has not heard yet.
             cassandra.create_graph_tables(self.addresses[0], ROLE, record.superuser_password, len(self.addresses))
-        self.wait_for_stores()
         self.hive.start_all(say)
 
     def wait_for_stores(self) -> None:
