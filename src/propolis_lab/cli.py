@@ -148,6 +148,8 @@ def demo(
     minio: OwnMinio = "none",
     cortex: CortexServer = "none",
     index_kind: IndexServer = "elasticsearch",
+    nodes: Nodes = 1,
+    reach: HowToReach = "command",
     cases: Annotated[int, typer.Option(min=1, help="Number of cases to create")] = 200,
     attachments: Annotated[int, typer.Option(min=1, help="Number of attachments to create")] = 2000,
 ) -> None:
@@ -157,6 +159,8 @@ def demo(
         minio=minio,
         cortex=cortex,
         index=index_kind,
+        nodes=nodes,
+        reach=reach,
         cases=cases,
         attachments=attachments,
     )

@@ -16,10 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 from propolis_lab.errors import LabError
-from propolis_lab.lab import Lab, Options
+from propolis_lab.lab import Cluster, Lab, Options, spread
 from propolis_lab.lab.disaster import lose_everything
 from propolis_lab.lab.setting_up import add_api_key, init_arguments
 from propolis_lab.proof import Proof, compare, snapshot
+from propolis_lab.proof.cluster import snapshot_of_cluster
 from propolis_lab.proof.outside import Watcher
 
 
@@ -46,27 +47,38 @@ class Demo:
         folder = Path(tempfile.mkdtemp(prefix="propolis-demo-", dir=os.environ.get("PROPOLIS_LAB_FOLDER", "/tmp")))
         folder.chmod(0o755)
         try:
-            with Lab.up(folder / "host", self._story.options, say=self._say_small) as lab:
+            options = self._story.options
+            if options.nodes > 1:
+                with Cluster.up(folder / "hosts", options, say=self._say_small) as cluster:
+                    return self._play(cluster.hive, folder, cluster)
+            with Lab.up(folder / "host", options, say=self._say_small) as lab:
                 return self._play(lab, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _play(self, lab: Lab, folder: Path) -> bool:
+    def _play(self, lab: Lab, folder: Path, cluster: Cluster | None = None) -> bool:
         counts = lab.api("GET", "/api/v1/counts")
         self._chapter(1, "A working TheHive")
         self._out.print(", ".join(f"{count} {label}" for label, count in sorted(counts.items())))
         self._tell_more(lab)
-        config = lab.root / "etc/propolis/propolis.yaml"
+        config = spread.config_of(lab)
         key = folder / "recovery.key"
 
         self._chapter(2, "Propolis finds the stack and is set up")
-        places = ("--root", lab.root, "--repository", folder / "repository")
-        self._propolis("init", *places, "--name", "demo", *init_arguments(lab))
-        add_api_key(lab, config)
-        self._propolis("repository", "init", "--config", config, "--recovery-key", key)
+        if cluster is not None:
+            spread.set_up(cluster, str(folder / "repository"), "demo")
+            self._out.print(f"Wrote a configuration for each of {', '.join(cluster.hosts)}")
+            spread.register(cluster, key, self._propolis)
+        else:
+            places = ("--root", lab.root, "--repository", folder / "repository")
+            self._propolis("init", *places, "--name", "demo", *init_arguments(lab))
+            add_api_key(lab, config)
+            self._propolis("repository", "init", "--config", config, "--recovery-key", key)
         self._propolis("doctor", "--config", config)
 
         self._chapter(3, "A cold backup: TheHive is only down while services stop and start")
+        if cluster is not None:
+            self._propolis("backup", "--cold", "--plan", "--config", config)
         self._backup(lab, config)
 
         self._chapter(4, "Users continue to work, and a second backup stores only what is new")
@@ -78,20 +90,27 @@ class Demo:
             self._out.print(f"Added {story.more_jobs} jobs of Cortex")
         self._backup(lab, config)
         self._propolis("verify", "latest", "--config", config, "--identity", key)
-        before = snapshot(lab)
+        before = self._look(lab, cluster)
 
         self._chapter(5, "The disaster")
-        lose_everything(lab, lambda text: self._out.print(text))
+        for host in cluster.hosts.values() if cluster is not None else (lab,):
+            lose_everything(host, lambda text: self._out.print(text))
 
         self._chapter(6, "The restore")
         self._propolis("restore", "latest", "--yes", "--config", config, "--identity", key)
         self._propolis("status", "--config", config)
 
         self._chapter(7, "The proof")
-        return self._prove(before, snapshot(lab))
+        return self._prove(before, self._look(lab, cluster))
+
+    def _look(self, lab: Lab, cluster: Cluster | None) -> Proof:
+        return snapshot(lab) if cluster is None else snapshot_of_cluster(cluster)
 
     def _tell_more(self, lab: Lab) -> None:
         options = lab.options
+        if options.nodes > 1:
+            others = ", ".join(lab.record.nodes)
+            self._out.print(f"Database and index are clusters of {options.nodes} nodes each, on the hosts {others}")
         if "cortex" in lab.services:
             where = "an index server of its own" if options.cortex == "own" else "TheHive's index server"
             self._out.print(f"Beside it Cortex, on {where}, with {options.jobs} jobs")

@@ -18,14 +18,25 @@ def snapshot_of_cluster(cluster: Cluster) -> Proof:
     """Look at everything as `snapshot` does, and at the nodes: what it tells of them holds elsewhere, too."""
     with ThreadPoolExecutor(len(cluster.nodes)) as pool:
         statuses = list(pool.map(_status, cluster.nodes.values()))
-    nodes: dict[str, str] = {}
-    for name, status in zip(cluster.nodes, statuses, strict=True):
-        nodes |= {f"database as {name} sees it: {what}": value for what, value in database(cluster, status).items()}
-    for name, lab in cluster.nodes.items():
-        nodes |= {f"index as {name} sees it: {what}": value for what, value in index(cluster, lab).items()}
+    seen = {name: database(cluster, status) for name, status in zip(cluster.nodes, statuses, strict=True)}
+    nodes = {f"database {what}": value for what, value in _agreed(seen).items()}
+    found = {name: index(cluster, lab) for name, lab in cluster.nodes.items()}
+    nodes |= {f"index {what}": value for what, value in _agreed(found).items()}
     first = next(iter(cluster.nodes.values()))
     nodes |= {f"replicas of {name}": "equal" if same else "NOT equal" for name, same in repaired(first).items()}
     return replace(snapshot(cluster.hive), nodes=nodes)
+
+
+def _agreed(views: dict[str, dict[str, str]]) -> dict[str, str]:
+    """What all see alike; what they don't, with who sees what."""
+    agreed = {}
+    for what in sorted({what for view in views.values() for what in view}):
+        values = {name: view.get(what, "missing") for name, view in views.items()}
+        alike = len(set(values.values())) == 1
+        agreed[what] = (
+            next(iter(values.values())) if alike else "; ".join(f"{name}: {value}" for name, value in values.items())
+        )
+    return agreed
 
 
 def database(cluster: Cluster, status: tuple[nodetool.Member, ...]) -> dict[str, str]:
@@ -55,12 +66,13 @@ def index(cluster: Cluster, lab: Lab) -> dict[str, str]:
 
 def repaired(lab: Lab) -> dict[str, bool]:
     """Keyspace → whether a full repair would find nothing to stream between the nodes."""
-    return nodetool.in_sync(_nodetool(lab, "repair", "--full", "--preview"))
+    return nodetool.in_sync(nodetool_of(lab, "repair", "--full", "--preview"))
 
 
 def _status(lab: Lab) -> tuple[nodetool.Member, ...]:
-    return nodetool.members(_nodetool(lab, "status"))
+    return nodetool.members(nodetool_of(lab, "status"))
 
 
-def _nodetool(lab: Lab, *arguments: str) -> str:
+def nodetool_of(lab: Lab, *arguments: str) -> str:
+    """What a node's `nodetool` prints."""
     return nodetool.run(lab.options.cassandra, lab.record.jmx_port, *arguments, home=lab.root / "tmp")
