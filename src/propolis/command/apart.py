@@ -95,6 +95,8 @@ def _of_repository(repository: RepositoryConfig) -> list[Claim]:
 
 
 def _of_place(key: str, place: PlaceConfig) -> Claim:
+    if place.url.startswith("ssh://"):
+        return Claim(key)  # on another host
     if not place.url.startswith("s3://"):
         return Claim(key, Path(place.url))
     bucket, _, prefix = place.url.removeprefix("s3://").partition("/")

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from propolis.config.fields import AbsolutePath, Duration, HttpUrl, Model, SecretRef, Text
 
+SSH_URL = re.compile(
+    r"ssh://(?:(?P<user>[A-Za-z0-9_][A-Za-z0-9_.-]*)@)?"
+    r"(?P<host>[A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?\])"
+    r"(?::(?P<port>[0-9]{1,5}))?"
+    r"(?P<path>/.+)"
+)
+"""A folder of another host."""
+
 
 def _repository_url(url: str) -> str:
-    """Refuse what names neither a folder nor a bucket."""
-    if not url.startswith(("/", "s3://")):
-        raise ValueError("must be an absolute folder, e.g. /backup/thehive, or s3://bucket/prefix")
+    """Refuse what names neither a folder nor a bucket, nor a folder of another host."""
+    if not url.startswith(("/", "s3://", "ssh://")):
+        raise ValueError(
+            "must be an absolute folder, e.g. /backup/thehive, or s3://bucket/prefix or ssh://host/folder"
+        )
+    if url.startswith("ssh://") and not SSH_URL.fullmatch(url):
+        raise ValueError("write ssh://host/folder or ssh://user@host:port/folder")
     if url.startswith("s3://") and not url.removeprefix("s3://").partition("/")[0]:
         raise ValueError("has no bucket name; write s3://bucket or s3://bucket/prefix")
     return url
@@ -36,7 +49,12 @@ class PlaceConfig(Model):
     """A place for a repository, and how to reach it."""
 
     url: Annotated[str, AfterValidator(_repository_url)] = Field(
-        description="A folder (/backup/thehive) or s3://bucket/prefix"
+        description="A folder (/backup/thehive), s3://bucket/prefix, or a folder of another host: ssh://host/folder"
+    )
+    command: tuple[Text, ...] = Field(
+        default=(),
+        description="For ssh://: the command that reaches it, instead of ssh and as a list, e.g. to go through "
+        "`kubectl exec`",
     )
     endpoint: HttpUrl | None = Field(
         default=None, description="S3 endpoint other than AWS, e.g. https://minio.example:9000"
@@ -62,6 +80,12 @@ class PlaceConfig(Model):
     def _locks_are_of_buckets(self) -> Self:
         if self.object_lock is not None and not self.url.startswith("s3://"):
             raise ValueError("object_lock needs a bucket (s3://…): a folder can't lock what is in it")
+        return self
+
+    @model_validator(mode="after")
+    def _commands_reach_hosts(self) -> Self:
+        if self.command and not self.url.startswith("ssh://"):
+            raise ValueError("command needs a folder of another host (ssh://…)")
         return self
 
 

@@ -1,4 +1,4 @@
-"""Every storage keeps the same promises: a folder, and real servers with versions, lockable and locked too."""
+"""Every storage keeps the same promises: a folder, one that is served, and real servers of buckets of all kinds."""
 
 import contextlib
 import functools
@@ -25,6 +25,7 @@ from propolis.stack.files.bucket import S3Bucket
 from propolis_lab.servers import minio as s3_stores
 from propolis_lab.servers.minio import S3Server
 from unit.repository.repository_tools import TREE, fill, snapshot
+from unit.repository.storage.served import served
 
 LARGEST = 17 << 20
 """As large as a pack gets: 16 MiB that didn't shrink, and what encryption adds."""
@@ -33,11 +34,12 @@ OF_SERVERS = ("", "-versioned", "-lockable", "-locked")
 # A locked bucket keeps versions, too: SeaweedFS, the slowest, passes all four and shows it in these two.
 KINDS = [
     "folder",
+    "served",
     *(s3 + kind for s3 in ("minio", "versitygw") for kind in OF_SERVERS),
     "seaweedfs",
     "seaweedfs-locked",
 ]
-OF_BUCKETS = KINDS[1:]
+OF_BUCKETS = KINDS[2:]
 
 MakeLocation = Callable[[], Location]
 
@@ -75,7 +77,9 @@ def in_bucket(server: S3Server, kind: str) -> Location:
 @pytest.fixture(params=KINDS)
 def location(request: pytest.FixtureRequest, servers: Callable[[str], S3Server], tmp_path: Path) -> Location:
     kind: str = request.param
-    return Location(str(tmp_path / "vault")) if kind == "folder" else in_bucket(servers(kind), kind)
+    if kind == "folder":
+        return Location(str(tmp_path / "vault"))
+    return served(tmp_path / "vault") if kind == "served" else in_bucket(servers(kind), kind)
 
 
 @pytest.fixture
@@ -250,14 +254,14 @@ def test_a_listing_is_complete_beyond_a_thousand_objects(storage: Storage) -> No
     wanted = {f"packs/{number % 16:02x}/{number:05}": number % 7 for number in range(1100)}
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda name: storage.put(name, b"x" * wanted[name]), wanted))
-    storage.put("packs-not", b"x")
+    storage.put("packs/0f-not", b"x")
     storage.put("indexes/other", b"x")
     listed = list(storage.list("packs"))
-    assert {stored.name: stored.size for stored in listed} == wanted
-    assert len(listed) == len(wanted)
+    assert {stored.name: stored.size for stored in listed} == {**wanted, "packs/0f-not": 1}
+    assert len(listed) == len(wanted) + 1
     assert names(storage, "packs/0f") == sorted(name for name in wanted if name.startswith("packs/0f/"))
-    assert names(storage, "nothing") == []
-    assert set(names(storage, "")) == {*wanted, "packs-not", "indexes/other"}
+    assert names(storage, "removals") == []
+    assert set(names(storage, "")) == {*wanted, "packs/0f-not", "indexes/other"}
 
 
 def test_a_listing_tells_the_storages_own_time(storage: Storage) -> None:
@@ -270,7 +274,7 @@ def test_a_listing_tells_the_storages_own_time(storage: Storage) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["holds/a b", "holds/%41", "holds/a+b&c?d#e", "holds/~é", "holds/'\"<>|*", "a/b/c/d/e"]
+    "name", ["holds/a b", "holds/%41", "holds/a+b&c?d#e", "holds/~é", "holds/'\"<>|*", "holds/b/c/d/e"]
 )
 def test_an_odd_name_is_kept_as_it_is(storage: Storage, name: str) -> None:
     storage.put(name, name.encode())
@@ -333,6 +337,8 @@ def test_a_whole_backup_goes_in_is_verified_and_comes_back(location: Location, t
 def test_storage_that_has_gone_is_an_error_and_not_an_empty_repository(location: Location, tmp_path: Path) -> None:
     if location.is_folder:
         gone = Location(str(tmp_path / "unmounted"))
+    elif location.command:
+        gone = served(tmp_path / "unmounted")
     else:
         gone = Location(
             "s3://no-such-bucket/x", location.endpoint, location.region, location.access_key, location.secret_key

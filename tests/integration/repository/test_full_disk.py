@@ -15,6 +15,7 @@ from propolis.repository.maintenance.prune import prune
 from propolis.repository.storage import reserve
 from propolis.repository.storage.base import NoRoomError
 from propolis.repository.storage.folder import FolderStorage
+from propolis.repository.storage.kinds import RESERVE
 from unit.repository.prune_tools import Dying, Killed, expire_leases
 
 RULES = RetentionConfig(keep=KeepConfig(last=1), min_verified=0, grace_hours=0)
@@ -43,7 +44,7 @@ def host(disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Host
 
 
 def kept(host: Host) -> int:
-    path = host.repository / reserve.NAME
+    path = host.repository / RESERVE
     return path.stat().st_blocks * 512 if path.exists() else 0
 
 
@@ -78,7 +79,7 @@ def test_a_full_repository_is_pruned_and_has_its_reserve_again(host: Host, disk:
 
 def test_a_full_repository_without_its_reserve_says_what_to_do(host: Host, disk: Path) -> None:
     host.backup(8 << 20)
-    (host.repository / reserve.NAME).unlink()
+    (host.repository / RESERVE).unlink()
     fill(disk)
     code, _, err = host("repository", "prune")
     assert (code, "No space left" in err, "free some space" in err) == (13, True, True)
@@ -126,7 +127,7 @@ def test_the_reserve_is_made_by_init_and_where_it_is_missing_by_the_next_prune(
     assert kept(host) == 0
     assert host("repository", "prune")[0] == 0
     assert kept(host) >= reserve.LEAST
-    assert (host.repository / reserve.NAME).stat().st_mode & 0o777 == 0o600
+    assert (host.repository / RESERVE).stat().st_mode & 0o777 == 0o600
     code, out, _ = host("repository", "check")
     assert (code, "note" in out) == (0, False)
 

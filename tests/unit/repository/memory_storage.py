@@ -7,7 +7,14 @@ from collections.abc import Iterator
 
 from propolis.errors import IntegrityError
 from propolis.repository.io.stream import Stream
-from propolis.repository.storage.base import LocalFolder, MissingObjectError, ObjectExistsError, ObjectLock, Stored
+from propolis.repository.storage.base import (
+    Disk,
+    LocalFolder,
+    MissingObjectError,
+    ObjectExistsError,
+    ObjectLock,
+    Stored,
+)
 
 
 class MemoryStorage:
@@ -16,6 +23,7 @@ class MemoryStorage:
     place = "memory"
     lock: ObjectLock | None = None
     folder: LocalFolder | None = None
+    disk: Disk | None = None
     at: datetime.datetime | None = None
 
     def __init__(self, objects: dict[str, bytes] | None = None) -> None:

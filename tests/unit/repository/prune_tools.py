@@ -213,7 +213,7 @@ class View:
     def __init__(self, storage: Storage, process: Process) -> None:
         self._storage, self._process = storage, process
         self.place = storage.place
-        self.lock, self.folder, self.at = storage.lock, storage.folder, storage.at
+        self.lock, self.folder, self.disk, self.at = storage.lock, storage.folder, storage.disk, storage.at
 
     def prepare(self) -> None:
         self._storage.prepare()

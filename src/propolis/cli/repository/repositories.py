@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from propolis.cli.options import DEFAULT_CONFIG, ConfigFile, config_of
-from propolis.cli.repository import care, copies, keys, retention
+from propolis.cli.repository import care, copies, keys, retention, serving
 from propolis.command.host_key import host_identity
 from propolis.command.known import remember
 from propolis.config.schema import Config
@@ -112,3 +112,4 @@ app.add_typer(keys.app)
 copies.register(app)
 retention.register_repository(app)
 care.register(app)
+serving.register(app)

@@ -8,23 +8,16 @@ from pathlib import PurePosixPath
 from blake3 import blake3
 
 from propolis.errors import IntegrityError
+from propolis.repository.storage.kinds import CONFIG as CONFIG
+from propolis.repository.storage.kinds import INDEX_LIMIT as INDEX_LIMIT
+from propolis.repository.storage.kinds import MANIFEST_LIMIT as MANIFEST_LIMIT
+from propolis.repository.storage.kinds import MAX_SEGMENT_BYTES as MAX_SEGMENT_BYTES
+from propolis.repository.storage.kinds import SMALL_LIMIT as SMALL_LIMIT
 
 FORMAT = 1
 SEGMENT_BYTES = 16 << 20
 """Files are cut at multiples of this. It bounds the memory of a worker: one such piece plain, one stored.
 Smaller pieces are gathered in packs until they fill half of it."""
-MAX_SEGMENT_BYTES = 64 << 20
-"""No repository may ask a reader for buffers larger than this."""
-
-CONFIG = "config"
-SMALL_LIMIT = 1 << 20
-INDEX_LIMIT = 256 << 20
-MANIFEST_LIMIT = 1 << 30
-
-RUN = r"\d{8}T\d{6}Z-[0-9a-f]{6}"
-"""The ID of a run, as its journals have it."""
-VERDICTS = "verdicts"
-VERDICT = re.compile(rf"{VERDICTS}/{RUN}")
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 _MANIFEST = re.compile(r"manifests/(\d{8}T\d{6}Z)-([0-9a-f]{64})")

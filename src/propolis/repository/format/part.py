@@ -6,7 +6,6 @@ alone would have, so neither can be taken for the other; its lines are a manifes
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -16,12 +15,11 @@ from propolis.errors import IntegrityError
 from propolis.repository.crypto.identities import Identity
 from propolis.repository.crypto.secret import RepositoryKey
 from propolis.repository.format.entries import Header
-from propolis.repository.format.names import FORMAT, RUN, check_name
+from propolis.repository.format.names import FORMAT, check_name
 from propolis.repository.format.text import escape, read_header, read_lines
+from propolis.repository.storage.kinds import KINDS, PARTS
 from propolis.structs import read_in_threads
 
-PARTS = "parts"
-NAME = re.compile(rf"{PARTS}/({RUN})-([A-Za-z0-9][A-Za-z0-9._-]{{0,63}})-([0-9a-f]{{64}})")
 _TREE, _PATH = 9, 10
 
 
@@ -44,7 +42,7 @@ def part_name(run: str, host: str, digest: str) -> str:
 
 def parse_part_name(name: str) -> PartName | None:
     """The reverse; None when it is no part's name."""
-    match = NAME.fullmatch(name)
+    match = KINDS[PARTS].names.fullmatch(name)
     return PartName(*match.groups()) if match else None
 
 

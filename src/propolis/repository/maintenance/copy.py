@@ -33,7 +33,7 @@ from propolis.repository.format.names import (
 )
 from propolis.repository.io.parallel import side_by_side
 from propolis.repository.model import Observer, Stats
-from propolis.repository.storage.base import MissingObjectError, ObjectLock, Storage
+from propolis.repository.storage.base import MissingObjectError, NoFolderError, ObjectLock, Storage
 
 _LIMITS = {
     "keys": SMALL_LIMIT,
@@ -91,8 +91,7 @@ def copy_repository(
     info, config = read_info(source)
     rings = keyring.find_key_ring(source, info, config)
     if plan:
-        nothing_there = target.folder is not None and not target.folder.root.exists()
-        return _Copy(source, None if nothing_there else target, observer, target.place).plan()
+        return _Copy(source, target if _is_there(target) else None, observer, target.place).plan()
     target.prepare()
     with ReadingLease(source) as reading, Lease(target, "shared") as lease:
         result = _Copy(source, target, observer, target.place).run(target, lease)
@@ -251,6 +250,16 @@ class _Copy:
             backups=tuple(_ids(self._missing["manifests"])),
             done=done,
         )
+
+
+def _is_there(target: Storage) -> bool:
+    """Whether the place to copy to exists at all; a copy makes its folder."""
+    try:
+        for _ in target.list(CONFIG):
+            break
+    except NoFolderError:
+        return False
+    return True
 
 
 def _put(target: Storage, name: str, data: memoryview) -> None:

@@ -24,7 +24,7 @@ from propolis.repository.format.names import hash_name, pack_name
 from propolis.repository.maintenance.repack import Repacker
 from propolis.repository.maintenance.retention import Candidate, Decision
 from propolis.repository.maintenance.soundness import decide_among_sound
-from propolis.repository.maintenance.survey import QUARANTINE, QUARANTINE_DAYS
+from propolis.repository.maintenance.survey import QUARANTINE_DAYS
 from propolis.repository.maintenance.unfinished import find_parts
 from propolis.repository.maintenance.usage import Indexes, Usage
 from propolis.repository.model import BackupSummary
@@ -34,6 +34,7 @@ from propolis.repository.records.removals import record_removals
 from propolis.repository.records.verdicts import old_verdicts
 from propolis.repository.repository import Repository
 from propolis.repository.storage.base import NoRoomError
+from propolis.repository.storage.kinds import QUARANTINE
 from propolis.repository.storage.reserve import room_to_prune
 
 _INDEX_SEGMENTS = 100_000

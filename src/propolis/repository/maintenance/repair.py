@@ -19,12 +19,13 @@ from propolis.repository.format.rules import BackupRules
 from propolis.repository.format.table import PackContents, SegmentTable
 from propolis.repository.maintenance.check import Hit, Losses, ReadData
 from propolis.repository.maintenance.salvage import Sources, Wanted, from_damaged_pack, from_stack, from_unknown_pack
-from propolis.repository.maintenance.survey import QUARANTINE, Survey, load_manifest, survey
+from propolis.repository.maintenance.survey import Survey, load_manifest, survey
 from propolis.repository.model import Observer
 from propolis.repository.records.absent import absent
 from propolis.repository.records.marks import read_marks
 from propolis.repository.records.removals import record_removals
 from propolis.repository.repository import Repository
+from propolis.repository.storage.kinds import QUARANTINE
 from propolis.repository.write.packing import Packer
 
 _INDEXED_AT_ONCE = 4096

@@ -24,10 +24,10 @@ from propolis.repository.format.table import PackContents, SegmentTable
 from propolis.repository.io.direct import buffer
 from propolis.repository.io.inflate import inflated
 from propolis.repository.io.stream import Stream
-from propolis.repository.maintenance.survey import PACK_LIMIT
 from propolis.repository.model import ObjectSource
 from propolis.repository.read.target import Folders
 from propolis.repository.repository import Repository
+from propolis.repository.storage.kinds import PACK_LIMIT
 from propolis.repository.write.scan import cut
 
 Sources = Mapping[str, Path | ObjectSource]

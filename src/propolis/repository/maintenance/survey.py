@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -25,15 +24,10 @@ from propolis.repository.format.manifest import Manifest
 from propolis.repository.format.names import (
     INDEX_LIMIT,
     MANIFEST_LIMIT,
-    MAX_SEGMENT_BYTES,
     SMALL_LIMIT,
-    VERDICT,
-    VERDICTS,
     check_name,
     pack_name,
 )
-from propolis.repository.format.part import NAME as PART_NAME
-from propolis.repository.format.part import PARTS
 from propolis.repository.format.table import PackContents, SegmentTable
 from propolis.repository.io.parallel import side_by_side
 from propolis.repository.model import Observer, Stats
@@ -42,29 +36,12 @@ from propolis.repository.read.segments import check_segment
 from propolis.repository.records.marks import read_marks
 from propolis.repository.records.verdicts import ask
 from propolis.repository.repository import Repository
+from propolis.repository.storage.kinds import KINDS, PACK_LIMIT, PARTS, QUARANTINE, VERDICTS
 from propolis.repository.write.compose import load_part
 
-PACK_LIMIT = MAX_SEGMENT_BYTES + (1 << 20)
-"""No pack is larger."""
-QUARANTINE = "quarantine"
-"""Where a repair puts what is damaged; a prune removes it `QUARANTINE_DAYS` later."""
 QUARANTINE_DAYS = 30
+"""A prune removes what a repair put in quarantine so much later."""
 _SHOWN = 5
-_NAMES = {
-    "config": re.compile(r"config"),
-    "keys": re.compile(r"keys/\d{6}-[0-9a-f]{64}"),
-    "spare": re.compile(r"spare/\d{6}-[0-9a-f]{64}"),
-    "packs": re.compile(r"packs/([0-9a-f]{2})/\1[0-9a-f]{62}"),
-    "indexes": re.compile(r"indexes/[0-9a-f]{64}"),
-    "manifests": re.compile(r"manifests/\d{8}T\d{6}Z-[0-9a-f]{64}"),
-    "parts": PART_NAME,
-    "verdicts": VERDICT,
-    "holds": re.compile(r"holds/\d{8}T\d{6}Z-[0-9a-f]{8}-[0-9a-f]{64}"),
-    "reserve": re.compile(r"reserve"),
-    "removals": re.compile(r"removals/[0-9a-f]{64}"),
-    "verified": re.compile(r"verified/\d{8}T\d{6}Z-[0-9a-f]{8}-[0-9a-f]{64}"),
-    "locks": re.compile(r"locks/(shared|exclusive)-\d{8}T\d{6}Z-[0-9a-f]{32}"),
-}
 Choose = Callable[[list[str]], list[str]]
 """Of the packs' hashes, sorted, those whose bytes are to be read."""
 
@@ -167,7 +144,7 @@ class _Look:
         names: list[str] = []
         with noting(self._repository, self.result, f"{kind}/"):
             names = sorted(stored.name for stored in self._repository.storage.list(kind))
-        return [name for name in names if _NAMES[kind].fullmatch(name)]
+        return [name for name in names if KINDS[kind].names.fullmatch(name)]
 
     def _key_ring(self, name: str, data: memoryview, newest: KeyRing) -> None:
         try:
@@ -246,7 +223,7 @@ class _Look:
         aside = [0, 0]
         for stored in self._repository.storage.list(""):
             kind = stored.name.partition("/")[0]
-            if kind in _NAMES and not _NAMES[kind].fullmatch(stored.name):
+            if kind in KINDS and not KINDS[kind].names.fullmatch(stored.name):
                 strange.append(stored.name)
             elif kind == QUARANTINE:
                 aside[0] += 1

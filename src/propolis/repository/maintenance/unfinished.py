@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from propolis.errors import IntegrityError
 from propolis.repository.format.damage import Finding, reason
-from propolis.repository.format.part import PARTS, parse_part_name
+from propolis.repository.format.part import parse_part_name
 from propolis.repository.model import BackupSummary
 from propolis.repository.repository import Repository
+from propolis.repository.storage.kinds import PARTS
 from propolis.repository.write.compose import load_part
 from propolis.repository.write.heading import RUN
 

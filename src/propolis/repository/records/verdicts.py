@@ -18,9 +18,10 @@ import msgspec
 from propolis.clock import utc_now, utc_text
 from propolis.errors import IntegrityError, RepositoryError
 from propolis.repository.catalog.chronicle import stamp_time
-from propolis.repository.format.names import FORMAT, SMALL_LIMIT, VERDICT, VERDICTS
+from propolis.repository.format.names import FORMAT, SMALL_LIMIT
 from propolis.repository.repository import Repository
 from propolis.repository.storage.base import MissingObjectError, ObjectExistsError
+from propolis.repository.storage.kinds import KINDS, VERDICTS
 from propolis.structs import read_in_threads
 
 Verdict = Literal["keep", "undo"]
@@ -98,7 +99,11 @@ def old_verdicts(repository: Repository, now_ns: int) -> list[str]:
     """Names of verdicts that nobody will ask for any more."""
     limit = now_ns - int(_KEPT.total_seconds() * 1e9)
     listed = repository.storage.list(VERDICTS)
-    return sorted(stored.name for stored in listed if VERDICT.fullmatch(stored.name) and stored.modified_ns < limit)
+    return sorted(
+        stored.name
+        for stored in listed
+        if KINDS[VERDICTS].names.fullmatch(stored.name) and stored.modified_ns < limit
+    )
 
 
 def _require_young(repository: Repository, run: str) -> None:
@@ -114,7 +119,7 @@ def _require_young(repository: Repository, run: str) -> None:
 
 def _name(run: str) -> str:
     name = f"{VERDICTS}/{run}"
-    if not VERDICT.fullmatch(name):
+    if not KINDS[VERDICTS].names.fullmatch(name):
         raise RepositoryError(f"{run[:80]!r} is not the ID of a run")
     return name
 

@@ -25,6 +25,10 @@ class NoRoomError(RepositoryError):
     """The storage is full."""
 
 
+class NoFolderError(RepositoryError):
+    """The whole folder of a repository is not there."""
+
+
 @dataclass(frozen=True)
 class Stored:
     """One object as a listing shows it."""
@@ -103,6 +107,10 @@ class LocalFolder(Protocol):
         """The folder."""
         ...
 
+
+class Disk(Protocol):
+    """What a storage can do whose disk can be full, so that a reserve is kept there."""
+
     def allocate(self, name: str, size: int) -> None:
         """Make an object of so many bytes that take up room. Raises `NoRoomError`."""
         ...
@@ -116,7 +124,7 @@ class Storage(Protocol):
     """Objects by name. All methods may be called from any thread.
 
     They raise `MissingObjectError`, `ObjectExistsError` or another `RepositoryError`.
-    What only some storages can do is asked of `lock`, `folder` and `at`, not of their kind.
+    What only some storages can do is asked of `lock`, `folder`, `disk` and `at`, not of their kind.
     """
 
     @property
@@ -127,6 +135,11 @@ class Storage(Protocol):
     @property
     def folder(self) -> LocalFolder | None:
         """With it, the objects are files of this host."""
+        ...
+
+    @property
+    def disk(self) -> Disk | None:
+        """With it, a reserve is kept for the day its disk is full."""
         ...
 
     @property

@@ -17,6 +17,7 @@ from obstore.store import S3Store
 from propolis.errors import ConfigError, PropolisError
 from propolis.repository.io.stream import PIECE, Stream, cut
 from propolis.repository.storage.base import (
+    Disk,
     LocalFolder,
     MissingObjectError,
     ObjectExistsError,
@@ -50,6 +51,7 @@ class S3Storage:
     """Objects below a prefix of a bucket; every put is a single request and durable when it returns."""
 
     folder: LocalFolder | None = None
+    disk: Disk | None = None
     at: datetime.datetime | None = None
 
     def __init__(self, location: Location, patience: Patience = PATIENT) -> None:

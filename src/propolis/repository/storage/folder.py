@@ -13,7 +13,7 @@ import errno
 import os
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from propolis.errors import IntegrityError, PropolisError, RepositoryError
@@ -21,6 +21,7 @@ from propolis.repository.io import direct
 from propolis.repository.io.stream import PIECE, Stream
 from propolis.repository.storage.base import (
     MissingObjectError,
+    NoFolderError,
     NoRoomError,
     ObjectExistsError,
     ObjectLock,
@@ -28,8 +29,8 @@ from propolis.repository.storage.base import (
     check_size,
     checked_name,
 )
+from propolis.repository.storage.kinds import TEMPORARY
 
-_TEMPORARY = "tmp"
 _MIB = 1 << 20
 _PRUNE = "Run `propolis repository prune`, for which a reserve is kept"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -38,13 +39,18 @@ _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.
 
 
 class FolderStorage:
-    """Objects as files below one folder; files 0600, folders 0700. A `Storage`, and its own `LocalFolder`."""
+    """Objects as files below one folder; files 0600, folders 0700.
+
+    A `Storage`, and its own `LocalFolder` and `Disk`.
+    """
 
     lock: ObjectLock | None = None
     at: datetime.datetime | None = None
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, place: str = "") -> None:
+        """`place`: how people call it, unless by its path."""
         self.root = root
+        self._place = place or str(root)
         self._lock = threading.Lock()
         self._folders: set[Path] = set()
         self._unflushed: list[Path] = []
@@ -59,27 +65,30 @@ class FolderStorage:
         return self
 
     @property
+    def disk(self) -> FolderStorage:
+        """See `Storage.disk`."""
+        return self
+
+    @property
     def place(self) -> str:
         """The folder's path."""
-        return str(self.root)
+        return self._place
 
     def prepare(self) -> None:
         """Create the folder, private to its owner."""
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise self._failed("be created", error) from None
+            raise self.failed("be created", error) from None
 
     def put(self, name: str, data: bytes | bytearray | memoryview, *, create: bool = False) -> None:
         """See `Storage.put`."""
-        path = self._path(name)
         try:
-            self._make_folder(path.parent)
+            path = self.place_for(name)
             if create:
                 self._create(path, data, name)
                 return
-            self._make_folder(self.root / _TEMPORARY)
-            temporary = self.root / _TEMPORARY / secrets.token_hex(16)
+            temporary = self.temporary()
             try:
                 self._write(temporary, data, sync=False)
                 temporary.rename(path)
@@ -89,7 +98,7 @@ class FolderStorage:
             with self._lock:
                 self._unflushed.append(path)
         except OSError as error:
-            raise self._failed("be written", error) from None
+            raise self.failed("be written", error) from None
 
     def allocate(self, name: str, size: int) -> None:
         """Have `size` bytes of the disk taken up by an object of that name; what it holds means nothing. Durable."""
@@ -99,7 +108,7 @@ class FolderStorage:
             temporary.rename(path)
             _sync(path.parent)
         except OSError as error:
-            raise self._failed("be written", error) from None
+            raise self.failed("be written", error) from None
 
     def has_room(self, size: int) -> bool:
         """Whether so many bytes can be stored now: tried, since quotas show in no other way. True if unknown."""
@@ -111,8 +120,7 @@ class FolderStorage:
 
     def _take(self, size: int) -> Path:
         """A temporary file that really takes up so many bytes."""
-        self._make_folder(self.root / _TEMPORARY)
-        temporary = self.root / _TEMPORARY / secrets.token_hex(16)
+        temporary = self.temporary()
         try:
             with open(temporary, "xb", buffering=0, opener=_private) as file:
                 os.posix_fallocate(file.fileno(), 0, size)
@@ -168,12 +176,23 @@ class FolderStorage:
         except OSError as error:
             raise self._unread(error, name) from None
 
+    def read_part(self, name: str, target: memoryview, start: int, count: int) -> tuple[int, int, str]:
+        """Read at most `count` bytes into `target`: how many, the object's size, and which of that name it is."""
+        try:
+            with self._opened(name) as file:
+                status = os.fstat(file)
+                wanted = max(0, min(count, status.st_size - start))
+                done = direct.read(file, target, wanted, start, whole=status.st_size)
+                return done, status.st_size, f"{status.st_ino} {status.st_mtime_ns}"
+        except OSError as error:
+            raise self._unread(error, name) from None
+
     def size(self, name: str) -> int | None:
         """See `Storage.size`."""
         try:
             return self._path(name).lstat().st_size
         except FileNotFoundError:
-            self._present()
+            self.require_there()
             return None
         except OSError as error:
             raise self._unread(error, name) from None
@@ -183,7 +202,7 @@ class FolderStorage:
         try:
             yield from self._walk(self._path(prefix) if prefix else self.root, f"{prefix}/" if prefix else "")
         except OSError as error:
-            raise self._failed("be listed", error, prefix) from None
+            raise self.failed("be listed", error, prefix) from None
 
     def delete(self, name: str) -> None:
         """See `Storage.delete`."""
@@ -196,7 +215,7 @@ class FolderStorage:
             with self._lock:
                 self._emptied.add(path.parent)
         except OSError as error:
-            raise self._failed("be changed", error) from None
+            raise self.failed("be changed", error) from None
 
     def flush(self) -> None:
         """Wait for the disk: every new object, then the folders that hold them or held what was deleted."""
@@ -214,8 +233,31 @@ class FolderStorage:
                     if folder.is_dir():
                         _sync(folder)
             except OSError as error:
-                self._lost = self._failed("be written", error)
+                self._lost = self.failed("be written", error)
                 raise self._lost from None
+
+    def sync_folders(self, folders: Iterable[str]) -> None:
+        """Make durable what was deleted in these folders."""
+        with self._lock:
+            self._emptied.update(self._path(folder) for folder in folders)
+        self.flush()
+
+    def temporary(self) -> Path:
+        """A path for what has no name yet."""
+        self._make_folder(self.root / TEMPORARY)
+        return self.root / TEMPORARY / secrets.token_hex(16)
+
+    def require_there(self) -> None:
+        """Fail when the whole folder has gone: an unplugged disk is not an empty repository."""
+        if not self.root.is_dir():
+            error = FileNotFoundError(errno.ENOENT, "there is no such folder")
+            raise self.failed("be reached", error, kind=NoFolderError)
+
+    def place_for(self, name: str) -> Path:
+        """Where an object goes, in a folder that is there."""
+        path = self._path(name)
+        self._make_folder(path.parent)
+        return path
 
     def _path(self, name: str) -> Path:
         return self.root / checked_name(name)
@@ -223,7 +265,7 @@ class FolderStorage:
     def _make_folder(self, folder: Path) -> None:
         if folder in self._folders:
             return
-        self._present()
+        self.require_there()
         missing = []
         while not folder.is_dir():
             missing.append(folder)
@@ -234,17 +276,12 @@ class FolderStorage:
         with self._lock:
             self._folders.update(missing or [folder])
 
-    def _present(self) -> None:
-        """Fail when the whole folder has gone: an unplugged disk is not an empty repository."""
-        if not self.root.is_dir():
-            raise self._failed("be reached", FileNotFoundError(errno.ENOENT, "there is no such folder"))
-
     @contextlib.contextmanager
     def _opened(self, name: str) -> Iterator[int]:
         try:
             file = os.open(self._path(name), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
-            self._present()
+            self.require_there()
             raise MissingObjectError(
                 f"{name} is missing from the repository {self.place}",
                 next="Run `propolis repository check`, and use another backup or a copy of the repository",
@@ -255,8 +292,7 @@ class FolderStorage:
             os.close(file)
 
     def _create(self, path: Path, data: bytes | bytearray | memoryview, name: str) -> None:
-        temporary = self.root / _TEMPORARY / secrets.token_hex(16)
-        self._make_folder(temporary.parent)
+        temporary = self.temporary()
         try:
             self._write(temporary, data, sync=True)
             try:
@@ -294,7 +330,7 @@ class FolderStorage:
         try:
             entries = os.scandir(folder)
         except FileNotFoundError:
-            self._present()
+            self.require_there()
             return
         with entries:
             for entry in entries:
@@ -314,9 +350,12 @@ class FolderStorage:
                 f"{name} in the repository {self.place} can't be read from its disk: {error.strerror}",
                 next="Check the system log for disk errors, and run `propolis repository check`",
             )
-        return self._failed("be read", error, name)
+        return self.failed("be read", error, name)
 
-    def _failed(self, what: str, error: OSError, name: str = "") -> RepositoryError:
+    def failed(
+        self, what: str, error: OSError, name: str = "", kind: type[RepositoryError] | None = None
+    ) -> RepositoryError:
+        """The error for what the system refused, e.g. that an object can't `be read`."""
         where = f"{name} in the repository {self.place}" if name else f"The repository {self.place}"
         advice = {
             errno.ENOSPC: f"{_PRUNE}, or free some space, then run the command again: data stored so far is not "
@@ -329,7 +368,8 @@ class FolderStorage:
             errno.ENOENT: "Mount or create the folder; `propolis repository init` creates a new repository",
         }
         reason = error.strerror or str(error)
-        kind = NoRoomError if error.errno in _FULL else RepositoryError
+        if kind is None:
+            kind = NoRoomError if error.errno in _FULL else RepositoryError
         return kind(f"{where} can't {what}: {reason}", next=advice.get(error.errno or 0, ""))
 
 

@@ -17,7 +17,7 @@ class Location:
     """Where a repository is and how to reach it."""
 
     url: str
-    """An absolute folder, or `s3://bucket/prefix`."""
+    """An absolute folder, `s3://bucket/prefix` or `ssh://user@host:port/folder`."""
     endpoint: str | None = None
     region: str = "us-east-1"
     access_key: str | None = field(default=None, repr=False)
@@ -26,6 +26,8 @@ class Location:
     """PEM file of authorities to trust besides the system's."""
     object_lock: ObjectLockConfig | None = None
     """With it, every object is locked when it is stored."""
+    command: tuple[str, ...] = ()
+    """What reaches a folder of another host, instead of ssh."""
     at: datetime.datetime | None = None
     """Read it as it was then (with a time zone), and write nothing."""
 
@@ -40,6 +42,7 @@ class Location:
             _secret(config.secret_key),
             config.ca,
             config.object_lock,
+            config.command,
         )
 
     def as_of(self, moment: datetime.datetime | None) -> Location:

@@ -16,19 +16,36 @@ def open_storage(location: Location) -> Storage:
         return _folder(location)
     if location.url.startswith("s3://"):
         return _bucket(location)
-    raise ConfigError(f"repository.url: {location.url!r} is neither an absolute folder nor s3://bucket/prefix")
+    if location.url.startswith("ssh://"):
+        return _remote(location)
+    raise ConfigError(
+        f"repository.url: {location.url!r} is neither an absolute folder nor s3://bucket/prefix nor ssh://host/folder"
+    )
 
 
 def _folder(location: Location) -> Storage:
+    _require_today(location)
+    folder = Path(location.url)
+    if not folder.is_absolute():
+        raise ConfigError(f"repository.url: the folder {location.url!r} is not an absolute path")
+    return FolderStorage(folder)
+
+
+def _remote(location: Location) -> Storage:
+    from propolis.repository.storage.remote.address import Address
+    from propolis.repository.storage.remote.client import RemoteStorage
+
+    _require_today(location)
+    address = Address.parse(location.url)
+    return RemoteStorage(location.command or address.command(), address.path, location.url)
+
+
+def _require_today(location: Location) -> None:
     if location.at is not None:
         raise ConfigError(
             f"The repository {location.url} is a folder, which keeps no former versions",
             next="Leave out --at; only a bucket with versions can be read as it was",
         )
-    folder = Path(location.url)
-    if not folder.is_absolute():
-        raise ConfigError(f"repository.url: the folder {location.url!r} is not an absolute path")
-    return FolderStorage(folder)
 
 
 def _bucket(location: Location) -> Storage:

@@ -1,4 +1,4 @@
-"""Space that a repository in a folder keeps for the day its disk is full, given up for a prune.
+"""Space that a repository on a disk keeps for the day its disk is full, given up for a prune.
 
 To free space, a prune first needs some: for its lease, for a record of what it removes, for new indexes. So a file
 holds that much from the first day on. A bucket has no such file: it has a quota, if anything, which can be raised.
@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 from propolis.errors import RepositoryError
 from propolis.repository.storage.base import Storage
+from propolis.repository.storage.kinds import RESERVE
 
-NAME = "reserve"
 LEAST = 16 << 20
 
 
@@ -24,14 +24,14 @@ def needed(storage: Storage) -> int:
 
 def is_there(storage: Storage) -> bool:
     """Whether the reserve is there and large enough; True for a bucket, which has none."""
-    return storage.folder is None or (storage.size(NAME) or 0) >= needed(storage)
+    return storage.disk is None or (storage.size(RESERVE) or 0) >= needed(storage)
 
 
 def keep(storage: Storage) -> str:
     """Have the reserve there. Why that can't be, if it can't; empty otherwise, and for a bucket."""
     try:
-        if storage.folder is not None and not is_there(storage):
-            storage.folder.allocate(NAME, needed(storage))
+        if storage.disk is not None and not is_there(storage):
+            storage.disk.allocate(RESERVE, needed(storage))
     except RepositoryError as error:
         return f"The repository has no reserve, so it can't be pruned when its disk is full: {error.what}"
     return ""
@@ -50,12 +50,12 @@ class Room:
 def room_to_prune(storage: Storage) -> Iterator[Room]:
     """For a `with` block that frees space: on a full disk, the reserve is given up for it, and put back after."""
     room = Room()
-    if storage.folder is not None and storage.size(NAME) is not None:
-        room.given_up = not storage.folder.has_room(needed(storage))
+    if storage.disk is not None and storage.size(RESERVE) is not None:
+        room.given_up = not storage.disk.has_room(needed(storage))
     if not room.given_up:
         yield room
         return
-    storage.delete(NAME)
+    storage.delete(RESERVE)
     storage.flush()
     try:
         yield room
