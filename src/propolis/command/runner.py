@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -62,25 +63,61 @@ def run_in(
     interrupts = Interrupts()
     with StackLock(state), interrupts.active(), Telling(observer) as told:
         with interrupts.shield():
-            _recover(recover_first, state, told)
+            recover_earlier(state, told, recover_first)
         run_id = new_run_id()
         with open_context(told, run_id) as context:
             plan = make_plan(context)
             with interrupts.shield():
-                watchdog = _watched(state, run_id)
-                journal = _begun(state, run_id, plan, facts, watchdog)
+                begun = Begun.begin(state, run_id, plan, facts)
             try:
-                outcome = execute(plan, context, journal, told, interrupts)
+                outcome = execute(plan, context, begun.journal, told, interrupts)
             finally:
                 interrupts.ignore_from_now_on()
-                if journal.closed:
-                    watchdog.dismiss()
-                else:
-                    watchdog.take_over()
-                    told.note(f"The journal {journal.path} is still open; Propolis keeps retrying in the background")
-        with contextlib.suppress(OSError, PreflightError):
-            forget_old(journal_folder(state))
+                begun.end(told)
         return context, outcome
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run that has a journal and is watched: from now on its steps may be done."""
+
+    journal: Journal
+    watchdog: Watchdog
+
+    @classmethod
+    def begin(
+        cls, state: Path, run_id: str, plan: Plan[Any], facts: Mapping[str, Any], silence: float | None = None
+    ) -> Begun:
+        """Begin it, with signals kept waiting; `facts` are what its recovery needs.
+
+        With `silence` the watchdog also ends it, and recovers, if it hears nothing for so many seconds. Raises
+        PreflightError if nobody can watch, PropolisError if there can't be a journal.
+        """
+        watchdog = _watched(state, run_id, silence)
+        try:
+            journal = Journal.create(
+                journal_folder(state),
+                run_id=run_id,
+                command=plan.command,
+                steps=plan.builtins(),
+                commit=plan.commit,
+                prepare=plan.prepare,
+                facts=facts,
+            )
+        except BaseException:
+            watchdog.dismiss()
+            raise
+        return cls(journal, watchdog)
+
+    def end(self, observer: Observer) -> None:
+        """Let the watchdog go, or take over what is still half done."""
+        if self.journal.closed:
+            self.watchdog.dismiss()
+        else:
+            self.watchdog.take_over()
+            observer.note(f"The journal {self.journal.path} is still open; Propolis keeps retrying in the background")
+        with contextlib.suppress(OSError, PreflightError):
+            forget_old(self.journal.path.parent)
 
 
 def recovery_command(state: Path) -> list[str]:
@@ -88,17 +125,18 @@ def recovery_command(state: Path) -> list[str]:
     return [sys.executable, "-m", "propolis", "recover", "--quiet", "--state", str(state.resolve())]
 
 
-def _recover(recover_first: RecoverFirst, state: Path, observer: Observer) -> None:
+def recover_earlier(state: Path, observer: Observer, recover_first: RecoverFirst) -> None:
+    """Undo or finish what an earlier run left. Raises PreflightError where a journal of one can't be read."""
     try:
         recover_first(state, observer)
     except UnreadableJournal as error:  # here that is a reason not to begin
         raise PreflightError(error.what, left=error.left, next=error.next) from error
 
 
-def _watched(state: Path, run_id: str) -> Watchdog:
+def _watched(state: Path, run_id: str, silence: float | None) -> Watchdog:
     log = state / "watchdog.log"
     try:
-        return Watchdog(recovery_command(state), log, journal_file(journal_folder(state), run_id))
+        return Watchdog(recovery_command(state), log, journal_file(journal_folder(state), run_id), silence)
     except OSError as error:
         raise PreflightError(
             "The watchdog, which restarts services if Propolis is killed, can't be started: "
@@ -106,19 +144,3 @@ def _watched(state: Path, run_id: str) -> Watchdog:
             left="Nothing was changed",
             next=f"See {log}, and check whether this host is out of memory or processes",
         ) from error
-
-
-def _begun(state: Path, run_id: str, plan: Plan[Any], facts: Mapping[str, Any], watchdog: Watchdog) -> Journal:
-    try:
-        return Journal.create(
-            journal_folder(state),
-            run_id=run_id,
-            command=plan.command,
-            steps=plan.builtins(),
-            commit=plan.commit,
-            prepare=plan.prepare,
-            facts=facts,
-        )
-    except BaseException:
-        watchdog.dismiss()
-        raise

@@ -48,6 +48,14 @@ class Outcome:
     seconds: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class Ended:
+    """A step that was done: what the journal keeps of its result, and how long it took."""
+
+    summary: Mapping[str, Any] | None
+    seconds: float
+
+
 class Execution(Generic[C]):
     """A run of a plan, step by step. Steps are done in order, and undone in reverse; after an undo none is done."""
 
@@ -62,8 +70,8 @@ class Execution(Generic[C]):
     ) -> None:
         self.plan = plan
         self.results = Results(plan.given)
-        self.seconds: dict[int, float] = {}
-        """Of each step that was done."""
+        self.ended: dict[int, Ended] = {}
+        """The steps that were done, on record."""
         self.begun: list[int] = []
         self._context = context
         self._journal = journal
@@ -76,7 +84,7 @@ class Execution(Generic[C]):
 
     def is_done(self, number: int | None) -> bool:
         """Say whether a step ended well, on record."""
-        return number is not None and number in self.seconds
+        return number is not None and number in self.ended
 
     @property
     def is_committed(self) -> bool:
@@ -86,12 +94,12 @@ class Execution(Generic[C]):
     @property
     def settled(self) -> str | None:
         """How the run ended: `done` or `undone`, as its journal says it; None while something is half done."""
-        if len(self.seconds) == len(self.plan.steps) and not self._tried:
+        if len(self.ended) == len(self.plan.steps) and not self._tried:
             return "done"
         return "undone" if self._undone.issuperset(self.begun) else None
 
-    def do(self, number: int) -> Mapping[str, Any] | None:
-        """Do the next step, and give what the journal keeps of its result.
+    def do(self, number: int) -> Ended:
+        """Do the next step.
 
         Raises what the step raises; then it has begun and has to be undone. OutOfTurn if it isn't the next one.
         """
@@ -112,20 +120,23 @@ class Execution(Generic[C]):
         with self._interrupts.shield():
             self._journal.after(number, summary)
             self.results.keep(step, result)
-            self.seconds[number] = time.monotonic() - start
-        quietly(self._observer.step_ended, number + 1, count, step.title, self.seconds[number])
-        return summary
+            self.ended[number] = ended = Ended(summary, time.monotonic() - start)
+        quietly(self._observer.step_ended, number + 1, count, step.title, ended.seconds)
+        return ended
 
     def undo(self, number: int) -> None:
         """Undo a begun step once those after it were undone, or tried to be; from now on no signal cuts it short.
 
-        Raises what undoing raises; Kept or InDoubt, with nothing undone, if the run is prepared and its verdict isn't
-        to undo it; OutOfTurn if it didn't begin, if the run is committed, or if a later step wasn't undone yet.
+        One that never began needs no undoing. Raises what undoing raises; Kept or InDoubt, with nothing undone, if
+        the run is prepared and its verdict isn't to undo it; OutOfTurn if the run is committed, or if a later step
+        wasn't undone yet.
         """
         self._interrupts.ignore_from_now_on()
         later = {begun for begun in self.begun if begun > number}
-        if number not in self.begun or self.is_committed or not later <= self._tried:
+        if self.is_committed or not later <= self._tried:
             raise OutOfTurn(f"Step {number + 1} of `{self.plan.command}` can't be undone now")
+        if number not in self.begun:
+            return
         self._require_verdict()
         self._tried.add(number)
         undo_step(number, self.plan.steps[number], self._context, self._journal, self._observer)
@@ -188,7 +199,7 @@ def execute(
         raise
     interrupts.ignore_from_now_on()
     journal.close("done")
-    return Outcome(run.results, tuple(run.seconds.values()))
+    return Outcome(run.results, tuple(ended.seconds for ended in run.ended.values()))
 
 
 def ask(verdict: Verdict[C] | None, context: C) -> Word:

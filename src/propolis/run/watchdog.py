@@ -2,7 +2,8 @@
 
 A child in a session of its own holds the reading end of a pipe whose other end only Propolis has. Told that the run's
 journal is closed, it goes. At end of file without that word it runs the recovery command, again and again with
-growing pauses, until the journal is closed, by whomever.
+growing pauses, until the journal is closed, by whomever. Where a run is driven from another host it acts at silence,
+too: if no byte came for some time, it kills Propolis first, which may be frozen and must not go on later.
 It is a bare interpreter that imports the standard library alone, so it costs little memory beside a backup.
 """
 
@@ -10,18 +11,22 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import fcntl
 import json
 import os
+import select
 import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 ENDED = b"ended\n"
+BEAT = b"."
 READY = b"watching\n"
 START_SECONDS = 30.0
 """Longest wait for the child to say that it watches."""
@@ -34,7 +39,21 @@ LOOK = 2.0
 BUSY = 11
 """Exit code of a recovery that found another run at work on the stack."""
 
+IN_DOUBT = 13
+"""Exit code of a recovery that can't learn from the repository whether its run is kept or undone; services run."""
+
+DOUBT_PAUSE = 60.0
+"""Seconds until it asks again, however often it did."""
+
+DEATH_SECONDS = 10.0
+"""Longest wait for a killed process to be gone; should it take longer, the recovery finds its lock held."""
+
 LOG_BYTES = 1 << 20
+
+
+_NOTE_BYTES = 200
+
+_SILENCE, _PARENT = "--silence=", "--parent="
 
 
 class WatchdogFailed(OSError):
@@ -44,16 +63,19 @@ class WatchdogFailed(OSError):
 class Watchdog:
     """The watching child, as its parent sees it."""
 
-    def __init__(self, recovery: Sequence[str], log: Path, journal: Path) -> None:
+    def __init__(self, recovery: Sequence[str], log: Path, journal: Path, silence: float | None = None) -> None:
         """Start watching this process; `recovery` is the command to run should it die, its output goes to `log`.
 
-        Raises OSError if nobody watches: then nothing may be stopped.
+        With `silence`, this process is also killed and recovered if `beat` isn't called for so many seconds. Raises
+        OSError if nobody watches: then nothing may be stopped.
         """
+        listens = [] if silence is None else [f"{_SILENCE}{silence}", f"{_PARENT}{os.getpid()}"]
+        self._talking = threading.Lock()
         _start_anew(log)
         fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             self._child = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(Path(__file__).resolve()), str(journal), *recovery],
+                [sys.executable, "-I", "-S", str(Path(__file__).resolve()), *listens, str(journal), *recovery],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=fd,
@@ -66,11 +88,21 @@ class Watchdog:
             self._child.kill()
             self._child.wait()
             raise WatchdogFailed(f"it ended at once or does not answer, see {log}")
+        assert self._child.stdin is not None
+        os.set_blocking(self._child.stdin.fileno(), False)
+
+    def beat(self) -> None:
+        """Say that whoever drives this run was heard. Never waits, never raises; may be called from any thread."""
+        assert self._child.stdin is not None
+        with self._talking:
+            if not self._child.stdin.closed:
+                with contextlib.suppress(OSError):  # full: it has more to hear than it needs; gone: nobody to tell
+                    os.write(self._child.stdin.fileno(), BEAT)
 
     def dismiss(self) -> None:
         """The journal is closed, nothing is half done: no need to watch any more."""
         assert self._child.stdin is not None
-        with contextlib.suppress(OSError):
+        with self._talking, contextlib.suppress(OSError):
             self._child.stdin.write(ENDED)
             self._child.stdin.flush()
         self.take_over()
@@ -80,7 +112,7 @@ class Watchdog:
     def take_over(self) -> None:
         """Let it go on where this process ends: something of the run is still half done."""
         assert self._child.stdin is not None
-        with contextlib.suppress(OSError):
+        with self._talking, contextlib.suppress(OSError):
             self._child.stdin.close()
 
     def _is_ready(self) -> bool:
@@ -95,17 +127,25 @@ def note_file(journal: Path) -> Path:
     return journal.with_suffix(".watchdog")
 
 
-def watch(journal: Path, recovery: Sequence[str]) -> int:
-    """Wait for the parent's end (standard input); run `recovery` until the journal is closed. Return an exit code."""
+def watch(journal: Path, recovery: Sequence[str], silence: float | None = None, parent: int = 0) -> int:
+    """Wait for the parent's end (standard input), with `silence` also for that of its words, which ends it; then run
+    `recovery` until the journal is closed. Return an exit code.
+    """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    try:
+        watched = None if silence is None else _process(parent)
+    except OSError as error:
+        _say(f"the process {parent} can't be watched: {error}")
+        return 1
     os.write(1, READY)
     os.dup2(2, 1)
-    told = b""
-    while chunk := os.read(0, 64):
-        told += chunk
-    if told == ENDED:
+    end = _listen(silence)
+    if end == "ended" or _is_over(journal):
         return 0
+    if end == "silent" and watched is not None:
+        _say(f"{journal.stem}: the coordinator was not heard for {silence:g} s: killing the process {parent}")
+        _kill(watched)
     note = _Note(note_file(journal))
     tries, pause = 0, FIRST_PAUSE
     _say(f"{journal.stem} is unfinished and its process is gone: recovering it")
@@ -116,6 +156,8 @@ def watch(journal: Path, recovery: Sequence[str]) -> int:
             break
         if code == BUSY:
             wait = FIRST_PAUSE
+        elif code == IN_DOUBT:
+            wait = DOUBT_PAUSE
         else:
             wait, pause = pause, min(pause * 2, LONGEST_PAUSE)
         _say(f"{journal.stem}: attempt {tries} failed with exit code {code}; the next one is in {wait:.0f} s")
@@ -124,6 +166,38 @@ def watch(journal: Path, recovery: Sequence[str]) -> int:
     _say(f"{journal.stem} is finished: nothing is left to undo")
     note.remove()
     return 0
+
+
+def _process(parent: int) -> int:
+    """A descriptor of the parent, which never means another process. Raises OSError if it is gone by now."""
+    found = os.pidfd_open(parent)
+    if os.getppid() != parent:  # its number may be another one's already
+        os.close(found)
+        raise ProcessLookupError(errno.ESRCH, "it is not the parent any more")
+    return found
+
+
+def _listen(silence: float | None) -> str:
+    """Wait until the parent has `ended` its run, is `gone`, or was `silent`."""
+    told = b""
+    waiting = select.poll()
+    waiting.register(0, select.POLLIN)
+    while waiting.poll(None if silence is None else silence * 1000):
+        chunk = os.read(0, 4096)
+        if not chunk:
+            return "gone"
+        told = (told + chunk)[-len(ENDED) :]
+        if told == ENDED:
+            return "ended"
+    return "silent"
+
+
+def _kill(watched: int) -> None:
+    with contextlib.suppress(OSError):
+        signal.pidfd_send_signal(watched, signal.SIGKILL)
+        waiting = select.poll()
+        waiting.register(watched, select.POLLIN)
+        waiting.poll(DEATH_SECONDS * 1000)
 
 
 class _Note:
@@ -140,8 +214,7 @@ class _Note:
     def write(self, note: dict[str, object]) -> None:
         if self._fd is not None:
             with contextlib.suppress(OSError):
-                os.ftruncate(self._fd, 0)
-                os.pwrite(self._fd, json.dumps(note).encode(), 0)
+                os.pwrite(self._fd, json.dumps(note).ljust(_NOTE_BYTES).encode(), 0)  # at once, for those who read
 
     def remove(self) -> None:
         with contextlib.suppress(OSError):
@@ -189,5 +262,14 @@ def _start_anew(log: Path) -> None:
             log.replace(log.with_name(log.name + ".1"))
 
 
+def _main(arguments: list[str]) -> int:
+    silence, parent = None, 0
+    if arguments[0].startswith(_SILENCE):
+        silence = float(arguments[0].removeprefix(_SILENCE))
+        parent = int(arguments[1].removeprefix(_PARENT))
+        arguments = arguments[2:]
+    return watch(Path(arguments[0]), arguments[1:], silence, parent)
+
+
 if __name__ == "__main__":
-    sys.exit(watch(Path(sys.argv[1]), sys.argv[2:]))
+    sys.exit(_main(sys.argv[1:]))

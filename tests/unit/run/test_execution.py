@@ -99,6 +99,17 @@ def state_of(journal: Journal):  # type: ignore[no-untyped-def]
     return state
 
 
+def test_one_that_never_began_needs_no_undoing(tmp_path: Path) -> None:
+    run, world, journal = begin(tmp_path, Mark(name="a"), Mark(name="b"))
+    run.do(0)
+    run.undo(1)
+    assert world.marks() == {"a"}
+    assert run.settled is None
+    with pytest.raises(OutOfTurn):
+        run.do(2)
+    assert state_of(journal).undone == set()
+
+
 @given(orders=st.lists(st.tuples(st.booleans(), st.integers(-1, 4)), max_size=12))
 def test_orders_in_any_order_never_leave_a_step_undone_before_a_later_one(
     tmp_path_factory: pytest.TempPathFactory, orders: list[tuple[bool, int]]

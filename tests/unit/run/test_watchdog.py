@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -141,3 +142,93 @@ def test_it_imports_the_standard_library_alone() -> None:
         [sys.executable, "-I", "-S", str(source), os.devnull], input=b"ended\n", capture_output=True, check=True
     )
     assert done.stdout == b"watching\n"
+
+
+DRIVEN = """
+import os, signal, sys
+from pathlib import Path
+from propolis.run.watchdog import Watchdog
+folder = Path(sys.argv[1])
+recovery = [sys.executable, str(folder / "recovery.py")]
+dog = Watchdog(recovery, folder / "log", folder / "run.jsonl", float(sys.argv[2]))
+print("watched", flush=True)
+while line := sys.stdin.readline():
+    if line == "freeze\\n":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    dog.beat()
+dog.dismiss()
+"""
+
+
+def driven(folder: Path, silence: float, *, succeeds: int = 1, code: int = 16) -> subprocess.Popen[str]:
+    """A process that is watched for silence, too: every line that it reads is a sign of life."""
+    (folder / "recovery.py").write_text(RECOVERY.format(folder=str(folder), succeeds=succeeds, code=code))
+    command = [sys.executable, "-c", DRIVEN, str(folder), str(silence)]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "watched\n"
+    return child
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_process_that_hears_nothing_is_killed_first_even_if_it_is_frozen(folder: Path, frozen: bool) -> None:
+    with driven(folder, 1.0) as child:
+        assert child.stdin is not None
+        if frozen:
+            child.stdin.write("freeze\n")
+        assert child.wait(30) == -signal.SIGKILL
+        wait_for(lambda: "run is finished" in log(folder))
+        assert f"not heard for 1 s: killing the process {child.pid}" in log(folder)
+        assert tries(folder) == 1
+
+
+def test_signs_of_life_keep_it_calm_and_it_goes_when_it_is_told(folder: Path) -> None:
+    with driven(folder, 2.0) as child:
+        assert child.stdin is not None
+        for _ in range(25):
+            child.stdin.write("beat\n")
+            time.sleep(0.1)
+        child.stdin.close()
+        assert child.wait(30) == 0
+    assert log(folder) == ""
+    assert tries(folder) == 0
+
+
+def test_one_that_listens_acts_at_the_end_of_the_process_at_once(folder: Path) -> None:
+    with driven(folder, 600.0) as child:
+        child.kill()
+        wait_for(lambda: "run is finished" in log(folder))
+    assert "killing" not in log(folder)
+
+
+def test_what_the_repository_can_not_say_is_asked_again_every_minute(folder: Path) -> None:
+    run(folder, "killed", succeeds=99, code=13)
+    wait_for(lambda: "attempt 1 failed with exit code 13; the next one is in 60 s" in log(folder))
+
+
+def test_only_its_own_parent_is_ever_killed(tmp_path: Path) -> None:
+    (tmp_path / "run.jsonl").write_text(OPEN)
+    source = Path(Watchdog.__init__.__code__.co_filename)
+    with subprocess.Popen(["sleep", "600"]) as stranger:
+        for other in (stranger.pid, 1 << 22):
+            command = [sys.executable, "-I", "-S", str(source), "--silence=0.1", f"--parent={other}"]
+            done = subprocess.run([*command, str(tmp_path / "run.jsonl")], capture_output=True, check=False)
+            assert done.returncode == 1
+            assert done.stdout == b""
+            assert b"can't be watched" in done.stderr
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def test_signs_of_life_never_wait_and_never_fail(folder: Path) -> None:
+    (folder / "recovery.py").write_text(RECOVERY.format(folder=str(folder), succeeds=1, code=1))
+    dog = Watchdog(["true"], folder / "log", folder / "run.jsonl", 600.0)
+    os.kill(dog._child.pid, signal.SIGSTOP)
+    for _ in range(100_000):
+        dog.beat()
+    os.kill(dog._child.pid, signal.SIGCONT)
+    dog._child.kill()
+    dog._child.wait()
+    dog.beat()
+    dog.dismiss()
+    dog.beat()
