@@ -28,7 +28,7 @@ from propolis.config.schema import Config
 from propolis.repository import Altered, BackupSummary, Stats
 from propolis.run import Observer, Plan, Step
 from propolis.stack.index.service import Index
-from propolis.stack.stack import buckets, folders, instances, services, trees
+from propolis.stack.stack import buckets, clusters, folders, instances, services, trees
 
 DEFAULTS = BackupOptions()
 
@@ -75,7 +75,7 @@ def cold_plan(options: BackupOptions, context: Context) -> Plan[Context]:
         *stop_steps(tuple(name for name in running if name not in WRITERS)),
         CloneTrees(places=places, down=all_services),
         *(ListBucket(tree=tree.name) for tree in buckets(context.config)),
-        *start_steps(running),
+        *start_steps(running, clusters(context.config)),
         ReleaseSpace(files=reserve),
         StoreTrees(trees=tuple(tree.name for tree in kept)),
         WriteManifest(),

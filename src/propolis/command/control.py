@@ -14,7 +14,7 @@ from propolis.platform import open_platform
 from propolis.platform.base import ServiceState
 from propolis.run import Observer
 from propolis.run.journal import describe
-from propolis.stack.stack import LABELS, START_WAVES, address, answers, needed_by, services
+from propolis.stack.stack import LABELS, START_WAVES, address, agrees, answers, needed_by, services
 from propolis.stack.thehive import server as thehive
 
 UNHEALTHY_PATIENCE = 120.0
@@ -119,6 +119,12 @@ class ServiceControl:
         if service == "thehive" and self._stopped_at is not None:
             self._answered_at = time.monotonic()
 
+    def agree(self, service: str) -> None:
+        """Wait until the whole cluster of a service is there; raise PreflightError when it isn't in time."""
+        patience, login = self._config.timeouts.start, self.logins.get(service)
+        with patiently(self._observer, f"the cluster of {LABELS[service]}", patience):
+            agrees(self._config, service, patience, lambda: self.is_running(service), login)
+
     def _wait_for_thehive(self, revive: bool, patience: float) -> None:
         config = self._config.require_thehive()
 
@@ -151,6 +157,7 @@ class ServiceControl:
         try:
             for store in stores:
                 answers(self._config, store, 5.0)
+                agrees(self._config, store, 5.0)
                 self._answering.add(store)
         except PreflightError:
             return False

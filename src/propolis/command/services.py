@@ -108,7 +108,34 @@ class WaitForService(Step[Context, None], frozen=True, kw_only=True, tag="wait-f
         context.services.wait_for(self.service, revive=True)
 
 
-SERVICE_STEPS: tuple[type[Step[Context, Any]], ...] = (KeepServices, StopService, StartService, WaitForService)
+class AwaitCluster(Step[Context, None], frozen=True, kw_only=True, tag="await-cluster"):
+    """Waits until the whole cluster is there, of whose nodes this host has one: TheHive must not start before.
+
+    Undoing and recovery don't wait for it: other hosts may be down, and see to their own nodes.
+    """
+
+    service: str
+
+    @property
+    def phase(self) -> str:
+        """After all nodes of its cluster were started, on every host."""
+        return phases.agree(self.service)
+
+    def _title(self) -> str:
+        return f"wait for the cluster of {LABELS[self.service]} (every node is up, and they agree)"
+
+    def do(self, context: Context, results: Results) -> None:
+        """Wait."""
+        context.services.agree(self.service)
+
+
+SERVICE_STEPS: tuple[type[Step[Context, Any]], ...] = (
+    KeepServices,
+    StopService,
+    StartService,
+    WaitForService,
+    AwaitCluster,
+)
 
 
 def stop_steps(services: tuple[str, ...]) -> tuple[Step[Context, Any], ...]:
@@ -116,12 +143,18 @@ def stop_steps(services: tuple[str, ...]) -> tuple[Step[Context, Any], ...]:
     return tuple(StopService(service=name) for name in STOP_ORDER if name in services)
 
 
-def start_steps(services: tuple[str, ...], *, stop_on_undo: bool = False) -> tuple[Step[Context, Any], ...]:
-    """Start these services, wave by wave, each wave waiting for the one before."""
+def start_steps(
+    services: tuple[str, ...], clusters: tuple[str, ...], *, stop_on_undo: bool = False
+) -> tuple[Step[Context, Any], ...]:
+    """Start these services, wave by wave, each wave waiting for the one before.
+
+    `clusters` are those of the stack that are nodes of a cluster: their wave waits for all nodes of it.
+    """
     steps: list[Step[Context, Any]] = []
     for wave in START_WAVES:
         wanted = [name for name in wave if name in services]
         steps += [StartService(service=name, stop_on_undo=stop_on_undo) for name in wanted]
         # TheHive first: its downtime ends with its answer, which may come before that of another of its wave.
         steps += [WaitForService(service=name) for name in sorted(wanted, key=lambda name: name != "thehive")]
+        steps += [AwaitCluster(service=name) for name in wanted if name in clusters]
     return tuple(steps)

@@ -37,7 +37,7 @@ from propolis.restore.woven.verdict import Prepare
 from propolis.run import Observer, Plan, Step
 from propolis.stack.index.service import Index
 from propolis.stack.model import BucketTree, FolderTree
-from propolis.stack.stack import START_WAVES, STOP_ORDER, STORES, instances, kind_of, role_of, with_dependents
+from propolis.stack.stack import START_WAVES, STOP_ORDER, STORES, clusters, instances, kind_of, role_of, with_dependents
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,8 @@ def restore_plan(restoration: Restoration, context: Context) -> Plan[Context]:
             if stores or checked:
                 steps.append(CheckStores(stores=stores, services=checked))
             steps += [LiftWriteBlocks(service=name) for name in checked if name in indices]
-        steps += start_steps(tuple(name for name in wave if name in touched), stop_on_undo=True)
+        started = tuple(name for name in wave if name in touched)
+        steps += start_steps(started, clusters(context.config), stop_on_undo=True)
     woven = restoration.request.is_woven
     steps += [Prepare(services=running)] if woven else []
     steps.append(AcceptRestore(services=running, by_verdict=woven))

@@ -121,6 +121,14 @@ class Facts(ABC):
         """What a manifest keeps besides, by the names of its facts: a restore compares it."""
         return {}
 
+    @property
+    def member(self) -> Mapping[str, Any]:
+        """What hosts compare of a node of a cluster, as plain values: empty for a service that has no such.
+
+        `cluster` is its name, `node` this node's ID, `nodes` those of all; what else is there has to be the same.
+        """
+        return {}
+
 
 F = TypeVar("F", bound=Facts, covariant=True)
 
@@ -186,6 +194,17 @@ class Service(ABC, Generic[F]):
 
         `login` is used instead of the configured one, where it has users of its own. Raises PreflightError saying
         what it last answered, ConfigError if its secret can't be had.
+        """
+
+    @property
+    def nodes(self) -> int:
+        """How many nodes its cluster has, this one among them; 1: it is no cluster."""
+        return 1
+
+    def agrees(self, timeout: float, alive: Alive | None = None, login: Login | None = None) -> None:
+        """Wait until its whole cluster is there, as this node sees it; raises as `answers` does.
+
+        `answers` is about this node alone: others may be down, and their hosts see to them.
         """
 
     @abstractmethod

@@ -18,7 +18,7 @@ from propolis.restore.former.keeping import DropAside, ForgetKept, KeepOld, Kept
 from propolis.restore.former.steps import AcceptFormer, CheckUndo, PutBackFolders, PutBackObjects, require_undoable
 from propolis.restore.swap import Swap, plan_return
 from propolis.run import Observer, Plan, Step
-from propolis.stack.stack import STOP_ORDER, STORES, trees, with_dependents
+from propolis.stack.stack import STOP_ORDER, STORES, clusters, trees, with_dependents
 
 COMMAND = "restore --undo"
 
@@ -71,7 +71,7 @@ def undo_plan(request: UndoRequest, context: Context) -> Plan[Context]:
         *stop_steps(tuple(name for name in running if name in touched)),
         PutBackFolders(swaps=swaps, down=tuple(name for name in STOP_ORDER if name in touched)),
         *(PutBackObjects(kept=one) for one in kept.objects),
-        *start_steps(tuple(touched), stop_on_undo=True),
+        *start_steps(tuple(touched), clusters(context.config), stop_on_undo=True),
         AcceptFormer(services=running),
         ReleaseSpace(files=reserve),
         KeepOld(swaps=swaps, buckets=buckets, days=days, command=COMMAND, backup=kept.run, without=kept.without)

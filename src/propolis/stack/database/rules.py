@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from propolis.config.schema import CassandraConfig
-from propolis.stack.database.server import DatabaseFacts
-from propolis.stack.rules import Asking, Check, Once, Rule, clock, supported
+from propolis.errors import PreflightError
+from propolis.stack.database.server import DatabaseFacts, agrees
+from propolis.stack.rules import Asking, Check, Once, Rule, clock, counted, supported
 
 SUPPORTED = {"cassandra": ("4.0", "4.1", "5.0")}
+
+PATIENCE = 10.0
+"""Seconds that a cluster has to agree before anything is stopped: it should already."""
+
+_ROLES = "system_auth"
 
 
 class DatabaseRules:
@@ -26,6 +32,7 @@ class DatabaseRules:
             Rule("database version", self.version, stops=("doctor", "backup"), warns=("restore",)),
             Rule("database nodes", self.nodes, stops=("doctor", "backup", "restore")),
             Rule("database state", self.state, stops=("doctor", "backup"), warns=("restore",)),
+            Rule("database copies", self.copies),
             Rule("database cluster", self.cluster, stops=("doctor", "backup", "restore")),
             Rule("database keyspace", self.keyspace, stops=("doctor", "backup")),
             Rule("database clock", self.time, warns=("backup", "restore")),
@@ -44,29 +51,36 @@ class DatabaseRules:
             yield supported("database version", found.release, SUPPORTED)
 
     def nodes(self, look: Asking) -> Iterator[Check]:
-        """Whether it is one node."""
-        if (found := self._facts(look)) is None:
-            return
-        if len(found.nodes) > 1:
-            yield Check(
-                "database nodes",
-                "fail",
-                f"the cluster has {len(found.nodes)} nodes; a single one doesn't hold the whole database",
-                "Clusters are not supported yet",
-            )
-        else:
-            yield Check("database nodes", "ok", "one, which holds all data")
+        """Whether its cluster has as many nodes as are configured."""
+        if (found := self._facts(look)) is not None:
+            addresses = [node.address for node in found.nodes]
+            yield counted(self._role, "database", self._section.nodes, len(addresses), ", ".join(addresses))
 
     def state(self, look: Asking) -> Iterator[Check]:
-        """Whether every node is up and normal, as `nodetool status` shows with UN."""
+        """Whether every node is up and normal, as `nodetool status` shows with UN, and they agree."""
         if (found := self._facts(look)) is None:
             return
         bad = [node.address for node in found.nodes if node.up is False or node.normal is False]
         if bad:
             message = f"{', '.join(bad)} is not up and normal"
             yield Check("database state", "fail", message, "Check `nodetool status`")
+            return
+        try:
+            agrees(self._section, PATIENCE)
+        except PreflightError as error:
+            yield Check("database state", "fail", error.what, "Check `nodetool status` on every node")
         else:
             yield Check("database state", "ok", "up and normal (UN)")
+
+    def copies(self, look: Asking) -> Iterator[Check]:
+        """Whether a node of a cluster may be down without taking data, or every login, with it."""
+        if self._section.nodes == 1 or (found := self._facts(look)) is None:
+            return
+        for keyspace, what in ((self._section.keyspace, "a part of TheHive's data"), (_ROLES, "some logins")):
+            if found.copies.get(keyspace) == 1:
+                message = f"the keyspace {keyspace} has one copy: {what} can't be used while the node with it is down"
+                hint = f"ALTER KEYSPACE {keyspace} with a higher replication factor, then `nodetool repair`"
+                yield Check("database copies", "warn", message, hint)
 
     def cluster(self, look: Asking) -> Iterator[Check]:
         """Whether it is the configured cluster."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -13,7 +14,7 @@ from propolis.config.load import read_yaml
 from propolis.config.schema import CassandraConfig
 from propolis.errors import IntegrityError
 from propolis.stack.asking.retry import Alive, NotYet, until
-from propolis.stack.database.session import failed, label, opened
+from propolis.stack.database.session import OthersMissing, failed, label, opened
 from propolis.stack.model import Facts
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class DatabaseFacts(Facts):
     nodes: tuple[NodeFacts, ...]
     time: datetime
     """The server's clock (UTC) when it was asked."""
+    copies: Mapping[str, int] = field(default_factory=dict)
+    """How many copies each keyspace keeps: the sum over data centers; none where that isn't a number."""
     superuser: str = ""
     """The role that asked, if it is a superuser; empty otherwise, or where roles aren't used."""
 
@@ -61,28 +64,72 @@ class DatabaseFacts(Facts):
         found = {"cluster_name": self.cluster_name, "keyspaces": list(self.keyspaces)}
         return {**found, "database_superuser": self.superuser} if self.superuser else found
 
+    @property
+    def member(self) -> Mapping[str, Any]:
+        """Its place in its cluster, and what all nodes must have in common."""
+        return {
+            "cluster": self.cluster_name,
+            "node": str(self.host_id),
+            "nodes": [str(node.host_id) for node in self.nodes],
+            "release": self.release,
+            "schema": str(self.nodes[0].schema_version),
+        }
+
 
 def answers(
     config: CassandraConfig, timeout: float, alive: Alive | None = None, login: secrets.Login | None = None
 ) -> None:
-    """Wait until Cassandra really serves: login, schema agreement of all nodes, a read at consistency ALL.
+    """Wait until Cassandra really serves: login, schema agreement, a read at consistency ALL.
 
-    An open port is not enough. `login` is used instead of the configured one. Raises PreflightError when `timeout`
-    seconds have passed or the login is refused for some seconds, ConfigError if the password can't be had.
+    An open port is not enough. Of a node of a cluster, only that node is waited for: `agrees` asks the others.
+    `login` is used instead of the configured one. Raises PreflightError when `timeout` seconds have passed or the
+    login is refused for some seconds, ConfigError if the password can't be had.
+    """
+    login = login or secrets.login(config.username, config.password)
+
+    def attempt(left: float) -> None:
+        # Roles are read at LOCAL_QUORUM: a node whose others are down lets nobody in, and says why. It serves then:
+        # its port opens only after it joined the ring (4.1 waits 10 s for others before that, then goes on).
+        without = contextlib.suppress(*([OthersMissing] if config.nodes > 1 else []))
+        with without, opened(config, login, min(left, 30.0)) as session:
+            local = _local(session)
+            if config.nodes == 1:
+                _require_agreement(session, _nodes(session, local), config)
+
+    until(attempt, label(config), timeout, alive)
+
+
+def agrees(
+    config: CassandraConfig, timeout: float, alive: Alive | None = None, login: secrets.Login | None = None
+) -> None:
+    """Wait until this node sees its whole cluster: every node, one schema, and an answer from each of them.
+
+    Gossip is not shown by CQL before 5.0, so the last is a read of a whole table at consistency ALL: each node owns
+    a part of it. Every host asks its own node, so all views are covered. Raises PreflightError and ConfigError as
+    `answers` does.
     """
     login = login or secrets.login(config.username, config.password)
 
     def attempt(left: float) -> None:
         with opened(config, login, min(left, 30.0)) as session:
             seen = _nodes(session, _local(session))
-            if len({node.schema_version for node in seen}) != 1:
-                raise NotYet("its nodes don't agree on the schema")
-            down = [node.address for node in seen if node.up is False]
-            if down:
-                raise NotYet(f"{', '.join(down)} is down")
-            _read_at_all(session, config.keyspace)
+            if len(seen) != config.nodes:
+                names = ", ".join(node.address for node in seen)
+                raise NotYet(f"it sees {len(seen)} of the {config.nodes} nodes of its cluster ({names})")
+            _require_agreement(session, seen, config)
 
-    until(attempt, label(config), timeout, alive)
+    until(attempt, f"The cluster of {label(config)}", timeout, alive)
+
+
+def _require_agreement(session: Session, seen: Sequence[NodeFacts], config: CassandraConfig) -> None:
+    """Raise NotYet unless all nodes are up, and agree."""
+    is_cluster = config.nodes > 1
+    if len({node.schema_version for node in seen}) != 1:
+        raise NotYet("its nodes don't agree on the schema")
+    down = [node.address for node in seen if node.up is False or (is_cluster and node.normal is False)]
+    if down:
+        raise NotYet(f"{', '.join(down)} is down")
+    _read_at_all(session, config.keyspace, whole=is_cluster)
 
 
 def facts(config: CassandraConfig) -> DatabaseFacts:
@@ -90,7 +137,7 @@ def facts(config: CassandraConfig) -> DatabaseFacts:
     try:
         with opened(config, secrets.login(config.username, config.password), 30.0) as session:
             local = _local(session)
-            keyspaces = _rows(session, "SELECT keyspace_name FROM system_schema.keyspaces")
+            keyspaces = _rows(session, "SELECT keyspace_name, replication FROM system_schema.keyspaces")
             return DatabaseFacts(
                 release_version=local.release_version,
                 cluster_name=local.cluster_name,
@@ -99,6 +146,7 @@ def facts(config: CassandraConfig) -> DatabaseFacts:
                 keyspaces=tuple(sorted(row.keyspace_name for row in keyspaces)),
                 nodes=_nodes(session, local),
                 time=local.time.replace(tzinfo=UTC),
+                copies={row.keyspace_name: _copies(row.replication) for row in keyspaces},
                 superuser=_superuser(session, config.username or ""),
             )
     except NotYet as missing:
@@ -232,6 +280,11 @@ def _nodes(session: Session, local: Any) -> tuple[NodeFacts, ...]:
     return tuple(found)
 
 
+def _copies(replication: Mapping[str, str]) -> int:
+    """Add up the factors of a keyspace: `replication_factor` of SimpleStrategy, one a data center of the other."""
+    return sum(int(value) for key, value in replication.items() if key != "class" and value.isdecimal())
+
+
 def _superuser(session: Session, role: str) -> str:
     """Give the role back if it may do everything; only superusers may read of whom that is true."""
     from cassandra import InvalidRequest, Unauthorized
@@ -258,8 +311,11 @@ def _gossip(session: Session) -> dict[str, tuple[bool, bool]]:
     return states
 
 
-def _read_at_all(session: Session, keyspace: str) -> None:
-    """Read one row from every replica of a table that JanusGraph always has, if the keyspace is there yet."""
+def _read_at_all(session: Session, keyspace: str, *, whole: bool) -> None:
+    """Read a row from each of its replicas, of a table that JanusGraph always has, if the keyspace is there yet.
+
+    `whole`: every row, some hundred at most, and with them from every node: each is a replica of some range.
+    """
     from cassandra import ConsistencyLevel
     from cassandra.query import SimpleStatement
 
@@ -270,10 +326,15 @@ def _read_at_all(session: Session, keyspace: str) -> None:
     if not list(tables):
         return
     query = _any_row(keyspace, "system_properties")
-    session.execute(SimpleStatement(query, consistency_level=ConsistencyLevel.ALL))
+    if whole:
+        query = query.removesuffix(_ANY)
+    list(session.execute(SimpleStatement(query, consistency_level=ConsistencyLevel.ALL)))
 
 
 def _any_row(keyspace: str, table: str) -> str:
     """Write a query for one row; names are quoted, since CQL can't bind them."""
     name = keyspace.replace('"', '""')
-    return f'SELECT key FROM "{name}"."{table}" LIMIT 1'  # noqa: S608
+    return f'SELECT key FROM "{name}"."{table}"{_ANY}'  # noqa: S608
+
+
+_ANY = " LIMIT 1"

@@ -47,8 +47,18 @@ class Database(Service[server.DatabaseFacts]):
         return files.trees(self.section)
 
     def answers(self, timeout: float, alive: Alive | None = None, login: Login | None = None) -> None:
-        """Wait for a login, schema agreement of all nodes, and a read at consistency ALL."""
+        """Wait for a login, schema agreement, and a read at consistency ALL; of a node of a cluster, for itself."""
         server.answers(self.section, timeout, alive, login)
+
+    @property
+    def nodes(self) -> int:
+        """As configured."""
+        return self.section.nodes
+
+    def agrees(self, timeout: float, alive: Alive | None = None, login: Login | None = None) -> None:
+        """Wait for every node, schema agreement, and a read at consistency ALL that takes every node."""
+        if self.nodes > 1:
+            server.agrees(self.section, timeout, alive, login)
 
     def facts(self) -> server.DatabaseFacts:
         """Version, cluster, keyspaces and nodes."""

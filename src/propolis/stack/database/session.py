@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from cassandra.cluster import Session
 
 
+class OthersMissing(NotYet):
+    """It answers, but can't do what was asked of it without other nodes of its cluster."""
+
+
 def failed(config: CassandraConfig, missing: NotYet) -> PreflightError:
     """Say as an error for the user why a query was not possible."""
     if isinstance(missing, Refused):
@@ -114,12 +118,14 @@ def cause(errors: Iterable[BaseException], user: str) -> NotYet:
     for error in errors:
         if isinstance(error, AuthenticationFailed):
             if "Unable to perform authentication" in str(error):
+                if "Cannot achieve consistency level" in str(error):
+                    return OthersMissing("its roles can't be read while other nodes are down")
                 return NotYet("its roles can't be read yet")
             return Refused("it refuses the login" + (f" of {user}" if user else ": it wants one"))
         if isinstance(error, Unauthorized):
             return Refused(f"the role {user} lacks a permission")
         if isinstance(error, Unavailable):
-            return NotYet("not every replica answers")
+            return OthersMissing("not every replica answers")
         if isinstance(error, OperationTimedOut | TimeoutError):
             return NotYet("no answer in time")
         if told := _TLS_FAILURE.search(str(error)):

@@ -9,7 +9,7 @@ from propolis.config.schema import IndexServerConfig
 from propolis.stack.index.contents import IndexInfo, folders
 from propolis.stack.index.server import IndexFacts
 from propolis.stack.index.writes import FLOOD
-from propolis.stack.rules import Asking, Check, Once, Rule, supported
+from propolis.stack.rules import Asking, Check, Once, Rule, counted, supported
 
 SUPPORTED = {"elasticsearch": ("7", "8", "9"), "opensearch": ("1", "2", "3")}
 
@@ -88,14 +88,9 @@ class IndexRules:
             yield Check(name, "fail", message, "Check GET _cluster/health?level=indices")
 
     def nodes(self, look: Asking) -> Iterator[Check]:
-        """Whether it is one node."""
-        if (found := self._facts(look)) is not None and found.nodes > 1:
-            yield Check(
-                f"{self._role} nodes",
-                "fail",
-                f"the cluster has {found.nodes} nodes; a single one doesn't hold the whole index",
-                "Clusters are not supported yet",
-            )
+        """Whether its cluster has as many nodes as are configured."""
+        if (found := self._facts(look)) is not None and (found.nodes > 1 or self._section.nodes > 1):
+            yield counted(self._role, self._setting_of("nodes").rpartition(".")[0], self._section.nodes, found.nodes)
 
     def contents(self, look: Asking) -> Iterator[Check]:
         """Whether it holds its user's indices, open: without them TheHive or Cortex doesn't start again."""

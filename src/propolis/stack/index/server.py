@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +12,15 @@ from propolis.config.schema import IndexServerConfig
 from propolis.stack.asking.http import HttpClient, HttpFailure
 from propolis.stack.asking.retry import Alive, NotYet, Refused, until
 from propolis.stack.model import Facts
+
+
+@dataclass(frozen=True)
+class Membership:
+    """A node's place in its cluster, by IDs: the cluster's, its own, those of all nodes. Empty: it wasn't asked."""
+
+    cluster: str = ""
+    node: str = ""
+    nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -26,11 +35,19 @@ class IndexFacts(Facts):
     """`green`, `yellow` or `red`."""
     nodes: int
     indices: Mapping[str, int]
+    membership: Membership = Membership()
 
     @property
     def release(self) -> str:
         """Product and version."""
         return f"{self.distribution} {self.version}"
+
+    @property
+    def member(self) -> Mapping[str, Any]:
+        """Its place in its cluster, and what all nodes must have in common."""
+        member = self.membership
+        cluster = f"{self.cluster_name} ({member.cluster})"
+        return {"cluster": cluster, "node": member.node, "nodes": list(member.nodes), "release": self.release}
 
 
 def answers(
@@ -42,21 +59,69 @@ def answers(
 ) -> None:
     """Wait until the cluster is at least yellow and every index of the prefix has all its primaries.
 
-    `login` is used instead of the configured one. Raises PreflightError when `timeout` seconds have passed, or the
-    login has been refused for some seconds.
+    Of a node of a cluster, only that node is waited for: `agrees` asks the others. `login` is used instead of the
+    configured one. Raises PreflightError when `timeout` seconds have passed, or the login has been refused for some
+    seconds.
     """
+
+    def ready(client: HttpClient) -> None:
+        if config.nodes == 1:
+            _is_ready(client, prefix)
+            return
+        # A node without a master serves what is about itself (HTTP opens 30 s after its start then:
+        # discovery.initial_state_timeout). Its users lie in an index, which it can't read without the others.
+        try:
+            client.get("/_nodes/_local?filter_path=nodes.*.version")
+        except HttpFailure as failure:
+            if failure.status not in (401, 503):
+                raise
+
+    _until(ready, config, _name(config), timeout, alive, login)
+
+
+def agrees(
+    config: IndexServerConfig,
+    prefix: str,
+    timeout: float,
+    alive: Alive | None = None,
+    login: secrets.Login | None = None,
+) -> None:
+    """Wait until all nodes have joined, the cluster is at least yellow, and indices of the prefix have all primaries.
+
+    Replicas are not waited for: they follow while TheHive serves. A master answers, of whatever node is asked, so
+    each host that asks its own node proves that this one has joined. Raises PreflightError as `answers` does.
+    """
+
+    def ready(client: HttpClient) -> None:
+        seen = int(_cluster_health(client, "")["number_of_nodes"])
+        if seen != config.nodes:
+            raise NotYet(f"{seen} of its {config.nodes} nodes have joined")
+        _is_ready(client, prefix)
+
+    _until(ready, config, f"The cluster of {_name(config)[:1].lower()}{_name(config)[1:]}", timeout, alive, login)
+
+
+def _until(
+    ready: Callable[[HttpClient], None],
+    config: IndexServerConfig,
+    what: str,
+    timeout: float,
+    alive: Alive | None,
+    login: secrets.Login | None,
+) -> None:
+    """Wait until `ready` passes; it raises HttpFailure or NotYet."""
     login = login or secrets.login(config.username, config.password)
 
     def attempt(left: float) -> None:
         with HttpClient(config.url, login=login, tls=config.tls, timeout=min(left, 30.0)) as client:
             try:
-                _is_ready(client, prefix)
+                ready(client)
             except HttpFailure as failure:
                 if failure.status == 403:
                     raise failure.as_preflight(_name(config)) from None
                 raise (Refused if failure.status == 401 else NotYet)(str(failure)) from None
 
-    until(attempt, _name(config), timeout, alive)
+    until(attempt, what, timeout, alive)
 
 
 def facts(config: IndexServerConfig, prefix: str) -> IndexFacts:
@@ -68,6 +133,7 @@ def facts(config: IndexServerConfig, prefix: str) -> IndexFacts:
             distribution, version = _version(client)
             health = _cluster_health(client, "")
             counts = _counts(client, prefix)
+            member = _membership(client) if config.nodes > 1 else Membership()
         except HttpFailure as failure:
             raise failure.as_preflight(_name(config)) from None
     return IndexFacts(
@@ -77,6 +143,7 @@ def facts(config: IndexServerConfig, prefix: str) -> IndexFacts:
         health=str(health["status"]),
         nodes=int(health["number_of_nodes"]),
         indices=counts,
+        membership=member,
     )
 
 
@@ -134,6 +201,14 @@ def _version(client: HttpClient) -> tuple[str, str]:
         root.get("tagline")
     )
     return ("opensearch" if opensearch else "elasticsearch"), versions[0]
+
+
+def _membership(client: HttpClient) -> Membership:
+    local = _object(client.get("/_nodes/_local?filter_path=nodes.*.name")).get("nodes", {})
+    state = _object(client.get("/_cluster/state/nodes?filter_path=cluster_uuid,nodes.*.name"))
+    if len(local) != 1 or "cluster_uuid" not in state:
+        raise HttpFailure("it does not report its cluster")
+    return Membership(str(state["cluster_uuid"]), next(iter(local)), tuple(sorted(state.get("nodes", {}))))
 
 
 def _cluster_health(client: HttpClient, target: str) -> dict[str, Any]:

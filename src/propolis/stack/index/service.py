@@ -69,8 +69,21 @@ class Index(Service[server.IndexFacts]):
         )
 
     def answers(self, timeout: float, alive: Alive | None = None, login: Login | None = None) -> None:
-        """Wait until the cluster is at least yellow and its user's indices have all their primaries."""
+        """Wait until the cluster is at least yellow and its user's indices have all their primaries.
+
+        A node of a cluster is waited for by itself.
+        """
         server.answers(self.section, self.prefix, timeout, alive, login)
+
+    @property
+    def nodes(self) -> int:
+        """As configured."""
+        return self.section.nodes
+
+    def agrees(self, timeout: float, alive: Alive | None = None, login: Login | None = None) -> None:
+        """Wait until all nodes have joined, and its user's indices have all their primaries."""
+        if self.nodes > 1:
+            server.agrees(self.section, self.prefix, timeout, alive, login)
 
     def facts(self) -> server.IndexFacts:
         """Make, version, health and the indices of its user."""
