@@ -27,8 +27,9 @@ from propolis.command.services import KeepServices, start_steps, stop_steps
 from propolis.config.schema import Config
 from propolis.repository import Altered, BackupSummary, Stats
 from propolis.run import Observer, Plan, Step
+from propolis.stack.cluster import clusters, require_alone
 from propolis.stack.index.service import Index
-from propolis.stack.stack import buckets, clusters, folders, instances, services, trees
+from propolis.stack.stack import buckets, folders, instances, services, trees
 
 DEFAULTS = BackupOptions()
 
@@ -91,6 +92,7 @@ def back_up(
 
     Raises a PropolisError; then every service that ran before runs again, or it says so.
     """
+    require_alone(config, "propolis backup --cold")
     context, outcome = run(config, partial(cold_plan, options), observer, recover_first)
     writer, clones = outcome.results[OpenRepository].writer, outcome.results[CloneTrees].reports.values()
     return BackupReport(

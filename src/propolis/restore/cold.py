@@ -35,9 +35,10 @@ from propolis.restore.steps import (
 from propolis.restore.swap import Swap, plan_swap
 from propolis.restore.woven.verdict import Prepare
 from propolis.run import Observer, Plan, Step
+from propolis.stack.cluster import clusters, require_alone
 from propolis.stack.index.service import Index
 from propolis.stack.model import BucketTree, FolderTree
-from propolis.stack.stack import START_WAVES, STOP_ORDER, STORES, clusters, instances, kind_of, role_of, with_dependents
+from propolis.stack.stack import START_WAVES, STOP_ORDER, STORES, instances, kind_of, role_of, with_dependents
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +134,7 @@ def restore(request: RestoreRequest, observer: Observer, recover_first: RecoverF
     def plan(context: Context) -> Plan[Context]:
         return restore_plan(prepare(request, context), context)
 
+    require_alone(request.target, "propolis restore")
     context, outcome = run(request.target, plan, observer, recover_first)
     restoration, results = outcome.results.given(Restoration), outcome.results
     restored = [*results.all(StageFolder), *(filled.written for filled in results.all(FillBucket))]

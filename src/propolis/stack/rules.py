@@ -116,20 +116,22 @@ def clock(name: str, theirs: datetime) -> Check:
     )
 
 
-def counted(role: str, section: str, configured: int, seen: int, addresses: str = "") -> Check:
-    """Compare how many nodes a cluster has with what is configured: all of them are backed up, or none."""
-    name = f"{role} nodes"
+def counted(name: str, setting: str, configured: int, seen: int, addresses: str = "") -> Iterator[Check]:
+    """Refuse a cluster that has more nodes than are configured: their data is a part of it, too.
+
+    Of fewer, another rule says that it isn't whole; a restore may be what it needs.
+    """
     among = f" ({addresses})" if addresses and seen > 1 else ""
     if seen == configured:
-        return Check(name, "ok", "one, which holds all data" if seen == 1 else f"{seen}{among}")
-    hint = f"If the cluster has {seen}, set {section}.nodes to {seen} and name all of its hosts in `hosts`"
-    if seen < configured:
-        hint = "Start the others, and check that they have joined"
-    if configured == 1:
-        message = f"the cluster has {seen} nodes{among}; a single one doesn't hold all of its data"
-    else:
-        message = f"its cluster has {seen} nodes{among}, but {section}.nodes of propolis.yaml is {configured}"
-    return Check(name, "fail", message, hint)
+        yield Check(name, "ok", "one, which holds all data" if seen == 1 else f"{seen}{among}")
+    elif seen > configured:
+        alone = "; a single one doesn't hold all of its data" if configured == 1 else ""
+        yield Check(
+            name,
+            "fail",
+            f"the cluster has {seen} nodes{among}, but {setting} of propolis.yaml is {configured}{alone}",
+            f"Set {setting} to {seen}, and list the hosts of all nodes in `hosts` of the coordinator's propolis.yaml",
+        )
 
 
 def supported(name: str, release: str, versions: Mapping[str, tuple[str, ...]]) -> Check:

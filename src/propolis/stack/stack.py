@@ -178,11 +178,6 @@ def agrees(
     service_of(config, role).agrees(timeout, alive, login)
 
 
-def clusters(config: Config) -> tuple[str, ...]:
-    """The roles of this stack's services that are one node of several, whose others are on other hosts."""
-    return tuple(service.role for service in instances(config) if service.nodes > 1)
-
-
 def address(config: Config, role: str) -> str:
     """Where a service of this stack answers, as a person writes it. Raises ConfigError if it has none."""
     return service_of(config, role).address

@@ -95,7 +95,7 @@ def test_every_failure_is_named_with_what_to_do(config: Config) -> None:
     text = refused(config, database=database_of(config, nodes=(node(1), node(2))), index=index_of(indices={}))
     for name in ("database nodes", "index contents", "config/thehive"):
         assert name in text
-    assert "Clusters are not supported yet" in text
+    assert "Set database.nodes to 2" in text
     assert "Set index.prefix" in text
 
 

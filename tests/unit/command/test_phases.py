@@ -68,6 +68,9 @@ def contexts(draw: st.DrawFn) -> Context:
     whole["minio"] = draw(st.sampled_from([whole["minio"], None]))
     if whole["minio"] is None and draw(st.booleans()):
         whole["files"] = {"kind": "folder", "folder": "/opt/thp/thehive/files"}
+    for section in (whole["database"], whole["index"], (whole["cortex"] or {}).get("index")):
+        if section is not None:
+            section["nodes"] = draw(st.sampled_from([1, 3]))
     config = Config.model_validate(whole)
     context = Context(config, SilentObserver(), "run")
     context.services = Control(config, draw(st.frozensets(st.sampled_from(services(config)))))
@@ -139,7 +142,7 @@ def test_every_step_has_a_phase_that_is_known() -> None:
     """Those of a service are told by the service."""
     fixed = {name: kind.turn for name, kind in (BACKUP_STEPS | RESTORE_STEPS).items()}
     without = {name for name, turn in fixed.items() if not turn}
-    assert without == {"stop-service", "start-service", "wait-for-service"}
+    assert without == {"stop-service", "start-service", "wait-for-service", "await-cluster"}
     assert {turn for turn in fixed.values() if turn} <= set(PHASES)
     assert len(set(PHASES)) == len(PHASES)
 

@@ -18,7 +18,8 @@ from propolis.restore.former.keeping import DropAside, ForgetKept, KeepOld, Kept
 from propolis.restore.former.steps import AcceptFormer, CheckUndo, PutBackFolders, PutBackObjects, require_undoable
 from propolis.restore.swap import Swap, plan_return
 from propolis.run import Observer, Plan, Step
-from propolis.stack.stack import STOP_ORDER, STORES, clusters, trees, with_dependents
+from propolis.stack.cluster import clusters, require_alone
+from propolis.stack.stack import STOP_ORDER, STORES, trees, with_dependents
 
 COMMAND = "restore --undo"
 
@@ -96,6 +97,7 @@ def undo(request: UndoRequest, observer: Observer, recover_first: RecoverFirst) 
     """Undo a restore. Raises a PropolisError; then the restored data and services are back, or it says so."""
     request, kept = settled(request)
     plan = partial(undo_plan, request)
+    require_alone(request.target, "propolis restore --undo")
     context, outcome = run(request.target, plan, observer, recover_first, spare=kept.run)
     return UndoReport(
         run=context.run_id,

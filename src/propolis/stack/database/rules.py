@@ -51,10 +51,11 @@ class DatabaseRules:
             yield supported("database version", found.release, SUPPORTED)
 
     def nodes(self, look: Asking) -> Iterator[Check]:
-        """Whether its cluster has as many nodes as are configured."""
+        """Whether its cluster has no more nodes than are configured."""
         if (found := self._facts(look)) is not None:
             addresses = [node.address for node in found.nodes]
-            yield counted(self._role, "database", self._section.nodes, len(addresses), ", ".join(addresses))
+            configured, named = self._section.nodes, ", ".join(addresses)
+            yield from counted("database nodes", "database.nodes", configured, len(addresses), named)
 
     def state(self, look: Asking) -> Iterator[Check]:
         """Whether every node is up and normal, as `nodetool status` shows with UN, and they agree."""
@@ -66,7 +67,8 @@ class DatabaseRules:
             yield Check("database state", "fail", message, "Check `nodetool status`")
             return
         try:
-            agrees(self._section, PATIENCE)
+            if self._section.nodes > 1:
+                agrees(self._section, PATIENCE)
         except PreflightError as error:
             yield Check("database state", "fail", error.what, "Check `nodetool status` on every node")
         else:

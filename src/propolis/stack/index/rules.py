@@ -74,9 +74,13 @@ class IndexRules:
             yield supported(f"{self._role} version", found.release, SUPPORTED)
 
     def health(self, look: Asking) -> Iterator[Check]:
-        """Whether it has all its shards."""
+        """Whether it has all its nodes and shards."""
         name = f"{self._role} health"
         if (found := self._facts(look)) is None:
+            return
+        if found.nodes < self._section.nodes:
+            message = f"{found.nodes} of its {self._section.nodes} nodes have joined"
+            yield Check(name, "fail", message, "Start the others, and check GET _cat/nodes")
             return
         if found.health == "green" or (found.health == "yellow" and found.nodes == 1):
             # One node has no place for replicas: yellow is all that it can be.
@@ -88,9 +92,9 @@ class IndexRules:
             yield Check(name, "fail", message, "Check GET _cluster/health?level=indices")
 
     def nodes(self, look: Asking) -> Iterator[Check]:
-        """Whether its cluster has as many nodes as are configured."""
-        if (found := self._facts(look)) is not None and (found.nodes > 1 or self._section.nodes > 1):
-            yield counted(self._role, self._setting_of("nodes").rpartition(".")[0], self._section.nodes, found.nodes)
+        """Whether its cluster has no more nodes than are configured."""
+        if (found := self._facts(look)) is not None and found.nodes > 1:
+            yield from counted(f"{self._role} nodes", self._setting_of("nodes"), self._section.nodes, found.nodes)
 
     def contents(self, look: Asking) -> Iterator[Check]:
         """Whether it holds its user's indices, open: without them TheHive or Cortex doesn't start again."""
