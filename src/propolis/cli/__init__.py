@@ -38,6 +38,7 @@ FAMILIES = {
     "contents": ("diff", "extract", "find"),
     "restores": ("restore", "verify"),
     "runs": ("recover", "status", "clean"),
+    "hosts": ("host",),
     "repository.retention": ("hold",),
     "repository.repositories": ("repository",),
 }

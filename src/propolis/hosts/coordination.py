@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from propolis import __version__
 from propolis.command.context import Context
 from propolis.config.schema import Config
 from propolis.errors import PropolisError
+from propolis.hosts.asking import Reach
 from propolis.hosts.hosts import Hosts
 from propolis.hosts.lost import Return, see_back
-from propolis.link.messages import PROTOCOL, Ask, FromAgent, ToAgent
-from propolis.link.program import Program, open_link
+from propolis.link.messages import Ask, FromAgent, ToAgent
+from propolis.link.program import Program
 from propolis.run import Observer
 
 
@@ -34,24 +33,21 @@ class Coordination(Context):
         self.failed: set[str] = set()
         """Hosts that could not undo something: their watchdogs try on."""
         self.hosts = self.resources.enter_context(Hosts(observer))
-        self._file = file
+        self._reach = Reach(config, file)
         self._back: dict[str, PropolisError | None] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
         """What the hosts are called, the coordinator's own first."""
-        return (self.config.host or "", *self.config.hosts)
+        return self._reach.names
 
     def open_link(self, host: str) -> Program[ToAgent, FromAgent]:
         """Start what leads to a host's agent. Raises PropolisError."""
-        if host == self.config.host:
-            own = (sys.executable, "-m", "propolis", "agent", "--config", str(self._file))
-            return open_link(own, host, self.config.silence)
-        return open_link(self.config.hosts[host].argv, host, self.config.silence)
+        return self._reach.open_link(host)
 
     def question(self, host: str, question: str) -> Ask:
         """What asks a host something that needs no plan."""
-        return Ask(protocol=PROTOCOL, propolis=__version__, host=host, stack=self.config.name, question=question)
+        return self._reach.question(host, question)
 
     def see_back(self, hosts: Iterable[str]) -> list[PropolisError]:
         """Have hosts recover that can't be told what to undo; give why some could not be seen to. Asks each once."""
