@@ -33,7 +33,7 @@ from propolis.restore.steps import (
     StageFolder,
 )
 from propolis.restore.swap import Swap, plan_swap
-from propolis.restore.woven.verdict import Prepare
+from propolis.restore.woven.prepared import PrepareRestored
 from propolis.run import Observer, Plan, Step
 from propolis.stack.cluster import clusters, require_alone
 from propolis.stack.index.service import Index
@@ -108,7 +108,7 @@ def restore_plan(restoration: Restoration, context: Context) -> Plan[Context]:
         started = tuple(name for name in wave if name in touched)
         steps += start_steps(started, clusters(context.config), stop_on_undo=True)
     woven = restoration.request.is_woven
-    steps += [Prepare(services=running)] if woven else []
+    steps += [PrepareRestored(services=running)] if woven else []
     steps.append(AcceptRestore(services=running, by_verdict=woven))
     steps.append(ReleaseSpace(files=reserve))
     if days := restoration.request.keep_days:

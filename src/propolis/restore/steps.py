@@ -14,21 +14,17 @@ from propolis.checks.look import Target
 from propolis.checks.targets import drop_trials
 from propolis.command.context import Context
 from propolis.command.promise import promise
-from propolis.command.reserve import ReleaseSpace, ReserveSpace
-from propolis.command.services import SERVICE_STEPS
 from propolis.errors import IntegrityError
 from propolis.repository import RestoreResult, restore_folder
 from propolis.restore.bucket.objects import Filled, add_missing, require_bucket, take_back
-from propolis.restore.former.steps import UNDO_STEPS
 from propolis.restore.indices import check_indices, let_write
 from propolis.restore.logins import Logins
 from propolis.restore.owners import owner_map
 from propolis.restore.preflight import check, check_drained, check_others_again
 from propolis.restore.prepare import Restoration
 from propolis.restore.swap import Swap, swap_back, swap_in
-from propolis.restore.woven.verdict import Prepare, require_kept
+from propolis.restore.woven.verdict import require_kept
 from propolis.run import Results, Step
-from propolis.run.step import tag_of
 from propolis.stack.database import server as database
 from propolis.stack.index.service import Index
 from propolis.stack.minio.service import Minio
@@ -334,26 +330,3 @@ class AcceptRestore(Step[Context, None], frozen=True, kw_only=True, tag="accept-
         """Nothing, the journal now holds it. With others, raise PropolisError unless all of them keep it."""
         if self.by_verdict:
             require_kept(context)
-
-
-_STEPS: tuple[type[Step[Context, Any]], ...] = (
-    CheckRestore,
-    StageFolder,
-    LayBeside,
-    FillBucket,
-    CheckOthers,
-    CheckDrained,
-    ReplaceFolders,
-    GivePassword,
-    CheckStores,
-    LiftWriteBlocks,
-    Prepare,
-    AcceptRestore,
-    *UNDO_STEPS,
-    ReserveSpace,
-    ReleaseSpace,
-    *SERVICE_STEPS,
-)
-
-RESTORE_STEPS = {tag_of(step): step for step in _STEPS}
-"""Every step that the journal of such a run may name."""

@@ -16,7 +16,8 @@ from propolis.restore.cold import restore_plan
 from propolis.restore.prepare import prepare
 from propolis.restore.request import RestoreRequest
 from propolis.restore.steps import AcceptRestore, ReplaceFolders
-from propolis.restore.woven.verdict import Prepare, open_shared, verdict_on
+from propolis.restore.woven.prepared import PrepareRestored as Prepare
+from propolis.restore.woven.verdict import open_shared, verdict_on
 from propolis.run import Journal, SilentObserver
 from propolis.run.execution import Execution, Kept
 from propolis.run.interrupts import Interrupts

@@ -7,7 +7,7 @@ goes back to its former data while others keep the restored data, even if the co
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from propolis.command.context import Context
 from propolis.command.stores import open_repository
@@ -42,8 +42,8 @@ def require_kept(context: Context) -> None:
         )
 
 
-class Prepare(Step[Context, None], frozen=True, kw_only=True, tag="prepare-restore"):
-    """This host's part is restored, serves and passed its checks. From here on the verdict of all hosts decides."""
+class Prepare(Step[Context, Any], frozen=True, kw_only=True, tag="prepare"):
+    """This host's part is done, serves and passed its checks. From here on the verdict of all hosts decides."""
 
     turn = "prepare"
 
@@ -55,8 +55,12 @@ class Prepare(Step[Context, None], frozen=True, kw_only=True, tag="prepare-resto
     def _title(self) -> str:
         return "record that this host's part is ready (from here on all hosts keep it, or none)"
 
-    def do(self, context: Context, results: Results) -> None:
-        """Check that the verdict can be asked for. Raises PropolisError if another host has given up already."""
+    def do(self, context: Context, results: Results) -> Any:
+        """Check that the verdict can be asked for."""
+        self.require_undecided(context)
+
+    def require_undecided(self, context: Context) -> None:
+        """Raise PropolisError if the verdict can't be asked for, or if another host has given up already."""
         if ask(open_shared(context), context.run_id) is not None:
             raise PropolisError(
                 "Another host has undone the restore", next="Find out why, by that host's journal, and restore again"
