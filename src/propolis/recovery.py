@@ -73,7 +73,7 @@ def _recover_one(state: JournalState, observer: Observer) -> str:
     # Only what was interrupted needs the steps of every command; others start without them.
     from propolis.backup import BACKUP_STEPS
     from propolis.restore import RESTORE_STEPS
-    from propolis.restore.woven.verdict import verdict_on
+    from propolis.restore.hosts.verdict import verdict_on
 
     observer.note(f"`propolis {state.command}` of {state.started} was interrupted: recovering it")
     try:

@@ -29,11 +29,11 @@ from propolis.restore.steps import (
     GivePassword,
     LayBeside,
     LiftWriteBlocks,
+    PrepareRestored,
     ReplaceFolders,
     StageFolder,
 )
 from propolis.restore.swap import Swap, plan_swap
-from propolis.restore.woven.prepared import PrepareRestored
 from propolis.run import Observer, Plan, Step
 from propolis.stack.cluster import clusters, require_alone
 from propolis.stack.index.service import Index

@@ -8,6 +8,7 @@ from propolis.command.context import Context
 from propolis.command.reserve import ReleaseSpace, ReserveSpace
 from propolis.command.services import SERVICE_STEPS
 from propolis.restore.former.steps import UNDO_STEPS
+from propolis.restore.hosts.verdict import Prepare
 from propolis.restore.steps import (
     AcceptRestore,
     CheckDrained,
@@ -18,11 +19,10 @@ from propolis.restore.steps import (
     GivePassword,
     LayBeside,
     LiftWriteBlocks,
+    PrepareRestored,
     ReplaceFolders,
     StageFolder,
 )
-from propolis.restore.woven.prepared import PrepareRestored
-from propolis.restore.woven.verdict import Prepare
 from propolis.run import Step
 from propolis.run.step import tag_of
 

@@ -14,10 +14,10 @@ from propolis.config.hocon import Hocon
 from propolis.errors import ConfigError, PreflightError, PropolisError, RepositoryError
 from propolis.repository import Header, Manifest, Repository, Stats
 from propolis.restore import backed_up
+from propolis.restore.hosts.names import seen_by
 from propolis.restore.logins import Logins, Settings, logins_after
 from propolis.restore.others import Kind
 from propolis.restore.request import RestoreRequest
-from propolis.restore.woven.names import seen_by
 from propolis.run import Observer
 from propolis.stack.model import Tree, bare, host_in
 from propolis.stack.stack import STORES, optional_of, trees_of

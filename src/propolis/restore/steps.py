@@ -13,22 +13,24 @@ from propolis import clone
 from propolis.checks.look import Target
 from propolis.checks.targets import drop_trials
 from propolis.command.context import Context
+from propolis.command.host_key import why_closed
 from propolis.command.promise import promise
 from propolis.errors import IntegrityError
+from propolis.filesystem.unkept import Tally, Unkept
 from propolis.repository import RestoreResult, restore_folder
 from propolis.restore.bucket.objects import Filled, add_missing, require_bucket, take_back
+from propolis.restore.hosts.verdict import Prepare, require_kept
 from propolis.restore.indices import check_indices, let_write
 from propolis.restore.logins import Logins
 from propolis.restore.owners import owner_map
 from propolis.restore.preflight import check, check_drained, check_others_again
 from propolis.restore.prepare import Restoration
 from propolis.restore.swap import Swap, swap_back, swap_in
-from propolis.restore.woven.verdict import require_kept
 from propolis.run import Results, Step
 from propolis.stack.database import server as database
 from propolis.stack.index.service import Index
 from propolis.stack.minio.service import Minio
-from propolis.stack.stack import LABELS, index_of, instances, kind_of, service_of
+from propolis.stack.stack import LABELS, STORES, index_of, instances, kind_of, service_of
 from propolis.stack.thehive import embedded
 
 
@@ -306,6 +308,57 @@ class LiftWriteBlocks(Step[Context, Mapping[str, Any]], frozen=True, kw_only=Tru
     def summary(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
         """The indices that take writes again."""
         return result
+
+
+class HostRestored(msgspec.Struct, frozen=True, kw_only=True):
+    """One host's part of a restore: its journal keeps it, and the coordinator reports it."""
+
+    stores: tuple[str, ...]
+    files: int
+    bytes: int
+    downtime: float | None
+    """Of TheHive, in seconds; None where it is on another host, or wasn't running."""
+    laid_beside: tuple[str, ...]
+    passwords_set: tuple[str, ...]
+    unkept: tuple[Unkept, ...]
+    never_kept: tuple[Unkept, ...]
+    warnings: tuple[str, ...]
+    closed: str
+
+
+class PrepareRestored(Prepare, frozen=True, kw_only=True, tag="prepare-restored"):
+    """The same, with what was restored."""
+
+    needs = (Restoration,)
+    uses = (StageFolder, LayBeside, FillBucket)
+
+    def do(self, context: Context, results: Results) -> HostRestored:
+        """Check that the verdict can be asked for; say what was restored."""
+        self.require_undecided(context)
+        restoration = results.given(Restoration)
+        restored = [*results.all(StageFolder), *(filled.written for filled in results.all(FillBucket))]
+        targets = (*restoration.in_place, *restoration.beside)
+        mine = {tree.name for tree in targets}
+        return HostRestored(
+            stores=tuple(store for store in STORES if any(tree.store == store for tree in targets)),
+            files=sum(result.files for result in restored),
+            bytes=sum(result.bytes for result in restored),
+            downtime=context.services.downtime,
+            laid_beside=tuple(str(restoration.beside_folder(tree)) for tree in restoration.beside),
+            passwords_set=tuple(f"{login.service}: {login.name}" for login in restoration.logins.to_set),
+            unkept=tuple(
+                Tally(kind for result in [*restored, *results.all(LayBeside)] for kind in result.unkept).all()
+            ),
+            never_kept=tuple(
+                Tally(kind for tree in restoration.header.trees if tree.name in mine for kind in tree.unkept).all()
+            ),
+            warnings=tuple(context.warnings),
+            closed=why_closed(context.config),
+        )
+
+    def summary(self, result: HostRestored | None) -> Mapping[str, Any] | None:
+        """All of it."""
+        return None if result is None else msgspec.to_builtins(result)
 
 
 class AcceptRestore(Step[Context, None], frozen=True, kw_only=True, tag="accept-restore"):

@@ -13,11 +13,11 @@ from propolis.errors import InDoubt, IntegrityError, PropolisError
 from propolis.recovery import recover_held, recover_stack
 from propolis.repository.records.verdicts import Verdict, ask, give
 from propolis.restore.cold import restore_plan
+from propolis.restore.hosts.verdict import open_shared, verdict_on
 from propolis.restore.prepare import prepare
 from propolis.restore.request import RestoreRequest
 from propolis.restore.steps import AcceptRestore, ReplaceFolders
-from propolis.restore.woven.prepared import PrepareRestored as Prepare
-from propolis.restore.woven.verdict import open_shared, verdict_on
+from propolis.restore.steps import PrepareRestored as Prepare
 from propolis.run import Journal, SilentObserver
 from propolis.run.execution import Execution, Kept
 from propolis.run.interrupts import Interrupts

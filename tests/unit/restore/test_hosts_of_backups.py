@@ -9,7 +9,7 @@ from propolis.repository import Facts, Header, Manifest, restore_folder
 from propolis.repository.format.entries import TreeHeader
 from propolis.repository.write.begin import begin
 from propolis.repository.write.compose import compose
-from propolis.restore.woven.names import hosts_of, matched, parse_renames, seen_by
+from propolis.restore.hosts.names import hosts_of, matched, parse_renames, seen_by
 from unit.repository.conftest import source, vault  # noqa: F401 - fixtures
 from unit.repository.repository_tools import Vault, fill
 

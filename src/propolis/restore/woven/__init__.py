@@ -1,1 +1,1 @@
-"""A restore of several hosts: each one's part, the verdict that all of them obey, and the coordinator's plan."""
+"""A restore of several hosts: the plan of each one, and the coordinator's, woven of them."""
