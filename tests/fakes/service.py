@@ -240,7 +240,7 @@ class Minio(Http):
         )
 
 
-TEXT, UUID, INET, STAMP, BLOB, INT, SET = 13, 12, 16, 11, 3, 9, 34
+TEXT, UUID, INET, STAMP, BLOB, INT, SET, MAP = 13, 12, 16, 11, 3, 9, 34, 33
 
 
 class Database(Service):
@@ -280,7 +280,11 @@ class Database(Service):
         if table in ("system.peers", "system.peers_v2"):
             return 8, rows(columns, [])
         if table == "system_schema.keyspaces":
-            return 8, rows(columns, [{"keyspace_name": (TEXT, found)} for found in self.folders("")])
+            copies = {"class": "org.apache.cassandra.locator.SimpleStrategy", "replication_factor": "1"}
+            return 8, rows(
+                columns,
+                [{"keyspace_name": (TEXT, found), "replication": (MAP, copies)} for found in self.folders("")],
+            )
         if table == "system_schema.tables":
             wanted = re.findall(r"(keyspace_name|table_name)\s*=\s*'([^']*)'", query)
             within = dict(wanted)
@@ -328,7 +332,7 @@ def rows(columns: str, found: list[dict[str, tuple[int, object]]]) -> bytes:
     kinds = {name: found[0][name][0] if found and name in found[0] else TEXT for name in names}
     head = struct.pack(">iii", 2, 1, len(names)) + text("fake") + text("fake")
     for name in names:
-        head += text(name) + short(kinds[name]) + (short(TEXT) if kinds[name] == SET else b"")
+        head += text(name) + short(kinds[name]) + short(TEXT) * {SET: 1, MAP: 2}.get(kinds[name], 0)
     content = b"".join(cell(*row.get(name, (TEXT, None))) for row in found for name in names)
     return head + struct.pack(">i", len(found)) + content
 
@@ -345,6 +349,10 @@ def cell(kind: int, value: object) -> bytes:
     elif kind == SET:
         one = str(value).encode()
         content = struct.pack(">ii", 1, len(one)) + one
+    elif isinstance(value, dict):
+        content = struct.pack(">i", len(value))
+        for part in (part for pair in value.items() for part in pair):
+            content += struct.pack(">i", len(part.encode())) + part.encode()
     else:
         content = str(value).encode()
     return struct.pack(">i", len(content)) + content
