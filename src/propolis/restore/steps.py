@@ -357,7 +357,7 @@ class PrepareRestored(Prepare, frozen=True, kw_only=True, tag="prepare-restored"
         )
 
     def summary(self, result: HostRestored | None) -> Mapping[str, Any] | None:
-        """All of it."""
+        """Whatever is reported of it."""
         return None if result is None else msgspec.to_builtins(result)
 
 
