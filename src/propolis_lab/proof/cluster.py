@@ -11,6 +11,8 @@ from propolis_lab.proof.digests import decoded
 from propolis_lab.proof.proof import Proof, snapshot
 from propolis_lab.servers import nodetool
 
+REPLICATED = ("thehive", "system_auth")
+"""Keyspaces of which every node has everything."""
 OWN_ADDRESS = "at its own address"
 
 
@@ -66,7 +68,10 @@ def index(cluster: Cluster, lab: Lab) -> dict[str, str]:
 
 def repaired(lab: Lab) -> dict[str, bool]:
     """Keyspace → whether a full repair would find nothing to stream between the nodes."""
-    return nodetool.in_sync(nodetool_of(lab, "repair", "--full", "--preview"))
+    return {
+        keyspace: nodetool.in_sync(nodetool_of(lab, "repair", "--full", "--preview", keyspace))
+        for keyspace in REPLICATED
+    }
 
 
 def _status(lab: Lab) -> tuple[nodetool.Member, ...]:
