@@ -12,6 +12,7 @@ from propolis.command.context import Context
 from propolis.command.promise import keep_promise, keep_up
 from propolis.config.schema import Config
 from propolis.errors import InDoubt, PropolisError, ServicesDownError
+from propolis.hosts.coordination import Coordination
 from propolis.run import JournalState, Observer, StackLock, Telling, UnreadableJournal
 from propolis.run.interrupts import Interrupts
 from propolis.run.journal import describe, journal_folder
@@ -71,7 +72,8 @@ def recover_held(state: Path, observer: Observer) -> list[Recovered]:
 
 def _recover_one(state: JournalState, observer: Observer) -> str:
     # Only what was interrupted needs the steps of every command; others start without them.
-    from propolis.backup import BACKUP_STEPS
+    from propolis.backup.known import BACKUP_STEPS
+    from propolis.backup.woven import WOVEN_STEPS
     from propolis.restore import RESTORE_STEPS
     from propolis.restore.hosts.verdict import verdict_on
 
@@ -83,6 +85,9 @@ def _recover_one(state: JournalState, observer: Observer) -> str:
         why = f"its configuration was not written for this version: {wrong}"
         raise _keep_promise(_not_understood(state, why), observer) from error
     try:
+        if (file := state.facts.get("coordinator")) is not None:
+            with Coordination(config, Path(file), observer, state.run_id, is_recovery=True) as coordination:
+                return recover(state, WOVEN_STEPS, coordination, observer)
         with Context(config, observer, state.run_id) as context:
             return recover(state, BACKUP_STEPS | RESTORE_STEPS, context, observer, verdict_on)
     except InDoubt as error:

@@ -8,7 +8,9 @@ from typing import Any
 
 from propolis import clone
 from propolis.backup.count import CountDocuments
+from propolis.backup.manifest import WriteManifest
 from propolis.backup.options import BackupOptions
+from propolis.backup.part import FinishPart
 from propolis.backup.steps import (
     CheckStack,
     CloneTrees,
@@ -17,7 +19,6 @@ from propolis.backup.steps import (
     OpenRepository,
     StoreAhead,
     StoreTrees,
-    WriteManifest,
 )
 from propolis.command.context import Context
 from propolis.command.phases import WRITERS
@@ -52,8 +53,8 @@ class BackupReport:
     """What somebody should know of the stack and of this restore point; the manifest holds it, too."""
 
 
-def cold_plan(options: BackupOptions, context: Context) -> Plan[Context]:
-    """Plan a cold backup of the stack as it is now. Touches nothing."""
+def cold_plan(options: BackupOptions, context: Context, *, part: bool = False) -> Plan[Context]:
+    """Plan a cold backup of the stack as it is now; `part`: of what of it is on this host. Touches nothing."""
     running = context.services.running()
     kept = trees(context.config)
     places = {tree.name: str(clone.place(tree.path, context.run_id)) for tree in folders(context.config)}
@@ -79,7 +80,7 @@ def cold_plan(options: BackupOptions, context: Context) -> Plan[Context]:
         *start_steps(running, clusters(context.config)),
         ReleaseSpace(files=reserve),
         StoreTrees(trees=tuple(tree.name for tree in kept)),
-        WriteManifest(),
+        FinishPart() if part else WriteManifest(),
         DropClones(places=places),
     ]
     return Plan("backup --cold", tuple(steps), given=(options,))

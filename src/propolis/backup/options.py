@@ -16,6 +16,8 @@ class BackupOptions:
 
     limits: Limits = BACKGROUND
     """What it may take of the host."""
+    parent: str | None = "latest"
+    """The backup whose unchanged files needn't be read: an ID, `latest`, or None to read everything."""
     reread: bool = False
     """Everything is to be read, whatever sizes and times say; the configuration may want it, too."""
     force_unhealthy: bool = False

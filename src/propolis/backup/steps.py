@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from propolis import clone
-from propolis.backup.count import CountDocuments, Counted
 from propolis.backup.objects import FrozenListing, bucket_name
 from propolis.backup.options import BackupOptions
 from propolis.backup.reread import is_due
@@ -22,14 +21,10 @@ from propolis.clone.base import CloneReport, Method
 from propolis.command.context import Context
 from propolis.command.kept import own_objects
 from propolis.command.known import remember
-from propolis.command.reserve import ReleaseSpace, ReserveSpace
-from propolis.command.services import SERVICE_STEPS
 from propolis.command.stores import open_repository
-from propolis.errors import PropolisError
-from propolis.repository import BackupSummary, Facts, Stats, Writer, begin, idle_disk
+from propolis.repository import Stats, Writer, begin, idle_disk
 from propolis.repository.storage import reserve
 from propolis.run import Results, Step
-from propolis.run.step import tag_of
 from propolis.stack.model import BucketTree, FolderTree
 from propolis.stack.stack import folders, trees
 
@@ -116,6 +111,7 @@ class OpenRepository(Step[Context, Opened], frozen=True, kw_only=True, tag="open
             begin(
                 repository,
                 context.config.name,
+                options.parent,
                 observer=lambda stats: context.observer.progress(stats.bytes, None, "bytes"),
                 limits=options.limits,
             )
@@ -257,57 +253,6 @@ class StoreTrees(Step[Context, Stats], frozen=True, kw_only=True, tag="store-tre
         return {"bytes": result.bytes, "files": result.files, "read": result.read, "stored": result.stored}
 
 
-class WriteManifest(Step[Context, BackupSummary], frozen=True, kw_only=True, tag="write-manifest"):
-    """Writes the manifest: from here on the backup exists."""
-
-    turn = "record"
-
-    commits = True
-
-    needs = (CheckStack, OpenRepository, CloneTrees)
-    uses = (CountDocuments, StoreTrees)
-
-    def _title(self) -> str:
-        return "write the manifest (from here on the backup exists)"
-
-    def do(self, context: Context, results: Results) -> BackupSummary:
-        """Commit."""
-        opened, checked = results[OpenRepository], results[CheckStack]
-        summary = opened.writer.commit(
-            Facts(
-                kind="cold",
-                started=checked.started,
-                services=dict(checked.services),
-                facts=self._facts(context, checked, results.all(CountDocuments), results[CloneTrees]),
-            )
-        )
-        try:
-            remember(context.config, opened.repository, summary.id)
-        except PropolisError as error:
-            # The backup is there all the same; only its loss might go unnoticed.
-            context.observer.note(f"This host could not record that it made the backup: {error.what}")
-        return summary
-
-    def summary(self, result: BackupSummary) -> Mapping[str, Any]:
-        """Which backup it is."""
-        return {"backup": result.id}
-
-    def _facts(
-        self, context: Context, checked: Checked, counted: tuple[Counted, ...], cloned: Cloned
-    ) -> dict[str, Any]:
-        """What the manifest tells of the stack."""
-        facts = {
-            **checked.facts,
-            "clone": cloned.as_facts(),
-            "point_in_time": cloned.point_in_time,
-            "downtime_seconds": context.services.downtime,
-            "warnings": context.warnings,
-        }
-        for one in counted:
-            facts |= one.as_facts(context.config)
-        return facts
-
-
 class DropClones(Step[Context, None], frozen=True, kw_only=True, tag="drop-clones"):
     """Removes the clones."""
 
@@ -339,22 +284,3 @@ def _store_clone(writer: Writer, tree: FolderTree, report: CloneReport) -> None:
         linked=report.linked,
         unkept=report.unkept,
     )
-
-
-_STEPS: tuple[type[Step[Context, Any]], ...] = (
-    CheckStack,
-    OpenRepository,
-    CloneTrees,
-    CountDocuments,
-    ListBucket,
-    StoreAhead,
-    StoreTrees,
-    WriteManifest,
-    DropClones,
-    ReserveSpace,
-    ReleaseSpace,
-    *SERVICE_STEPS,
-)
-
-BACKUP_STEPS = {tag_of(step): step for step in _STEPS}
-"""Every step that the journal of such a run may name."""

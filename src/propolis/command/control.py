@@ -33,8 +33,9 @@ class ServiceControl:
         self._observer = observer
         self._warn = warn
         self._platform = open_platform(config.platform, config.timeouts.stop)
-        self._stopped_at: float | None = None
-        self._answered_at: float | None = None
+        self._stopped: dict[str, float] = {}
+        """When each service was first told to stop, and when it last answered since: by the monotonic clock."""
+        self._answered: dict[str, float] = {}
         self._answering: set[str] = set()
         self._started_in_time = False
         self._revived = False
@@ -77,14 +78,21 @@ class ServiceControl:
     @property
     def downtime(self) -> float | None:
         """Seconds from the moment TheHive was told to stop until it answered again; None if it wasn't stopped."""
-        if self._stopped_at is None or self._answered_at is None:
-            return None
-        return round(self._answered_at - self._stopped_at, 3)
+        return self._between({"thehive"})
+
+    @property
+    def outage(self) -> float | None:
+        """Seconds from the first stop of a service of this host until the last of them answered again."""
+        return self._between(self._stopped)
+
+    def _between(self, services: Iterable[str]) -> float | None:
+        stopped = [self._stopped[name] for name in services if name in self._stopped]
+        answered = [self._answered[name] for name in services if name in self._answered]
+        return round(max(answered) - min(stopped), 3) if stopped and answered else None
 
     def stop(self, service: str) -> None:
         """Stop a service and wait until it is gone."""
-        if service == "thehive" and self._stopped_at is None:
-            self._stopped_at = time.monotonic()
+        self._stopped.setdefault(service, time.monotonic())
         self._answering.discard(service)
         with patiently(self._observer, f"{LABELS[service]} to stop"):
             self._platform.stop(service)
@@ -116,8 +124,8 @@ class ServiceControl:
             else:
                 answers(self._config, service, patience, lambda: self.is_running(service), self.logins.get(service))
                 self._answering.add(service)
-        if service == "thehive" and self._stopped_at is not None:
-            self._answered_at = time.monotonic()
+        if service in self._stopped:
+            self._answered[service] = time.monotonic()
 
     def agree(self, service: str) -> None:
         """Wait until the whole cluster of a service is there; raise PreflightError when it isn't in time."""

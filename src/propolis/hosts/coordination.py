@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from propolis.command.context import Context
+from propolis.command.runner import RecoverFirst, run_in
 from propolis.config.schema import Config
 from propolis.errors import PropolisError
 from propolis.hosts.asking import Reach
@@ -14,7 +15,7 @@ from propolis.hosts.hosts import Hosts
 from propolis.hosts.lost import Return, see_back
 from propolis.link.messages import Ask, FromAgent, ToAgent
 from propolis.link.program import Program
-from propolis.run import Observer
+from propolis.run import Observer, Outcome, Plan
 
 
 class Coordination(Context):
@@ -75,3 +76,24 @@ class Coordination(Context):
         except PropolisError as error:
             return error
         return None
+
+
+def coordinate(
+    config: Config,
+    file: Path,
+    make_plan: Callable[[Coordination], Plan[Coordination]],
+    observer: Observer,
+    recover_first: RecoverFirst,
+) -> tuple[Coordination, Outcome]:
+    """Run a plan on all hosts, with lock and journal of the coordinator's own: each host's agent has its own, too."""
+
+    def open_context(observer: Observer, run_id: str) -> Coordination:
+        return Coordination(config, file, observer, run_id)
+
+    facts = {"config": config.model_dump(mode="json"), "coordinator": str(file.absolute())}
+    return run_in(coordinator_state(config), open_context, make_plan, observer, recover_first, facts)
+
+
+def coordinator_state(config: Config) -> Path:
+    """Where the coordinator keeps its lock and its journals, beside those of its own host's part."""
+    return config.state / "coordinator"

@@ -30,7 +30,7 @@ class BeginOnHosts(Step[Coordination, None], frozen=True, kw_only=True, tag="beg
     turn = "begin"
 
     def _title(self) -> str:
-        return f"begin on {', '.join(_flat(self.hosts))}"
+        return f"start the run on {', '.join(_flat(self.hosts))}"
 
     def do(self, context: Coordination, results: Results) -> None:
         """Nothing: they have planned."""
@@ -116,7 +116,7 @@ class EndOnHosts(Step[Coordination, Given], frozen=True, kw_only=True, tag="end-
     turn = "end"
 
     def _title(self) -> str:
-        return f"end on {', '.join(_flat(self.hosts))}"
+        return f"record the end of the run on {', '.join(_flat(self.hosts))}"
 
     def do(self, context: Coordination, results: Results) -> Given:
         """Close them; in a recovery each host finishes its part by itself, and says so."""
