@@ -24,7 +24,7 @@ PORTS = {
     "cortex-index": 9201,
     "minio": 9002,
 }
-HOST_ID = uuid.UUID("5f1f3d2e-0000-4000-8000-000000000001")
+HOST_ID = "5f1f3d2e-0000-4000-8000-{:012}"
 SCHEMA = uuid.UUID("5f1f3d2e-0000-4000-8000-000000000002")
 
 
@@ -61,12 +61,15 @@ class Service:
     def require(self) -> None:
         """Go on only while the services that this one needs answer: else live on and never listen."""
         for needed in self.settings["needs"].get(self.role, []):
-            try:
-                socket.create_connection((self.settings["address"], PORTS[needed]), timeout=5).close()
-            except OSError:
-                print(f"started before {needed}")
-                while True:
-                    time.sleep(60)
+            for address in self.settings.get("where", {}).get(needed, [self.settings["address"]]):
+                if not is_up(address, needed):
+                    print(f"started before {needed}")
+                    while True:
+                        time.sleep(60)
+
+    def nodes(self) -> list[str]:
+        """Addresses of all nodes of its cluster."""
+        return self.settings.get("where", {}).get(self.role, [self.settings["address"]])
 
     def serve(self, connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -157,7 +160,10 @@ class Index(Http):
         closed, blocked = self.named("closed"), self.named("blocked")
         if path.startswith("/_cluster/health"):
             health = {name: {"status": "green"} for name in counts}
-            return 200, {"cluster_name": "fake", "status": "green", "number_of_nodes": 1, "indices": health}
+            seen = sum(node == self.settings["address"] or is_up(node, self.role) for node in self.nodes())
+            return 200, {"cluster_name": "fake", "status": "green", "number_of_nodes": seen, "indices": health}
+        if path.startswith("/_cluster/state/nodes"):
+            return 200, {"cluster_uuid": "fake", "nodes": {node: {"name": node} for node in self.nodes()}}
         if path.startswith("/_cluster/settings"):
             return 200, {"persistent": {}, "transient": {}, "defaults": {}}
         if path.startswith("/_nodes/_local/stats"):
@@ -167,7 +173,8 @@ class Index(Http):
             self.lift(path.split("/")[1])
             return 200, {"acknowledged": True}
         if path.startswith("/_nodes"):
-            return 200, {"nodes": {"n1": {"version": "7.17.29"}}}
+            own = self.settings["address"]
+            return 200, {"nodes": {own: {"name": own, "version": "7.17.29"}}}
         if path == "/":
             return 200, {"version": {"number": "7.17.29"}, "tagline": "You Know, for Search"}
         if path.endswith("/_refresh"):
@@ -241,6 +248,8 @@ class Minio(Http):
 
 
 TEXT, UUID, INET, STAMP, BLOB, INT, SET, MAP = 13, 12, 16, 11, 3, 9, 34, 33
+ALL = 5
+"""A consistency: every replica has to answer."""
 
 
 class Database(Service):
@@ -266,6 +275,9 @@ class Database(Service):
             return 6, short(len(options)) + b"".join(parts)
         if kind == 7:  # QUERY
             (size,) = struct.unpack(">i", body[:4])
+            (consistency,) = struct.unpack(">H", body[4 + size : 6 + size])
+            if consistency == ALL and (down := [node for node in self.nodes() if not is_up(node, self.role)]):
+                return 0, struct.pack(">i", 0x1000) + text(f"{down} is down") + struct.pack(">Hii", ALL, 2, 1)
             return self.query(body[4 : 4 + size].decode())
         return 2, b""  # READY
 
@@ -278,7 +290,7 @@ class Database(Service):
         if table == "system.local":
             return 8, rows(columns, [self.local()])
         if table in ("system.peers", "system.peers_v2"):
-            return 8, rows(columns, [])
+            return 8, rows(columns, [self.node(node) for node in self.nodes() if node != self.settings["address"]])
         if table == "system_schema.keyspaces":
             copies = {"class": "org.apache.cassandra.locator.SimpleStrategy", "replication_factor": "1"}
             return 8, rows(
@@ -305,22 +317,41 @@ class Database(Service):
 
     def local(self) -> dict[str, tuple[int, object]]:
         address = self.settings["address"]
+        node = self.node(address)
         return {
+            **{name: value for name, value in node.items() if name not in ("peer", "native_address")},
             "key": (TEXT, "local"),
             "cluster_name": (TEXT, "fake"),
-            "host_id": (UUID, HOST_ID),
-            "release_version": (TEXT, "4.0.17"),
             "partitioner": (TEXT, "org.apache.cassandra.dht.Murmur3Partitioner"),
+            "bootstrapped": (TEXT, "COMPLETED"),
+            "broadcast_address": (INET, address),
+            "listen_address": (INET, address),
+            "time": (STAMP, int(time.time() * 1000)),
+        }
+
+    def node(self, address: str) -> dict[str, tuple[int, object]]:
+        """A node of the cluster as the others see it."""
+        number = self.nodes().index(address)
+        return {
+            "peer": (INET, address),
+            "native_address": (INET, address),
+            "native_port": (INT, PORTS["database"]),
+            "rpc_address": (INET, address),
+            "host_id": (UUID, uuid.UUID(HOST_ID.format(number + 1))),
+            "release_version": (TEXT, "4.0.17"),
             "data_center": (TEXT, "datacenter1"),
             "rack": (TEXT, "rack1"),
             "schema_version": (UUID, SCHEMA),
-            "bootstrapped": (TEXT, "COMPLETED"),
-            "tokens": (SET, "0"),
-            "broadcast_address": (INET, address),
-            "listen_address": (INET, address),
-            "rpc_address": (INET, address),
-            "time": (STAMP, int(time.time() * 1000)),
+            "tokens": (SET, str(number)),
         }
+
+
+def is_up(address: str, role: str) -> bool:
+    try:
+        socket.create_connection((address, PORTS[role]), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def rows(columns: str, found: list[dict[str, tuple[int, object]]]) -> bytes:
@@ -353,6 +384,8 @@ def cell(kind: int, value: object) -> bytes:
         content = struct.pack(">i", len(value))
         for part in (part for pair in value.items() for part in pair):
             content += struct.pack(">i", len(part.encode())) + part.encode()
+    elif kind == INT:
+        content = struct.pack(">i", value)
     else:
         content = str(value).encode()
     return struct.pack(">i", len(content)) + content
