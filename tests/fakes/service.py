@@ -69,7 +69,7 @@ class Service:
 
     def nodes(self) -> list[str]:
         """Addresses of all nodes of its cluster."""
-        return self.settings.get("where", {}).get(self.role, [self.settings["address"]])
+        return list(self.settings.get("where", {}).get(self.role, [self.settings["address"]]))
 
     def serve(self, connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

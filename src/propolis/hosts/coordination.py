@@ -10,7 +10,7 @@ from propolis.command.context import Context
 from propolis.command.runner import RecoverFirst, run_in
 from propolis.config.schema import Config
 from propolis.errors import PropolisError
-from propolis.hosts.asking import Reach
+from propolis.hosts.asking import Reach, coordinator_state
 from propolis.hosts.hosts import Hosts
 from propolis.hosts.lost import Return, see_back
 from propolis.link.messages import Ask, FromAgent, ToAgent
@@ -92,8 +92,3 @@ def coordinate(
 
     facts = {"config": config.model_dump(mode="json"), "coordinator": str(file.absolute())}
     return run_in(coordinator_state(config), open_context, make_plan, observer, recover_first, facts)
-
-
-def coordinator_state(config: Config) -> Path:
-    """Where the coordinator keeps its lock and its journals, beside those of its own host's part."""
-    return config.state / "coordinator"
