@@ -17,6 +17,7 @@ from propolis.command.services import KeepServices, start_steps, stop_steps
 from propolis.filesystem.unkept import Tally, Unkept
 from propolis.repository import BackupId
 from propolis.restore.former.keeping import DropAside, KeepOld, KeptReport
+from propolis.restore.hosts.peers import ForgetPeers
 from propolis.restore.prepare import Restoration, prepare
 from propolis.restore.request import RestoreRequest
 from propolis.restore.steps import (
@@ -36,8 +37,9 @@ from propolis.restore.steps import (
 from propolis.restore.swap import Swap, plan_swap
 from propolis.run import Observer, Plan, Step
 from propolis.stack.cluster import clusters, require_alone
+from propolis.stack.database.service import Database
 from propolis.stack.index.service import Index
-from propolis.stack.model import BucketTree, FolderTree
+from propolis.stack.model import BucketTree, FolderTree, bare
 from propolis.stack.stack import START_WAVES, STOP_ORDER, STORES, instances, kind_of, role_of, with_dependents
 
 
@@ -84,6 +86,7 @@ def restore_plan(restoration: Restoration, context: Context) -> Plan[Context]:
             trials={swap.target: _trial_places(context, swap) for swap in swaps},
         ),
         *(StageFolder(tree=tree.name, target=str(tree.path), staged=_staged(context, tree)) for tree in folders),
+        *_forget_peers(context, folders),
         *(LayBeside(tree=tree.name, folder=str(restoration.beside_folder(tree))) for tree in beside),
         *(FillBucket(tree=name) for name in buckets),
         CheckOthers(trees=tuple(tree.name for tree in in_place), running=running),
@@ -159,6 +162,15 @@ def restore(request: RestoreRequest, observer: Observer, recover_first: RecoverF
 
 def _staged(context: Context, tree: FolderTree) -> str:
     return str(clone.place(tree.path, context.run_id))
+
+
+def _forget_peers(context: Context, folders: list[FolderTree]) -> tuple[ForgetPeers, ...]:
+    """Where the database of a cluster is replaced, what is fetched must not lead to the nodes that it came from."""
+    staged = {bare(tree.name): _staged(context, tree) for tree in folders if tree.service == Database.role}
+    data = tuple(place for name, place in staged.items() if name.startswith("database/data-"))
+    if Database.role not in clusters(context.config) or not data:
+        return ()
+    return (ForgetPeers(data=data, commitlog=staged.get("database/commitlog")),)
 
 
 def _trial_places(context: Context, swap: Swap) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from propolis.command.context import Context
 from propolis.command.reserve import ReleaseSpace, ReserveSpace
 from propolis.command.services import SERVICE_STEPS
 from propolis.restore.former.steps import UNDO_STEPS
+from propolis.restore.hosts.peers import ForgetPeers
 from propolis.restore.hosts.verdict import Prepare
 from propolis.restore.steps import (
     AcceptRestore,
@@ -29,6 +30,7 @@ from propolis.run.step import tag_of
 _STEPS: tuple[type[Step[Context, Any]], ...] = (
     CheckRestore,
     StageFolder,
+    ForgetPeers,
     LayBeside,
     FillBucket,
     CheckOthers,

@@ -134,6 +134,17 @@ def counted(name: str, setting: str, configured: int, seen: int, addresses: str 
         )
 
 
+def running(role: str, nodes: int, look: Asking) -> Iterator[Check]:
+    """Refuse a node of a cluster that doesn't run: what it would say of its cluster is part of what is backed up."""
+    if nodes > 1 and not look.asks(role):
+        yield Check(
+            f"{role} member",
+            "fail",
+            f"its node on this host is not running; it is one of {nodes}, which are backed up together or not at all",
+            "Start it, and wait until its cluster is whole",
+        )
+
+
 def supported(name: str, release: str, versions: Mapping[str, tuple[str, ...]]) -> Check:
     """Say whether a release such as `cassandra 4.1.10` is one of the `versions` that Propolis is tested with."""
     product, _, version = release.partition(" ")

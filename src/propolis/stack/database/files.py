@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from propolis.config.schema import CassandraConfig
 from propolis.stack.model import FolderTree, Tree, none_kept_empty, nothing_immutable
@@ -67,3 +69,37 @@ _WRITTEN_ONCE = re.compile(
     """,
     re.VERBOSE,
 )
+
+
+def peer_tables(folders: Iterable[Path]) -> Iterator[Path]:
+    """The folders of the tables in which a node keeps the addresses of the others: `system.peers`, `system.peers_v2`.
+
+    `folders` are its data folders. No other file of a drained node leads it to them: `system.local` is written anew
+    at each start, hints are kept by host ID, `system_distributed` has addresses of past repairs, which nobody asks.
+    """
+    for folder in folders:
+        for table in sorted(folder.glob("system/peers*-*")):
+            if _PEERS.fullmatch(table.name) and table.is_dir() and not table.is_symlink():
+                yield table
+
+
+def is_empty_segment(path: Path) -> bool:
+    """Whether a segment of the commit log holds no write: it has no section but empty ones, and then nothing.
+
+    All that a drained node leaves is one such segment (4.0, 4.1, 5.0). What another one holds, a start writes again.
+    """
+    with path.open("rb") as file:
+        head = file.read(14)  # version, ID, length of the parameters; a checksum follows those
+        at = len(head) + int.from_bytes(head[-2:], "big") + 4
+        file.seek(at)
+        while (marker := file.read(8)).strip(b"\0"):  # where the section ends, and a checksum
+            at += len(marker)
+            if int.from_bytes(marker[:4], "big") != at:
+                return False
+        while piece := file.read(1 << 20):
+            if piece.strip(b"\0"):
+                return False
+    return True
+
+
+_PEERS = re.compile(r"peers(_v2)?-[0-9a-f]{32}")

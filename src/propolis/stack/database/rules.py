@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from propolis.config.schema import CassandraConfig
 from propolis.errors import PreflightError
 from propolis.stack.database.server import DatabaseFacts, agrees
-from propolis.stack.rules import Asking, Check, Once, Rule, clock, counted, supported
+from propolis.stack.rules import Asking, Check, Once, Rule, clock, counted, running, supported
 
 SUPPORTED = {"cassandra": ("4.0", "4.1", "5.0")}
 
@@ -29,6 +29,7 @@ class DatabaseRules:
         """Every rule."""
         return (
             Rule("database", self.answers, stops=("doctor", "backup"), warns=("restore",)),
+            Rule("database member", self.member, stops=("backup",)),
             Rule("database version", self.version, stops=("doctor", "backup"), warns=("restore",)),
             Rule("database nodes", self.nodes, stops=("doctor", "backup", "restore")),
             Rule("database state", self.state, stops=("doctor", "backup"), warns=("restore",)),
@@ -44,6 +45,10 @@ class DatabaseRules:
             look.wait(self._role)
             self._told.get()
             yield Check("database", "ok", f"answers at {self._section.host}:{self._section.port}")
+
+    def member(self, look: Asking) -> Iterator[Check]:
+        """Whether a node of a cluster runs: only then is it seen that all of its nodes are backed up, and drained."""
+        yield from running(self._role, self._section.nodes, look)
 
     def version(self, look: Asking) -> Iterator[Check]:
         """Whether its version is supported."""

@@ -9,7 +9,7 @@ from propolis.config.schema import IndexServerConfig
 from propolis.stack.index.contents import IndexInfo, folders
 from propolis.stack.index.server import IndexFacts
 from propolis.stack.index.writes import FLOOD
-from propolis.stack.rules import Asking, Check, Once, Rule, counted, supported
+from propolis.stack.rules import Asking, Check, Once, Rule, counted, running, supported
 
 SUPPORTED = {"elasticsearch": ("7", "8", "9"), "opensearch": ("1", "2", "3")}
 
@@ -50,6 +50,7 @@ class IndexRules:
         """Every rule."""
         return (
             Rule(self._role, self.answers, stops=("doctor", "backup"), warns=("restore",)),
+            Rule(f"{self._role} member", self.member, stops=("backup",)),
             Rule(f"{self._role} version", self.version, stops=("doctor", "backup"), warns=("restore",)),
             Rule(f"{self._role} health", self.health, stops=("doctor", "backup")),
             Rule(f"{self._role} nodes", self.nodes, stops=("doctor", "backup", "restore")),
@@ -67,6 +68,10 @@ class IndexRules:
             look.wait(self._role)
             self._told.get()
             yield Check(self._role, "ok", f"answers at {self._section.url}")
+
+    def member(self, look: Asking) -> Iterator[Check]:
+        """Whether a node of a cluster runs: only then is it seen that all of its nodes are backed up."""
+        yield from running(self._role, self._section.nodes, look)
 
     def version(self, look: Asking) -> Iterator[Check]:
         """Whether its version is supported."""
