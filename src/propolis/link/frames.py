@@ -17,6 +17,10 @@ class BrokenFrame(ValueError):
     """What came is no frame: too long, or cut off in the middle."""
 
 
+class CutFrame(BrokenFrame):
+    """The end of file came in the middle of a frame."""
+
+
 def frame(payload: bytes) -> bytes:
     """Put the length before it. Raises ValueError if it is too long."""
     if len(payload) > FRAME_LIMIT:
@@ -60,17 +64,17 @@ class FrameReader:
     def next(self) -> memoryview | None:
         """The next frame's payload, valid until the next is asked for; None at the end of file.
 
-        Raises BrokenFrame, or OSError.
+        Raises CutFrame where that comes too early, BrokenFrame, or OSError.
         """
         got = self._fill(self._head)
         length = int.from_bytes(self._head, "big")
         if not got:
             return None
-        if got < _LENGTH or length > FRAME_LIMIT:
+        if got == _LENGTH and length > FRAME_LIMIT:
             raise BrokenFrame("what came over the link is not a frame of Propolis")
         payload = self._payload[:length]
-        if self._fill(payload) < length:
-            raise BrokenFrame("the link ended in the middle of a frame")
+        if got < _LENGTH or self._fill(payload) < length:
+            raise CutFrame("the link ended in the middle of a frame")
         return payload
 
     def _fill(self, target: memoryview) -> int:

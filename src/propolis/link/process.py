@@ -93,6 +93,13 @@ class Process:
         self._listener.join(LAST_WORDS)
         return "; ".join(self._told.copy())
 
+    def exit_code(self) -> int | None:
+        """Its exit code once its output has ended, negative for a signal; None if it doesn't end."""
+        try:
+            return self._child.wait(LAST_WORDS)
+        except subprocess.TimeoutExpired:
+            return None
+
     def why_ended(self) -> str:
         """Say how it ended and what it told: for the end of a message. Kills it if it doesn't end."""
         try:

@@ -25,7 +25,7 @@ from propolis.stack.files.bucket import S3Bucket
 from propolis_lab.servers import minio as s3_stores
 from propolis_lab.servers.minio import S3Server
 from unit.repository.repository_tools import TREE, fill, snapshot
-from unit.repository.storage.served import served
+from unit.repository.storage.served import remote, served
 
 LARGEST = 17 << 20
 """As large as a pack gets: 16 MiB that didn't shrink, and what encryption adds."""
@@ -83,8 +83,9 @@ def location(request: pytest.FixtureRequest, servers: Callable[[str], S3Server],
 
 
 @pytest.fixture
-def storage(location: Location) -> Storage:
-    storage = open_storage(location)
+def storage(location: Location, tmp_path: Path) -> Storage:
+    # A process a test would take a minute in all; what goes over the connection is the same.
+    storage = remote(tmp_path / "vault") if location.command else open_storage(location)
     storage.prepare()
     return storage
 

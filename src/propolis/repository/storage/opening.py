@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from propolis.errors import ConfigError
@@ -32,12 +33,14 @@ def _folder(location: Location) -> Storage:
 
 
 def _remote(location: Location) -> Storage:
+    from propolis.link.process import Process
     from propolis.repository.storage.remote.address import Address
     from propolis.repository.storage.remote.client import RemoteStorage
 
     _require_today(location)
     address = Address.parse(location.url)
-    return RemoteStorage(location.command or address.command(), address.path, location.url)
+    start = functools.partial(Process, location.command or address.command(), f"The repository {location.url}")
+    return RemoteStorage(start, address.path, location.url)
 
 
 def _require_today(location: Location) -> None:

@@ -26,7 +26,7 @@ from propolis.repository.storage.base import (
     checked_name,
 )
 from propolis.repository.storage.remote import messages as m
-from propolis.repository.storage.remote.connection import Connection, LostError, Pending
+from propolis.repository.storage.remote.connection import Connection, LostError, Pending, Start
 from propolis.repository.storage.remote.explain import explained, lasting
 from propolis.repository.storage.remote.paging import place_in_order
 from propolis.s3.endpoint import PATIENT, Patience
@@ -42,8 +42,8 @@ T = TypeVar("T")
 class _Link:
     """The connection of the moment, made anew when it was lost."""
 
-    def __init__(self, command: tuple[str, ...], path: str, place: str, patience: Patience) -> None:
-        self._command, self._path, self._place, self._patience = command, path, place, patience
+    def __init__(self, start: Start, path: str, place: str, patience: Patience) -> None:
+        self._start, self._path, self._place, self._patience = start, path, place, patience
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._reached = False
@@ -56,7 +56,7 @@ class _Link:
                 if found is not None:
                     found.close()
                 self._connection = None
-                self._connection = found = Connection(self._command, self._path, self._place)
+                self._connection = found = Connection(self._start, self._path, self._place)
                 self._reached = True
             return found
 
@@ -79,15 +79,18 @@ class RemoteStorage:
     folder: LocalFolder | None = None
     at: datetime.datetime | None = None
 
-    def __init__(self, command: tuple[str, ...], path: str, place: str, patience: Patience = PATIENT) -> None:
-        """`command` starts the server; `path` is the folder that it must have; `place`: what people call it."""
+    def __init__(self, start: Start, path: str, place: str, patience: Patience = PATIENT) -> None:
+        """`start` starts a server; `path` is the folder that it must have; `place`: what people call it."""
         self._place = place
-        self._link = _Link(command, path, place, patience)
+        self._link = _Link(start, path, place, patience)
         self._deleted: set[str] = set()
         """Folders in which objects were deleted that may come back after a power cut."""
         self._lock = threading.Lock()
-        self.close = weakref.finalize(self, self._link.close)
+        weakref.finalize(self, self._link.close)
+
+    def close(self) -> None:
         """End the connection. The next request makes another one."""
+        self._link.close()
 
     @property
     def disk(self) -> Disk | None:

@@ -5,42 +5,80 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import itertools
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
+from typing import Protocol
 
 import msgspec
 
 from propolis import __version__
 from propolis.errors import PreflightError, PropolisError
-from propolis.link.frames import BrokenFrame, FrameReader, send_frame
+from propolis.link.frames import BrokenFrame, CutFrame, FrameReader, send_frame
 from propolis.link.messages import Beat
+from propolis.link.process import NotStarted
 from propolis.repository.storage.remote import messages as m
 from propolis.repository.storage.remote.errors import printable, raised
 
-_STDERR = 8192
 _PIPE = 1 << 20
 _END = 2.0
-"""Seconds that the program has to end by itself."""
-UNSTARTED = "the program can't be started"
-UNREADABLE = "it sent what can't be understood"
+"""Seconds to wait for whoever is sending."""
 Answer = m.Done | m.Page
+
+
+class Far(Protocol):
+    """The running program: `propolis.link.process.Process`."""
+
+    stdin: int
+    stdout: int
+
+    def told(self) -> str:
+        """What it said last on its standard error."""
+        ...
+
+    def exit_code(self) -> int | None:
+        """How it ended, once its output has."""
+        ...
+
+    def end(self) -> None:
+        """Close its input, and see that it ends."""
+        ...
+
+    def kill(self) -> None:
+        """End it at once."""
+        ...
+
+
+Start = Callable[[], Far]
 
 
 class LostError(Exception):
     """The connection ended, or was never made; what was asked for may have been done or not."""
 
-    def __init__(self, reason: str, code: int | None = None, errors: str = "", *, opened: bool) -> None:
+    def __init__(
+        self,
+        reason: str,
+        code: int | None = None,
+        told: str = "",
+        *,
+        opened: bool,
+        unstarted: bool = False,
+        unreadable: bool = False,
+        silent: bool = False,
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.code = code
         """The program's exit code, if it ended by itself."""
-        self.errors = errors
-        """The end of what it wrote to standard error."""
+        self.told = told
+        """What it said last on its standard error."""
         self.opened = opened
         """Whether the server had answered before."""
+        self.unstarted = unstarted
+        self.unreadable = unreadable
+        """Whether something came that is not Propolis'."""
+        self.silent = silent
 
 
 class Pending:
@@ -56,7 +94,7 @@ class Pending:
 class Connection:
     """From the moment it is lost, every request raises `LostError`. What the server says is raised as it is."""
 
-    def __init__(self, command: Sequence[str], path: str, place: str, *, silence: float = m.SILENCE) -> None:
+    def __init__(self, start: Start, path: str, place: str, *, silence: float = m.SILENCE) -> None:
         """Start the program and wait until the server answers. Raises `LostError`, or what the server says."""
         self.lost: LostError | PropolisError | None = None
         """Why it can't be used any more."""
@@ -68,26 +106,14 @@ class Connection:
         self._sent_at = time.monotonic()
         self._puts = threading.BoundedSemaphore(m.PUTS // 2)
         self._ended = threading.Event()
-        self._errors = bytearray()
         try:
-            self._program = subprocess.Popen(
-                list(command),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                start_new_session=True,  # a Ctrl-C is for Propolis, which still needs the repository then
-            )
-        except OSError as error:
-            raise LostError(f"{UNSTARTED} ({command[0]}): {error.strerror}", opened=False) from None
-        assert self._program.stdin is not None and self._program.stdout is not None
-        self._input = self._program.stdin
-        self._in, self._out = self._input.fileno(), self._program.stdout.fileno()
-        for pipe in (self._in, self._out):
+            self._far = start()
+        except NotStarted as error:
+            raise LostError(error.what, opened=False, unstarted=True) from None
+        for pipe in (self._far.stdin, self._far.stdout):
             with contextlib.suppress(OSError):  # fewer turns between the processes
                 fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
-        self._hearing = self._thread(self._hear_errors)
-        self._reader = FrameReader(self._out, silence)
+        self._reader = FrameReader(self._far.stdout, silence)
         try:
             self._open(path, place)
         except BaseException:
@@ -141,7 +167,7 @@ class Connection:
             if self.lost is not None:
                 raise self.lost
             try:
-                send_frame(self._in, head, b"" if bulk is None else bulk)
+                send_frame(self._far.stdin, head, b"" if bulk is None else bulk)
                 whole = True
             except OSError:
                 # Whoever listens knows better why.
@@ -154,7 +180,9 @@ class Connection:
             raise self.lost
 
     def _open(self, path: str, place: str) -> None:
-        self._send(m.encode(m.Open(protocol=m.PROTOCOL, propolis=__version__, path=path, place=place)))
+        opening = m.encode(m.Open(protocol=m.PROTOCOL, propolis=__version__, path=path, place=place))
+        with contextlib.suppress(OSError):  # it ended at once: what comes from it says why
+            send_frame(self._far.stdin, opening)
         try:
             answer = self._next()
             while isinstance(answer, Beat):
@@ -184,20 +212,18 @@ class Connection:
             if payload is not None:
                 return m.decode_from_server(payload)
         except TimeoutError:
-            raise LostError("the server fell silent", opened=self._opened) from None
+            raise LostError("the server fell silent", opened=self._opened, silent=True) from None
+        except CutFrame:
+            pass
         except (BrokenFrame, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise self._nonsense(str(error)) from None
         except OSError as error:
             raise LostError(f"the connection broke off: {error.strerror}", opened=self._opened) from None
-        code: int | None = None
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            code = self._program.wait(_END)
-        self._hearing.join(_END)
-        text = printable_lines(bytes(self._errors))
-        raise LostError("the connection ended", code, text, opened=self._opened)
+        raise LostError("the connection ended", self._far.exit_code(), self._far.told(), opened=self._opened)
 
     def _nonsense(self, why: str) -> LostError:
-        return LostError(f"{UNREADABLE}: {printable(why)}", opened=self._opened)
+        reason = f"it sent what can't be understood: {printable(why)}"
+        return LostError(reason, opened=self._opened, unreadable=True)
 
     def _listen(self) -> None:
         try:
@@ -241,13 +267,6 @@ class Connection:
             raise self._nonsense("an answer that nobody asked for")
         return pending
 
-    def _hear_errors(self) -> None:
-        assert self._program.stderr is not None
-        with self._program.stderr as errors:
-            while more := errors.read(_STDERR):
-                self._errors += more
-                del self._errors[:-_STDERR]
-
     # -- its end ---------------------------------------------------------------------------------------------
 
     def _lose(self, error: LostError | PropolisError, *, sending: bool = False) -> None:
@@ -260,17 +279,15 @@ class Connection:
         self._ended.set()
         for one in pending.values():
             one.answer.set_exception(error)
-        # At the end of its input it ends by itself, and leaves nothing half done.
+        # At the end of its input it ends by itself, and leaves nothing half done; unless it no longer listens.
+        if error.silent if isinstance(error, LostError) else False:
+            self._far.kill()
         if sending or self._sending.acquire(timeout=_END):
-            with contextlib.suppress(OSError):
-                self._input.close()
+            self._far.end()
             if not sending:
                 self._sending.release()
-        try:
-            self._program.wait(_END)
-        except subprocess.TimeoutExpired:
-            self._program.kill()
-            self._program.wait()
+        else:
+            self._far.kill()
 
     def _beat(self) -> None:
         while not self._ended.wait(m.BEAT):
@@ -278,7 +295,7 @@ class Connection:
                 # Not `_send`: that would wait for whoever sends, and the listener notices an end anyway.
                 try:
                     if self.lost is None:
-                        send_frame(self._in, m.encode(Beat()))
+                        send_frame(self._far.stdin, m.encode(Beat()))
                     self._sent_at = time.monotonic()
                 except OSError:
                     return
@@ -290,9 +307,3 @@ class Connection:
         thread = threading.Thread(target=run, name="remote", daemon=True)
         thread.start()
         return thread
-
-
-def printable_lines(data: bytes) -> str:
-    """What a program wrote, line by line, safe to print."""
-    lines = (printable(line) for line in data.decode(errors="replace").splitlines())
-    return "\n".join(line for line in lines if line)

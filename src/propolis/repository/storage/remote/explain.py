@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from propolis.errors import RepositoryError
-from propolis.repository.storage.remote.connection import UNREADABLE, UNSTARTED, LostError
+from propolis.repository.storage.remote.connection import LostError
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ _LASTING = (
         "passphrase: use a key without one, or an agent",
     ),
     _case(
-        r"could not resolve hostname|name or service not known",
+        r"could not resolve hostname(?!.*temporary)",
         "there is no host of that name",
         "Check the host in repository.url, and ~/.ssh/config",
     ),
@@ -67,13 +67,13 @@ def lasting(error: LostError) -> _Case | None:
     if error.opened:
         return None
     for case in (*_LASTING, _NOT_INSTALLED):
-        if case.told.search(error.errors):
+        if case.told.search(error.told):
             return case
     if error.code == _NOT_FOUND:
         return _NOT_INSTALLED
-    if error.code is None and error.reason.startswith(UNSTARTED):
-        return _case("", error.reason, "Install it, or check repository.command")
-    if UNREADABLE in error.reason:
+    if error.unstarted:
+        return _case("", "its program can't be started", "Install ssh, or check repository.command")
+    if error.unreadable:
         return _NOISE
     if error.code not in (None, _SSH_FAILED):
         return _case("", f"the program that serves it ended with exit code {error.code}", "Check it on that host")
@@ -83,9 +83,13 @@ def lasting(error: LostError) -> _Case | None:
 def explained(error: LostError, place: str) -> RepositoryError:
     """The error for a repository that can't be reached."""
     case = lasting(error)
-    said = error.errors.splitlines()[-1] if error.errors else ""
+    said = error.told
     if case is not None:
-        return RepositoryError(f"The repository {place} can't be reached: {case.what}{_quoted(said)}", next=case.next)
+        host = place.removeprefix("ssh://").partition("/")[0]
+        return RepositoryError(
+            f"The repository {place} can't be reached: {case.what}{_quoted(said)}",
+            next=case.next.replace("HOST", host),
+        )
     if error.opened:
         return RepositoryError(
             f"The connection to the repository {place} was lost: {error.reason}{_quoted(said)}",

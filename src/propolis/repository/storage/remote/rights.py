@@ -53,7 +53,7 @@ class Rights:
         if prefix:
             self._kind(checked_name(prefix))
 
-    def put(self, name: str, size: int, *, create: bool) -> None:
+    def put(self, name: str, size: int) -> None:
         """Raise `RepositoryError` unless an object of that name and size may be stored."""
         kind = self._kind(checked_name(name))
         if kind in (RESERVE, TEMPORARY):
@@ -62,16 +62,16 @@ class Rights:
         if not 0 <= size <= limit:
             raise RefusedError(f"{name} has {size} bytes; at most {limit} are allowed")
         if self.append_only:
-            self._append(name, kind, create=create)
+            self._append(name, kind)
 
-    def _append(self, name: str, kind: str, *, create: bool) -> None:
+    def _append(self, name: str, kind: str) -> None:
         if kind not in KINDS or not KINDS[kind].names.fullmatch(name):
             raise self._refused(f"{name} can't be stored")
         if kind == _LEASES and not name.startswith(_SHARED):
             raise self._refused("An exclusive lease can't be taken")
         if kind == _LEASES or kind in _ADDED:
             return
-        if kind in (CONFIG, *_RINGS) and create:
+        if kind in (CONFIG, *_RINGS):
             # A new repository: its key rings come first.
             if self._storage.size(CONFIG) is None:
                 return

@@ -12,7 +12,7 @@ import msgspec
 
 from propolis import __version__
 from propolis.errors import PreflightError, PropolisError, RepositoryError
-from propolis.link.frames import BrokenFrame, FrameReader, send_frame
+from propolis.link.frames import BrokenFrame, CutFrame, FrameReader, send_frame
 from propolis.link.messages import Beat
 from propolis.repository.io import direct
 from propolis.repository.storage.arriving import Arriving
@@ -63,6 +63,8 @@ class Server:
                 thread.start()
             while (payload := self._reader.next()) is not None:
                 self._take(payload)
+        except CutFrame:
+            return  # so is the client
         except (BrokenFrame, BrokenProtocol) as error:
             self._fail(RepositoryError(f"The client sent what can't be understood: {error}"))
             raise RepositoryError(
@@ -154,7 +156,7 @@ class Server:
             raise BrokenProtocol("too many objects at a time")
         self._wait_for(put)
         try:
-            self._rights.put(put.name, put.size, create=put.create)
+            self._rights.put(put.name, put.size)
             arriving = Arriving(self._storage, put.name, put.size, create=put.create, keep=self._append_only)
         except PropolisError as error:
             self._refuse(put.id, max(put.size, 0), error)
