@@ -39,6 +39,7 @@ FAMILIES = {
     "restores": ("restore", "verify"),
     "runs": ("recover", "status", "clean"),
     "hosts": ("host",),
+    "agents": ("agent",),
     "repository.retention": ("hold",),
     "repository.repositories": ("repository",),
 }

@@ -21,7 +21,8 @@ class StandardLink(Generic[Sent, Received]):
     """
 
     def __init__(self, decoder: msgspec.msgpack.Decoder[Received]) -> None:
-        self._source = os.fdopen(os.dup(0), "rb", 1 << 16)
+        # Unbuffered: a buffer that one thread waits for can't be closed by another when the interpreter ends.
+        self._source = os.fdopen(os.dup(0), "rb", 0)
         self._target = os.dup(1)
         nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         os.dup2(nothing, 0)
@@ -33,9 +34,15 @@ class StandardLink(Generic[Sent, Received]):
 
     def receive(self) -> Received | None:
         """Wait for the next message; None at the end of file. Raises BrokenFrame for what is none, OSError."""
-        payload = read_frame(self._source)
-        if payload is None:
-            return None
+        payload = self.receive_raw()
+        return None if payload is None else self.decode(payload)
+
+    def receive_raw(self) -> bytes | None:
+        """Wait for the next message, perhaps one of another version; None at the end of file. Raises likewise."""
+        return read_frame(self._source)
+
+    def decode(self, payload: bytes) -> Received:
+        """Understand it. Raises BrokenFrame."""
         try:
             return self._decoder.decode(payload)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:

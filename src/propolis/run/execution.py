@@ -69,12 +69,12 @@ class Execution(Generic[C]):
         verdict: Verdict[C] | None = None,
     ) -> None:
         self.plan = plan
+        self.context = context
+        self.journal = journal
         self.results = Results(plan.given)
         self.ended: dict[int, Ended] = {}
         """The steps that were done, on record."""
         self.begun: list[int] = []
-        self._context = context
-        self._journal = journal
         self._observer = observer
         self._interrupts = interrupts
         self._verdict = verdict
@@ -107,18 +107,18 @@ class Execution(Generic[C]):
             raise OutOfTurn(f"Step {number + 1} of `{self.plan.command}` can't be done now: it isn't the next one")
         step, count = self.plan.steps[number], len(self.plan.steps)
         self._interrupts.check()
-        promised = step.promise(self._context)
+        promised = step.promise(self.context)
         with self._interrupts.shield():
             if promised is not None:
-                self._journal.promise(promised)
-            self._journal.before(number)
+                self.journal.promise(promised)
+            self.journal.before(number)
             self.begun.append(number)
         quietly(self._observer.step_started, number + 1, count, step.title)
         start = time.monotonic()
-        result = step.do(self._context, self.results.seen_by(step))
+        result = step.do(self.context, self.results.seen_by(step))
         summary = step.summary(result)
         with self._interrupts.shield():
-            self._journal.after(number, summary)
+            self.journal.after(number, summary)
             self.results.keep(step, result)
             self.ended[number] = ended = Ended(summary, time.monotonic() - start)
         quietly(self._observer.step_ended, number + 1, count, step.title, ended.seconds)
@@ -139,7 +139,7 @@ class Execution(Generic[C]):
             return
         self._require_verdict()
         self._tried.add(number)
-        undo_step(number, self.plan.steps[number], self._context, self._journal, self._observer)
+        undo_step(number, self.plan.steps[number], self.context, self.journal, self._observer)
         self._undone.add(number)
 
     def undo_all(self) -> list[BaseException]:
@@ -157,7 +157,7 @@ class Execution(Generic[C]):
     def _require_verdict(self) -> None:
         if self._is_given_up or not self.is_done(self.plan.prepare):
             return
-        if ask(self._verdict, self._context) == "keep":
+        if ask(self._verdict, self.context) == "keep":
             raise Kept(f"`{self.plan.command}` was kept by the verdict of all hosts, so it is finished, not undone")
         self._is_given_up = True
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -255,6 +256,11 @@ def readable(value: Any) -> Any:
 def new_run_id() -> str:
     """Make a run's name: UTC time and a random end, so that names sort by time and never clash."""
     return f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def is_run_id(text: str) -> bool:
+    """Whether it is a name that `new_run_id` may have made: it is part of the names of files."""
+    return re.fullmatch(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}", text) is not None
 
 
 def now() -> str:

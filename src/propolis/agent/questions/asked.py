@@ -29,18 +29,23 @@ class Asked:
 
     def config(self) -> Config:
         """This host's configuration. Raises ConfigError, and PreflightError where it is of another host or stack."""
-        config = load(self.file)
-        if config.host != self.ask.host:
-            called = f"is called {config.host}" if config.host else "has no name (`host`)"
-            raise PreflightError(
-                f"This host {called} in its {self.file}, but {self.ask.host} on its coordinator",
-                left="Nothing was changed",
-                next=f"Set `host: {self.ask.host}` there, or correct `hosts` on the coordinator",
-            )
-        if config.name != self.ask.stack:
-            raise PreflightError(
-                f"This host's {self.file} is of the stack {config.name}, but its coordinator's of {self.ask.stack}",
-                left="Nothing was changed",
-                next="Give both the same `name`",
-            )
-        return config
+        return own_config(self.file, self.ask.host, self.ask.stack)
+
+
+def own_config(file: Path, host: str, stack: str) -> Config:
+    """This host's configuration. Raises ConfigError, and PreflightError where it is not of this host or stack."""
+    config = load(file)
+    if config.host != host:
+        called = f"is called {config.host}" if config.host else "has no name (`host`)"
+        raise PreflightError(
+            f"This host {called} in its {file}, but {host} on its coordinator",
+            left="Nothing was changed",
+            next=f"Set `host: {host}` there, or correct `hosts` on the coordinator",
+        )
+    if config.name != stack:
+        raise PreflightError(
+            f"This host's {file} is of the stack {config.name}, but its coordinator's of {stack}",
+            left="Nothing was changed",
+            next="Give both the same `name`",
+        )
+    return config
