@@ -47,7 +47,7 @@ from propolis.link.messages import (
 )
 from propolis.link.standard import StandardLink
 from propolis.recovery import recover_held
-from propolis.restore.woven.verdict import verdict_on
+from propolis.restore.hosts.verdict import verdict_on
 from propolis.run import Execution, Observer, StackLock, Telling
 from propolis.run.interrupts import Interrupts
 from propolis.run.journal import describe, is_run_id, readable
