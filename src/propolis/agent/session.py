@@ -253,7 +253,7 @@ def _close(run: Execution[Context], outcome: str) -> FromAgent:
     if settled is None:
         return _failed(
             PropolisError(
-                f"`{run.plan.command}` is half done on this host, so its journal stays open",
+                f"`{run.plan.command}` is unfinished on this host, so its journal stays open",
                 left="The journal records what still has to be done",
                 next="Propolis keeps retrying in the background",
             )
