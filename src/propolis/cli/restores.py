@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -32,15 +33,18 @@ from propolis.recovery import recover_held
 from propolis.report.backups import show_verify
 from propolis.report.console import console, show_plan
 from propolis.report.json import print_json
-from propolis.report.review import confirm, show_review
+from propolis.report.review import confirm, show_review, show_reviews
 from propolis.report.runs import show_restore
 from propolis.report.units import human_bytes
 from propolis.repository import VerifyLevel
 from propolis.restore import RestoreRequest
 from propolis.restore import restore as run_restore
 from propolis.restore.cold import restore_plan
+from propolis.restore.hosts.names import parse_renames
+from propolis.restore.measure import Measured
 from propolis.restore.prepare import prepare
-from propolis.restore.review import Review, review
+from propolis.restore.review import review
+from propolis.restore.woven.plan import WovenRequest, look, restore_hosts
 from propolis.run.journal import new_run_id
 from propolis.stack.stack import OPTIONAL, STORES
 from propolis.verify import verify_backup
@@ -102,6 +106,15 @@ def restore(
             metavar="SERVICE",
         ),
     ] = None,
+    from_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--from-host",
+            help="Of a stack on several hosts: restore onto the host NEW what was backed up on OLD; repeatable "
+            "[default: hosts keep their names]",
+            metavar="NEW=OLD",
+        ),
+    ] = None,
     at: AsOf = "",
     keep_old: KeepOld = "",
     no_keep_old: NoKeepOld = False,
@@ -139,6 +152,28 @@ def restore(
         require_somebody_to_ask(quiet=quiet, as_json=as_json)
     days = days_of(keep_old, no_keep_old=no_keep_old)
     source = config_of(config)
+    renames = parse_renames(from_host or ())
+    if source.hosts:
+        if identity or to or without or at:
+            raise UsageError(
+                "A stack on several hosts can't be restored with --identity, --to, --without or --at",
+                next="Each host opens the backup with its own key: restore.identity in its propolis.yaml",
+            )
+        woven = WovenRequest(
+            config=source,
+            file=config,
+            backup=backup,
+            renames=renames,
+            stores=stores,
+            set_password=set_password,
+            keep_days=days_here(days, keep_old, source),
+            replace_indices=tuple(replace_index or ()),
+            replace_keyspaces=tuple(replace_keyspace or ()),
+        )
+        _restore_hosts(woven, yes=yes, plan=plan, as_json=as_json, quiet=quiet)
+        return
+    if renames:
+        raise UsageError("--from-host is for a stack on several hosts: propolis.yaml has no `hosts`")
     target = source if to is None else target_of(to, source)
     left_out = tuple(without or ())
     if unknown := sorted(set(left_out) - set(OPTIONAL)):
@@ -174,6 +209,28 @@ def restore(
         show_restore(report, named(config if to is None else file_of(to, target)))
 
 
+def _restore_hosts(request: WovenRequest, *, yes: bool, plan: bool, as_json: bool, quiet: bool) -> None:
+    """Restore onto all hosts, having asked; or show how."""
+    told = observer(quiet=quiet, as_json=as_json)
+    if plan or not yes:
+        found = look(request, told)
+        if plan:
+            show_plan(found.plan)
+        for remark in found.remarks:
+            console(stderr=not plan).print(remark, markup=False)
+        if plan:
+            return
+        here = [store.here for review in found.reviews.values() for store in review.stores if store.in_place]
+        show_reviews(found.reviews, found.backup, found.matches, _fate(request.keep_days, here, undo=False))
+        confirm("Replace it on all of them?", "restore")
+        request = replace(request, backup=found.backup)
+    report = restore_hosts(request, told, recover_held)
+    if as_json:
+        print_json(report)
+    elif not quiet:
+        show_restore(report)
+
+
 def _agreed(request: RestoreRequest) -> RestoreRequest:
     """Show what would be replaced and ask, with nothing locked meanwhile; give the request for that very backup.
 
@@ -183,23 +240,22 @@ def _agreed(request: RestoreRequest) -> RestoreRequest:
         restoration = prepare(request, context)
         restore_plan(restoration, context)  # what keeps a restore from being planned is said before somebody is asked
         found = review(context, restoration)
-        show_review(found, _fate(request, found))
+        show_review(found, _fate(request.keep_days, [store.here for store in found.stores if store.in_place]))
         confirm("Replace it?", "restore")
         ask = functools.partial(typer.confirm, err=True)
         set_password = request.set_password or restoration.logins.agreed(ask)
         return replace(request, backup=restoration.manifest.id, set_password=set_password)
 
 
-def _fate(request: RestoreRequest, found: Review) -> str:
-    """What becomes of the former data."""
-    if not request.keep_days:
+def _fate(keep_days: int, here: Sequence[Measured], *, undo: bool = True) -> str:
+    """What becomes of the former data, which is what lies here; `undo`: whether a command puts it back."""
+    if not keep_days:
         return "The former data is kept until the restored stack has passed its checks; then it is deleted."
-    here = [store.here for store in found.stores if store.in_place]
     least = "" if all(one.whole for one in here) else "at least "
-    days = f"{request.keep_days} {'day' if request.keep_days == 1 else 'days'}"
+    days = f"{keep_days} {'day' if keep_days == 1 else 'days'}"
     return (
         f"The former data ({least}{human_bytes(sum(one.bytes for one in here))}) stays beside the restored data for "
-        f"{days}; until then `propolis restore --undo` puts it back."
+        f"{days}" + ("; until then `propolis restore --undo` puts it back." if undo else ".")
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import typer
 
@@ -24,12 +25,29 @@ def show_review(review: Review, fate: str) -> None:
         )
     )
     out.print(escape(f"It replaces the data of the stack {review.target} on this host, {review.target_host}:"))
+    _show_losses(review)
+    out.print(escape(fate))
+
+
+def show_reviews(reviews: Mapping[str, Review], backup: str, taken_on: Mapping[str, str], fate: str) -> None:
+    """The same of several hosts; `taken_on` is what each was called in the backup."""
+    out = console(stderr=True)
+    out.print(escape(f"Backup {backup}. It replaces data on {len(reviews)} hosts:"))
+    for host, review in reviews.items():
+        former = "" if taken_on[host] == host else f", with what was backed up on {printable(taken_on[host])}"
+        out.print(escape(f"{host} ({printable(review.target_host)}){former}:"))
+        _show_losses(review)
+    out.print(escape(fate))
+
+
+def _show_losses(review: Review) -> None:
+    out = console(stderr=True)
     _show_stores(review.stores, "in the backup", "changed here since the backup")
     if review.since:
-        out.print(escape(f"Changed since: files with a time after {review.since}, the services' own files included."))
+        since = printable(review.since)
+        out.print(escape(f"Changed since: files with a time after {since}, the services' own files included."))
     for note in review.notes:
         out.print(escape(printable(note)))
-    out.print(escape(fate))
 
 
 def show_undo_review(review: UndoReview, fate: str) -> None:
@@ -69,7 +87,8 @@ def _show_stores(stores: Sequence[StoreReview], held: str, changed: str) -> None
         console(stderr=True).print(escape("  " + "  ".join([*cells, row[3]]).rstrip()))
 
 
-def _row(store: StoreReview) -> tuple[str, str, str, str]:
+def _row(found: StoreReview) -> tuple[str, str, str, str]:
+    store = replace(found, store=printable(found.store))
     held = f"{store.held_files} files, {human_bytes(store.held_bytes)}"
     if not store.in_place:
         return store.store, held, "not replaced", "laid beside this host's own, for comparison"

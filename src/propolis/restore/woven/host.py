@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from propolis.command.context import Context
-from propolis.errors import UsageError
+from propolis.errors import PreflightError, UsageError
 from propolis.restore.cold import restore_plan
 from propolis.restore.prepare import prepare
 from propolis.restore.request import RestoreRequest
@@ -33,8 +33,10 @@ class HostOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Whether somebody is to be shown what would be replaced."""
 
 
-def host_plan(options: Mapping[str, Any], context: Context) -> tuple[Plan[Context], Mapping[str, Any]]:
-    """Plan this host's part, and give what the coordinator is to show of it. Touches nothing.
+def host_plan(
+    options: Mapping[str, Any], parent: str | None, context: Context
+) -> tuple[Plan[Context], Mapping[str, Any]]:
+    """Plan this host's part, and give what the coordinator is to show of it. `parent` means nothing. Touches nothing.
 
     Raises UsageError for options that aren't a restore's, and what `prepare` raises.
     """
@@ -67,9 +69,13 @@ def host_plan(options: Mapping[str, Any], context: Context) -> tuple[Plan[Contex
     return plan, facts
 
 
-def review_of(facts: Mapping[str, Any]) -> Review | None:
-    """What a host's part says that it would replace; None where it doesn't say, or not so that it is understood."""
+def review_of(host: str, facts: Mapping[str, Any]) -> Review:
+    """What a host's part says that it would replace. Raises PreflightError for what isn't understood."""
     try:
         return msgspec.convert(facts.get("review"), Review)
-    except msgspec.ValidationError:
-        return None
+    except msgspec.ValidationError as error:
+        raise PreflightError(
+            f"What the host {host} says that it would replace is not understood: {error}",
+            left="Nothing was changed",
+            next="Check that the same version of Propolis is installed on every host",
+        ) from None
