@@ -76,6 +76,7 @@ def _recover_one(state: JournalState, observer: Observer) -> str:
     from propolis.backup.woven import WOVEN_STEPS
     from propolis.restore import RESTORE_STEPS
     from propolis.restore.hosts.verdict import verdict_on
+    from propolis.restore.woven.plan import WOVEN_RESTORE_STEPS
 
     observer.note(f"`propolis {state.command}` of {state.started} was interrupted: recovering it")
     try:
@@ -87,7 +88,7 @@ def _recover_one(state: JournalState, observer: Observer) -> str:
     try:
         if (file := state.facts.get("coordinator")) is not None:
             with Coordination(config, Path(file), observer, state.run_id, is_recovery=True) as coordination:
-                return recover(state, WOVEN_STEPS, coordination, observer)
+                return recover(state, WOVEN_STEPS | WOVEN_RESTORE_STEPS, coordination, observer, verdict_on)
         with Context(config, observer, state.run_id) as context:
             return recover(state, BACKUP_STEPS | RESTORE_STEPS, context, observer, verdict_on)
     except InDoubt as error:

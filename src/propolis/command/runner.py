@@ -14,6 +14,7 @@ from propolis.command.kept import drop_expired
 from propolis.config.schema import Config
 from propolis.errors import PreflightError
 from propolis.run import Journal, Observer, Outcome, Plan, StackLock, Telling, execute
+from propolis.run.execution import Verdict
 from propolis.run.interrupts import Interrupts
 from propolis.run.journal import journal_file, journal_folder, new_run_id
 from propolis.run.journals import UnreadableJournal, forget_old
@@ -52,10 +53,12 @@ def run_in(
     observer: Observer,
     recover_first: RecoverFirst,
     facts: Mapping[str, Any],
+    verdict: Verdict[C] | None = None,
 ) -> tuple[C, Outcome]:
     """Run the plan that `make_plan` gives, with lock and journal in `state`; `facts` are what its recovery needs.
 
-    `recover_first` undoes or finishes what an earlier run left (it is called with the lock held).
+    `recover_first` undoes or finishes what an earlier run left (it is called with the lock held). `verdict` is asked
+    where a plan that has prepared something fails.
 
     Raises what the plan raises; then the stack is as it was before, or the error is ServicesDownError and the
     watchdog tries on. Nothing that `observer` does, or fails to do, has any bearing on the run.
@@ -70,7 +73,7 @@ def run_in(
             with interrupts.shield():
                 begun = Begun.begin(state, run_id, plan, facts)
             try:
-                outcome = execute(plan, context, begun.journal, told, interrupts)
+                outcome = execute(plan, context, begun.journal, told, interrupts, verdict)
             finally:
                 interrupts.ignore_from_now_on()
                 begun.end(told)

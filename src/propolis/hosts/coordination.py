@@ -16,6 +16,7 @@ from propolis.hosts.lost import Return, see_back
 from propolis.link.messages import Ask, FromAgent, ToAgent
 from propolis.link.program import Program
 from propolis.run import Observer, Outcome, Plan
+from propolis.run.execution import Verdict
 
 
 class Coordination(Context):
@@ -84,11 +85,15 @@ def coordinate(
     make_plan: Callable[[Coordination], Plan[Coordination]],
     observer: Observer,
     recover_first: RecoverFirst,
+    verdict: Verdict[Coordination] | None = None,
 ) -> tuple[Coordination, Outcome]:
-    """Run a plan on all hosts, with lock and journal of the coordinator's own: each host's agent has its own, too."""
+    """Run a plan on all hosts, with lock and journal of the coordinator's own: each host's agent has its own, too.
+
+    `verdict` is asked where a plan that has prepared something fails.
+    """
 
     def open_context(observer: Observer, run_id: str) -> Coordination:
         return Coordination(config, file, observer, run_id)
 
     facts = {"config": config.model_dump(mode="json"), "coordinator": str(file.absolute())}
-    return run_in(coordinator_state(config), open_context, make_plan, observer, recover_first, facts)
+    return run_in(coordinator_state(config), open_context, make_plan, observer, recover_first, facts, verdict)

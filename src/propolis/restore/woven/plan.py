@@ -250,5 +250,5 @@ def _texts(found: object) -> list[str]:
 
 _STEPS: tuple[type[Step[Coordination, Any]], ...] = (CheckVerdict, PreparedOnHosts, GiveVerdict)
 
-WOVEN_STEPS = HOSTS_STEPS | {tag_of(step): step for step in _STEPS}
+WOVEN_RESTORE_STEPS = HOSTS_STEPS | {tag_of(step): step for step in _STEPS}
 """Every step that the journal of a coordinator's restore may name."""
