@@ -10,6 +10,7 @@ from typing import Any
 
 from propolis.command.context import Context
 from propolis.link.messages import Open, Part, PlannedStep
+from propolis.restore.woven import host as restore
 from propolis.run import Plan
 from propolis.stack.cluster import members
 from propolis.stack.model import BucketTree
@@ -19,7 +20,7 @@ Planner = Callable[[Mapping[str, Any], str | None, Context], tuple[Plan[Context]
 """Makes the plan from the options and the parent that came over the link, and gives what else the coordinator is to
 know. Touches nothing. Raises PropolisError, also for options that aren't the command's."""
 
-COMMANDS: Mapping[str, Planner] = {}
+COMMANDS: Mapping[str, Planner] = {"restore": restore.host_plan}
 
 
 def plan_part(planner: Planner, opened: Open, context: Context) -> tuple[Plan[Context], Part]:

@@ -18,6 +18,7 @@ from propolis.hosts.connect import connect, let_go
 from propolis.hosts.coordination import Coordination, coordinate
 from propolis.hosts.on_hosts import HOSTS_STEPS, Given, OnHosts
 from propolis.hosts.plan import woven_plan
+from propolis.hosts.weave import merged
 from propolis.hosts.words import clean
 from propolis.link.messages import Part
 from propolis.repository import BackupId, Manifest, Repository
@@ -92,7 +93,7 @@ class CheckVerdict(Step[Coordination, None], frozen=True, kw_only=True, tag="che
     needs = (_Source,)
 
     def _title(self) -> str:
-        return f"{self.host}: check that the repository takes the verdict of all hosts"
+        return merged({self.host: "check that the repository takes the verdict of all hosts"})
 
     def do(self, context: Coordination, results: Results) -> None:
         """Raise PreflightError if it doesn't."""
@@ -115,7 +116,9 @@ class PreparedOnHosts(Step[Coordination, None], frozen=True, kw_only=True, tag="
     prepares = True
 
     def _title(self) -> str:
-        return f"{', '.join(self.hosts)}: ready (from here on all of them keep the restore, or none)"
+        return merged(
+            dict.fromkeys(self.hosts, "wait until all are ready (from here on all keep the restore, or none)")
+        )
 
     def do(self, context: Coordination, results: Results) -> None:
         """Nothing: the hosts' journals hold it."""
@@ -131,7 +134,7 @@ class GiveVerdict(Step[Coordination, None], frozen=True, kw_only=True, tag="give
     commits = True
 
     def _title(self) -> str:
-        return f"{self.host}: record in the repository that all hosts keep the restore"
+        return merged({self.host: "record in the repository that all hosts keep the restore"})
 
     def do(self, context: Coordination, results: Results) -> None:
         """Give it. Raises PropolisError if it is undone, RepositoryError if that can't be determined."""
