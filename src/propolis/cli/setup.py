@@ -30,7 +30,12 @@ def register(app: typer.Typer) -> None:
 def init(
     repository: Annotated[
         str,
-        typer.Option("--repository", "-r", help="Where backups go: a folder, or s3://bucket/prefix", metavar="URL"),
+        typer.Option(
+            "--repository",
+            "-r",
+            help="Where backups go: a folder, s3://bucket/prefix or ssh://host/folder",
+            metavar="URL",
+        ),
     ],
     root: Annotated[
         Path, typer.Option("--root", help="Folder that contains the stack's etc/", metavar="FOLDER")

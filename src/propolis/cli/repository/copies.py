@@ -84,6 +84,6 @@ def _places(settings: RepositoryConfig, to: str) -> list[PlaceConfig]:
         raise ConfigError(
             f"{to} is neither an absolute folder nor listed in repository.copies",
             left="Nothing was copied",
-            next="To copy to a bucket, list it there with its endpoint and keys",
+            next="To copy to a bucket or to another host, list it there",
         )
     return [PlaceConfig(url=to)]
