@@ -14,6 +14,8 @@ help: ## Show this list
 demo: setup ## Show backup, disaster, restore and proof on real servers, e.g. ARGS="--files s3 --index opensearch"
 	$(RUN) -m propolis_lab demo $(ARGS)
 
+# Some environments forbid to keep compiled modules: each of some thousand processes would compile all of them again.
+test: export PYTHONDONTWRITEBYTECODE =
 test: setup-test check ## Run all checks and all tests
 	rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)

@@ -17,6 +17,8 @@ from propolis.run import read_journal
 from propolis.run.lock import held
 
 KILLER = Path(__file__).with_name("killer.py")
+UNMEASURED = {"COVERAGE_PROCESS_START": "", "COVERAGE_PROCESS_CONFIG": ""}
+"""Without coverage: a killed process leaves none, and to start it takes as long as to load Propolis."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Propolis:
     def disturbed(self, step: int, moment: str, *arguments: str | Path, replacement: str = "") -> Ran:
         """Run it with something happening at a step (see `killer.py`)."""
         command = [sys.executable, str(KILLER), str(step), moment, "--"]
-        return self._call(command, arguments, {"REPLACEMENT": replacement})
+        return self._call(command, arguments, {"REPLACEMENT": replacement, **UNMEASURED})
 
     def killed_with_watchdog(self, step: int, *arguments: str | Path) -> Ran:
         """The same after a step, with its watchdog killed before: as when the whole machine stops."""
