@@ -7,10 +7,14 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from propolis.config.schema import Config
 from propolis.errors import PreflightError
 from propolis.hosts.words import clean
 from propolis.link.messages import Part
-from propolis.stack.stack import LABELS
+from propolis.stack.stack import LABELS, services, trees
+
+CORRECT = "Correct propolis.yaml on these hosts, or `hosts` on this one: all hosts of the stack belong there"
+"""What to do where they don't agree."""
 
 
 class Cluster(msgspec.Struct, frozen=True):
@@ -37,14 +41,25 @@ class PartFacts(msgspec.Struct, frozen=True):
     """Of those that are nodes of a cluster, by role."""
 
 
+def own_facts(config: Config) -> PartFacts:
+    """What this host's configuration says of its part."""
+    return PartFacts(
+        roles=services(config), trees=tuple(tree.name for tree in trees(config)), files=config.files is not None
+    )
+
+
+def disagreements(facts: Mapping[str, PartFacts]) -> list[str]:
+    """Say what speaks against one plan on these hosts, one line each."""
+    return [*_of_thehive(facts), *_of_trees(facts), *_of_clusters(facts)]
+
+
 def require_agreement(parts: Mapping[str, Part]) -> None:
     """Raise PreflightError naming all that speaks against one plan on these hosts."""
-    facts = {host: _facts(host, part) for host, part in parts.items()}
-    if wrong := [*_of_thehive(facts), *_of_trees(facts), *_of_clusters(facts)]:
+    if wrong := disagreements({host: _facts(host, part) for host, part in parts.items()}):
         raise PreflightError(
             "; ".join(wrong),
             left="Nothing was changed",
-            next="Correct propolis.yaml on these hosts, or `hosts` on this one: all hosts of the stack belong there",
+            next=CORRECT,
         )
 
 
