@@ -31,7 +31,7 @@ def plan_part(planner: Planner, opened: Open, context: Context) -> tuple[Plan[Co
     facts = {
         "roles": services(config),
         "trees": [tree.name for tree in kept],
-        "services": members(config, running, opened.command),
+        "services": members(config, running),
         "files": any(isinstance(tree, BucketTree) or tree.store == "files" for tree in kept),
     }
     part = Part(

@@ -55,10 +55,6 @@ from propolis.run.journal import describe, is_run_id, readable
 GREETING_SECONDS = 120.0
 """Longest wait for the first word of a coordinator."""
 
-BEAT_SECONDS = 5.0
-BEATS = 6
-"""How many signs of life fit into the silence, at least."""
-
 WAITING = 16
 """Orders that may wait; a coordinator gives the next one when it has the answer."""
 
@@ -79,7 +75,9 @@ class Session:
         self._begun: Begun | None = None
         self._putting_right = threading.Lock()
         """Held while what an earlier run left is recovered: that isn't cut short, whoever is gone."""
-        self._silence = BEAT_SECONDS * BEATS
+        self._heard = threading.Event()
+        """Set when the coordinator said something since this side last showed a sign of life."""
+        self._heard.set()
 
     def serve(self) -> int:
         """Serve it to its end; give the exit code. Exits at once when the coordinator is gone."""
@@ -88,8 +86,6 @@ class Session:
         except PropolisError as error:
             self._send(_failed(error))
             return error.exit_code
-        if isinstance(first, Open):
-            self._silence = first.silence
         for what in (self._listen, self._keep_alive):
             threading.Thread(target=what, name=f"agent{what.__name__}", daemon=True).start()
         last: FromAgent
@@ -210,6 +206,7 @@ class Session:
         """Take what comes, in a thread of its own; exit when nothing can come any more."""
         try:
             while (message := self._link.receive()) is not None and self._orders.qsize() < WAITING:
+                self._heard.set()
                 if self._begun is not None:
                     self._begun.watchdog.beat()
                 if isinstance(message, Cancel):
@@ -221,8 +218,9 @@ class Session:
         self._leave()
 
     def _keep_alive(self) -> None:
-        pause = threading.Event()
-        while not pause.wait(min(BEAT_SECONDS, self._silence / BEATS)):
+        """Show a sign of life for each one that is heard, so as often as the coordinator wants to hear one."""
+        while self._heard.wait():
+            self._heard.clear()
             self._send(Beat())
 
     def _send(self, message: FromAgent) -> None:

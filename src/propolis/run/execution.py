@@ -80,6 +80,7 @@ class Execution(Generic[C]):
         self._verdict = verdict
         self._tried: set[int] = set()
         self._undone: set[int] = set()
+        self._is_undoing = False
         self._is_given_up = False
 
     def is_done(self, number: int | None) -> bool:
@@ -103,7 +104,7 @@ class Execution(Generic[C]):
 
         Raises what the step raises; then it has begun and has to be undone. OutOfTurn if it isn't the next one.
         """
-        if number != len(self.begun) or self._tried or number not in range(len(self.plan.steps)):
+        if number != len(self.begun) or self._is_undoing or number not in range(len(self.plan.steps)):
             raise OutOfTurn(f"Step {number + 1} of `{self.plan.command}` can't be done now: it isn't the next one")
         step, count = self.plan.steps[number], len(self.plan.steps)
         self._interrupts.check()
@@ -135,6 +136,7 @@ class Execution(Generic[C]):
         later = {begun for begun in self.begun if begun > number}
         if self.is_committed or not later <= self._tried:
             raise OutOfTurn(f"Step {number + 1} of `{self.plan.command}` can't be undone now")
+        self._is_undoing = True
         if number not in self.begun:
             return
         self._require_verdict()

@@ -48,6 +48,8 @@ DOUBT_PAUSE = 60.0
 DEATH_SECONDS = 10.0
 """Longest wait for a killed process to be gone; should it take longer, the recovery finds its lock held."""
 
+_DEATH_LOOK = 0.02
+
 LOG_BYTES = 1 << 20
 
 
@@ -143,9 +145,9 @@ def watch(journal: Path, recovery: Sequence[str], silence: float | None = None, 
     end = _listen(silence)
     if end == "ended" or _is_over(journal):
         return 0
-    if end == "silent" and watched is not None:
+    if end == "silent":
         _say(f"{journal.stem}: the coordinator was not heard for {silence:g} s: killing the process {parent}")
-        _kill(watched)
+        _kill(watched, parent)
     note = _Note(note_file(journal))
     tries, pause = 0, FIRST_PAUSE
     _say(f"{journal.stem} is unfinished and its process is gone: recovering it")
@@ -168,11 +170,20 @@ def watch(journal: Path, recovery: Sequence[str], silence: float | None = None, 
     return 0
 
 
-def _process(parent: int) -> int:
-    """A descriptor of the parent, which never means another process. Raises OSError if it is gone by now."""
-    found = os.pidfd_open(parent)
+def _process(parent: int) -> int | None:
+    """A descriptor of the parent, which never means another process; None where the kernel is too old for that.
+
+    Raises OSError if it is gone by now.
+    """
+    found: int | None = None
+    try:
+        found = os.pidfd_open(parent)
+    except AttributeError:
+        pass
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EPERM):  # the latter by a container's filter
+            raise
     if os.getppid() != parent:  # its number may be another one's already
-        os.close(found)
         raise ProcessLookupError(errno.ESRCH, "it is not the parent any more")
     return found
 
@@ -192,12 +203,16 @@ def _listen(silence: float | None) -> str:
     return "silent"
 
 
-def _kill(watched: int) -> None:
+def _kill(watched: int | None, parent: int) -> None:
+    """End the parent, even if it is frozen, and wait until it is gone."""
     with contextlib.suppress(OSError):
-        signal.pidfd_send_signal(watched, signal.SIGKILL)
-        waiting = select.poll()
-        waiting.register(watched, select.POLLIN)
-        waiting.poll(DEATH_SECONDS * 1000)
+        if watched is not None:
+            signal.pidfd_send_signal(watched, signal.SIGKILL)
+        elif os.getppid() == parent:  # so it lives: this process would have another parent by now
+            os.kill(parent, signal.SIGKILL)
+    end = time.monotonic() + DEATH_SECONDS
+    while os.getppid() == parent and time.monotonic() < end:
+        time.sleep(_DEATH_LOOK)
 
 
 class _Note:

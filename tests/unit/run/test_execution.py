@@ -106,7 +106,7 @@ def test_one_that_never_began_needs_no_undoing(tmp_path: Path) -> None:
     assert world.marks() == {"a"}
     assert run.settled is None
     with pytest.raises(OutOfTurn):
-        run.do(2)
+        run.do(1)
     assert state_of(journal).undone == set()
 
 

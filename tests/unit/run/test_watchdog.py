@@ -150,6 +150,7 @@ from pathlib import Path
 from propolis.run.watchdog import Watchdog
 folder = Path(sys.argv[1])
 recovery = [sys.executable, str(folder / "recovery.py")]
+sys.executable = sys.argv[3]
 dog = Watchdog(recovery, folder / "log", folder / "run.jsonl", float(sys.argv[2]))
 print("watched", flush=True)
 while line := sys.stdin.readline():
@@ -160,10 +161,21 @@ dog.dismiss()
 """
 
 
-def driven(folder: Path, silence: float, *, succeeds: int = 1, code: int = 16) -> subprocess.Popen[str]:
+OLD_KERNEL = """#!/bin/sh
+shift 2
+exec {python} -I -S -c '
+import os, runpy, sys
+del os.pidfd_open
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+' "$@"
+"""
+
+
+def driven(folder: Path, silence: float, python: Path | str = sys.executable) -> subprocess.Popen[str]:
     """A process that is watched for silence, too: every line that it reads is a sign of life."""
-    (folder / "recovery.py").write_text(RECOVERY.format(folder=str(folder), succeeds=succeeds, code=code))
-    command = [sys.executable, "-c", DRIVEN, str(folder), str(silence)]
+    (folder / "recovery.py").write_text(RECOVERY.format(folder=str(folder), succeeds=1, code=16))
+    command = [sys.executable, "-c", DRIVEN, str(folder), str(silence), str(python)]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
     assert child.stdout is not None
     assert child.stdout.readline() == "watched\n"
@@ -171,8 +183,16 @@ def driven(folder: Path, silence: float, *, succeeds: int = 1, code: int = 16) -
 
 
 @pytest.mark.parametrize("frozen", [True, False])
-def test_a_process_that_hears_nothing_is_killed_first_even_if_it_is_frozen(folder: Path, frozen: bool) -> None:
-    with driven(folder, 1.0) as child:
+@pytest.mark.parametrize("kernel", ["new", "old"])
+def test_a_process_that_hears_nothing_is_killed_first_even_if_it_is_frozen(
+    folder: Path, frozen: bool, kernel: str
+) -> None:
+    python = Path(sys.executable)
+    if kernel == "old":
+        python = folder / "python"
+        python.write_text(OLD_KERNEL.format(python=sys.executable))
+        python.chmod(0o700)
+    with driven(folder, 1.0, python) as child:
         assert child.stdin is not None
         if frozen:
             child.stdin.write("freeze\n")

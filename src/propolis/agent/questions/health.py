@@ -9,21 +9,20 @@ import msgspec
 from propolis.agent.questions.asked import Asked
 from propolis.checks import checks
 from propolis.command.apart import require_apart
-from propolis.hosts.rules import own_facts
 from propolis.recovery import recover_stack
-from propolis.status import state_of
+from propolis.status import status as stack_status
 
 
 def status(asked: Asked) -> Any:
     """What is going on there; the backups are the coordinator's to list."""
-    return msgspec.to_builtins(state_of(asked.config()))
+    return msgspec.to_builtins(stack_status(asked.config(), backups=False))
 
 
 def doctor(asked: Asked) -> Any:
-    """Everything that a backup or a restore needs of this host, and what the coordinator compares across hosts."""
+    """Everything that a backup or a restore needs of this host."""
     config = asked.config()
     require_apart(config)
-    return msgspec.to_builtins({"checks": checks(config, file=asked.file), "facts": own_facts(config)})
+    return msgspec.to_builtins(checks(config, file=asked.file))
 
 
 def recover(asked: Asked) -> Any:
