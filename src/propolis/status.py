@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from propolis.command import leftovers
@@ -13,6 +13,7 @@ from propolis.command.known import remembered
 from propolis.command.stores import open_repository
 from propolis.config.schema import Config
 from propolis.errors import PropolisError
+from propolis.hosts.asking import Reach, coordinator_state, understood
 from propolis.platform import open_platform
 from propolis.repository import BackupSummary
 from propolis.repository.format.damage import Finding
@@ -35,6 +36,8 @@ class RunStatus:
     steps: int
     watch: Watch | None = None
     """What its watchdog says, which tries to put it right."""
+    is_prepared: bool = False
+    """Whether only the verdict of all hosts tells if it is kept or undone: until that is known, it is in doubt."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +75,26 @@ def known_kept(state: Path) -> tuple[KeptState, ...]:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class HostState:
+    """What a host is doing, by what is on it; where it can't be asked, `error` says why, and nothing else is known.
+
+    `unreadable` says of journals why they can't be read; `strangers` are named like leftovers and no run's.
+    """
+
+    services: dict[str, str] = field(default_factory=dict)
+    running: RunStatus | None = None
+    half_done: tuple[RunStatus, ...] = ()
+    unreadable: tuple[str, ...] = ()
+    leftovers: tuple[str, ...] = ()
+    strangers: tuple[str, ...] = ()
+    unrecorded: tuple[str, ...] = ()
+    """Former data that a restore kept, and whose record is gone."""
+    kept: tuple[KeptState, ...] = ()
+    """Former data that restores keep, oldest first."""
+    error: str = ""
+
+
 @dataclass(frozen=True)
 class StackStatus:
     """All of it. `backups` newest last; `backups_error` says why they can't be listed.
@@ -97,44 +120,86 @@ class StackStatus:
     """Former data that restores keep, oldest first."""
     damaged: tuple[Finding, ...] = ()
     remarks: tuple[str, ...] = ()
+    coordinating: RunStatus | None = None
+    """A run on several hosts that this one coordinates just now."""
+    coordinated: tuple[RunStatus, ...] = ()
+    """Those that it coordinated, and that were left half done."""
+    hosts: dict[str, HostState] = field(default_factory=dict)
+    """The stack's other hosts."""
 
 
-def status(config: Config, identity: Path | None = None, last: int = 10, *, backups: bool = True) -> StackStatus:
-    """Look, without touching anything; the `last` backups, with the recovery key in the file `identity` if given.
-
-    `backups` False: without the repository, as it is asked of one of several hosts.
-    """
-    busy = held(config.state)
-    found = open_runs(journal_folder(config.state))
-    runs = [_run(state) for state in found.states]
-    # One that a watchdog puts right is over, whoever holds the lock for it just now.
-    running = next((run for run in reversed(runs) if busy and run.watch is None), None)
-    runs = [run for run in runs if run is not running]
-    known = Overview((), (), (), (), ())
-    problem = None
-    try:
-        if backups:
-            repository = open_repository(config, identity)
-            known = overview(repository, remembered(config, repository))
-    except PropolisError as error:
-        problem = str(error)
-    left = leftovers.Leftovers((), ()) if busy else leftovers.find(config)
-    return StackStatus(
-        stack=config.name,
+def state_of(config: Config) -> HostState:
+    """Look at this host, without touching anything."""
+    running, half_done, unreadable = _runs(config.state)
+    left = leftovers.Leftovers((), ()) if held(config.state) else leftovers.find(config)
+    return HostState(
         services=_services(config),
         running=running,
-        half_done=tuple(runs),
-        unreadable=(*(str(error) for error in found.unreadable), *records(config.state).unreadable),
+        half_done=half_done,
+        unreadable=(*unreadable, *records(config.state).unreadable),
         leftovers=tuple(map(str, left.ours)),
         strangers=tuple(map(str, left.strangers)),
         unrecorded=tuple(map(str, left.unrecorded)),
+        kept=known_kept(config.state),
+    )
+
+
+def status(config: Config, identity: Path | None = None, last: int = 10, file: Path | None = None) -> StackStatus:
+    """Look, without touching anything; the `last` backups, with the recovery key in the file `identity` if given.
+
+    `file` is the configuration: with it, the stack's other hosts are asked, too.
+    """
+    here = state_of(config)
+    known = Overview((), (), (), (), ())
+    problem = None
+    try:
+        repository = open_repository(config, identity)
+        known = overview(repository, remembered(config, repository))
+    except PropolisError as error:
+        problem = str(error)
+    coordinating, coordinated, unreadable = _runs(coordinator_state(config))
+    return StackStatus(
+        stack=config.name,
+        services=here.services,
+        running=here.running,
+        half_done=here.half_done,
+        unreadable=(*here.unreadable, *unreadable),
+        leftovers=here.leftovers,
+        strangers=here.strangers,
+        unrecorded=here.unrecorded,
         backups=known.backups[-last:],
         backups_error=problem,
-        closed=why_closed(config) if backups else "",
-        kept=known_kept(config.state),
+        closed=why_closed(config),
+        kept=here.kept,
         damaged=known.findings,
         remarks=known.remarks,
+        coordinating=coordinating,
+        coordinated=coordinated,
+        hosts={} if file is None else _others(Reach(config, file)),
     )
+
+
+def _runs(state: Path) -> tuple[RunStatus | None, tuple[RunStatus, ...], tuple[str, ...]]:
+    """The run under way, by the journals of a state folder, those that were left half done, and unreadable ones."""
+    busy = held(state)
+    found = open_runs(journal_folder(state))
+    runs = [_run(one) for one in found.states]
+    # One that a watchdog puts right is over, whoever holds the lock for it just now.
+    running = next((run for run in reversed(runs) if busy and run.watch is None), None)
+    half_done = tuple(run for run in runs if run is not running)
+    return running, half_done, tuple(str(error) for error in found.unreadable)
+
+
+def _others(reach: Reach) -> dict[str, HostState]:
+    found: dict[str, HostState] = {}
+    for name, reply in reach.ask_all("status").items():
+        try:
+            if reply.error is not None:
+                raise reply.error
+            found[name] = understood(name, reply.value, HostState)
+        except PropolisError as error:
+            found[name] = HostState(error=str(error))
+    return found
 
 
 def _services(config: Config) -> dict[str, str]:
@@ -149,4 +214,5 @@ def _services(config: Config) -> dict[str, str]:
 
 def _run(state: JournalState) -> RunStatus:
     step = state.begun[-1] + 1 if state.begun else 0
-    return RunStatus(state.run_id, state.command, state.started, step, len(state.steps), watches(state.path))
+    watch = watches(state.path)
+    return RunStatus(state.run_id, state.command, state.started, step, len(state.steps), watch, state.is_prepared)

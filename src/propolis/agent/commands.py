@@ -31,7 +31,7 @@ def plan_part(planner: Planner, opened: Open, context: Context) -> tuple[Plan[Co
     facts = {
         "roles": services(config),
         "trees": [tree.name for tree in kept],
-        "services": members(config, running),
+        "services": members(config, running, opened.command),
         "files": any(isinstance(tree, BucketTree) or tree.store == "files" for tree in kept),
     }
     part = Part(

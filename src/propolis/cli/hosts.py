@@ -57,10 +57,11 @@ def add(
     config: ConfigFile = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Add a host to the stack: write its configuration there, and give it access to the repository.
+    """Add a host to the stack.
 
-    Propolis must be installed there, in the same version. A configuration that is there already is kept. Needs a
-    recovery key (--identity), unless the repository knows the host's key already.
+    Writes its configuration there and gives its key access to the repository. Propolis must be installed there, in
+    the same version. A configuration that is there already is kept. Needs a recovery key (--identity), unless the
+    repository knows the host's key already.
     """
     settings = config_of(config)
     host = _host_of(ssh, pod, container, command)
@@ -88,7 +89,10 @@ def add(
 
 @app.command("list")
 def list_all(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """List the hosts of the stack and how each is reached. Contacts none."""
+    """List the hosts and how each is reached.
+
+    Contacts none of them.
+    """
     settings = config_of(config)
     if as_json:
         print_json({"host": settings.host, "hosts": {name: list(host.argv) for name, host in settings.hosts.items()}})
@@ -102,7 +106,7 @@ def check(
     config: ConfigFile = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Check that hosts can be reached and are ready for a backup.
+    """Check that hosts are ready for a backup.
 
     Asks each of them what `propolis doctor` asks there. Changes nothing.
     """

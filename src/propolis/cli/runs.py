@@ -21,11 +21,12 @@ from propolis.cli.options import (
 from propolis.command.kept import clean as clean_kept
 from propolis.command.kept import to_clean
 from propolis.config.load import load
-from propolis.errors import UsageError
+from propolis.errors import IncompleteError, UsageError
 from propolis.recovery import recover_held, recover_stack
+from propolis.recovery_of_hosts import recover_all
 from propolis.report import kept as kept_report
 from propolis.report.json import print_json
-from propolis.report.runs import show_recovered
+from propolis.report.runs import show_recovered, show_recovered_hosts
 from propolis.report.status import show_status
 from propolis.status import status as stack_status
 
@@ -52,23 +53,39 @@ def recover(
 ) -> None:
     """Clean up after an interrupted run.
 
-    Restarts services and deletes clones. Safe to run at any time.
+    Restarts services and deletes clones, on all hosts of the stack. Safe to run at any time.
     """
+    told = observer(quiet=quiet, as_json=as_json)
     # Folders that overlap are nobody's concern here: services that ran have to run again.
-    recovered = recover_stack(state or load(config).state, observer(quiet=quiet, as_json=as_json))
+    settings = load(config) if state is None else None
+    if settings is None or not settings.hosts:
+        recovered = recover_stack(state or load(config).state, told)
+        if as_json:
+            print_json(recovered)
+        elif not quiet:
+            show_recovered(recovered)
+        return
+    found = recover_all(settings, config, told)
     if as_json:
-        print_json(recovered)
+        print_json(found)
     elif not quiet:
-        show_recovered(recovered)
+        show_recovered_hosts(found)
+    if error := found.error():
+        raise error
 
 
 def status(identity: IdentityFile = None, config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Show services, unfinished runs and the last backups."""
-    found = stack_status(config_of(config), identity)
+    """Show services, unfinished runs and the last backups.
+
+    Asks all hosts of the stack; one that can't be asked is named (exit code 3).
+    """
+    found = stack_status(config_of(config), identity, file=config)
     if as_json:
         print_json(found)
     else:
         show_status(found, named(config))
+    if unknown := [name for name, state in found.hosts.items() if state.error]:
+        raise IncompleteError(f"The state of {', '.join(unknown)} is not known: not all hosts could be asked")
 
 
 def clean(

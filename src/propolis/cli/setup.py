@@ -7,14 +7,17 @@ from typing import Annotated
 
 import typer
 
-from propolis.checks import checks
+from propolis.checks import Check, checks
 from propolis.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, IdentityFile, config_of, named
 from propolis.command.apart import require_apart
 from propolis.config import sample
 from propolis.config.discovery.stack import SERVICES, discover
 from propolis.errors import ConfigError, PreflightError, UsageError
+from propolis.hosts.asking import Reach
+from propolis.hosts.health import checks_of_all, failed
 from propolis.report.checks import show_checks
 from propolis.report.console import console, show_warning
+from propolis.report.hosts import show_hosts
 from propolis.report.json import print_json
 
 config_app = typer.Typer(name="config", help="Show and check the configuration.", no_args_is_help=True)
@@ -108,19 +111,25 @@ def _folders(given: list[str]) -> dict[str, Path]:
 def doctor(identity: IdentityFile = None, config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Check everything that a backup or a restore needs.
 
-    Changes nothing.
+    Asks all hosts of the stack. Changes nothing.
     """
-    found = list(checks(config_of(config), identity, named(config)))
+    settings = config_of(config)
+    found = list(checks(settings, identity, named(config)))
+    of_hosts: dict[str, list[Check]] = {}
+    if settings.hosts:
+        together, of_hosts = checks_of_all(Reach(settings, config))
+        found += together
     if as_json:
-        print_json(found)
+        print_json({"checks": found, "hosts": of_hosts} if settings.hosts else found)
     else:
         show_checks(found)
-    failed = [check for check in found if check.result == "fail"]
-    if failed:
-        raise PreflightError(
-            f"{len(failed)} of {len(found)} checks failed: {', '.join(check.name for check in failed)}",
-            left="Nothing was changed",
-        )
+        show_hosts(of_hosts)
+    wrong = [check for check in found if check.result == "fail"]
+    told = (
+        [f"{len(wrong)} of {len(found)} checks failed: {', '.join(check.name for check in wrong)}"] if wrong else []
+    )
+    if told := [*told, *failed(of_hosts)]:
+        raise PreflightError("; ".join(told), left="Nothing was changed")
 
 
 @config_app.command("check")

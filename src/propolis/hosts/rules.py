@@ -7,21 +7,33 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from propolis.config.schema import Config
 from propolis.errors import PreflightError
 from propolis.hosts.words import clean
 from propolis.link.messages import Part
-from propolis.stack.stack import LABELS
+from propolis.stack.stack import LABELS, services, trees
+
+CORRECT = "Correct propolis.yaml on these hosts, or `hosts` on this one: all hosts of the stack belong there"
+"""What to do where they don't agree."""
 
 
 class Cluster(msgspec.Struct, frozen=True):
     """What a service that is a node of a cluster says of it."""
 
-    cluster: str
-    """The cluster's name."""
-    node: str
+    count: int = 0
+    """How many nodes its configuration says there are; 0: it doesn't say."""
+    cluster: str = ""
+    """The cluster's name; empty, as all that follows, if the service doesn't run or answer."""
+    node: str = ""
     """This node's ID."""
-    nodes: tuple[str, ...]
+    nodes: tuple[str, ...] = ()
     """The IDs of all nodes, this one among them."""
+    release: str = ""
+    """Product and version."""
+    addresses: tuple[str, ...] = ()
+    """Where others will find this node, for a restore."""
+    seeds: tuple[str, ...] = ()
+    """Where it will look for others."""
 
 
 class PartFacts(msgspec.Struct, frozen=True):
@@ -37,14 +49,25 @@ class PartFacts(msgspec.Struct, frozen=True):
     """Of those that are nodes of a cluster, by role."""
 
 
+def own_facts(config: Config) -> PartFacts:
+    """What this host's configuration says of its part."""
+    return PartFacts(
+        roles=services(config), trees=tuple(tree.name for tree in trees(config)), files=config.files is not None
+    )
+
+
+def disagreements(facts: Mapping[str, PartFacts]) -> list[str]:
+    """Say what speaks against one plan on these hosts, one line each."""
+    return [*_of_thehive(facts), *_of_trees(facts), *_of_clusters(facts)]
+
+
 def require_agreement(parts: Mapping[str, Part]) -> None:
     """Raise PreflightError naming all that speaks against one plan on these hosts."""
-    facts = {host: _facts(host, part) for host, part in parts.items()}
-    if wrong := [*_of_thehive(facts), *_of_trees(facts), *_of_clusters(facts)]:
+    if wrong := disagreements({host: _facts(host, part) for host, part in parts.items()}):
         raise PreflightError(
             "; ".join(wrong),
             left="Nothing was changed",
-            next="Correct propolis.yaml on these hosts, or `hosts` on this one: all hosts of the stack belong there",
+            next=CORRECT,
         )
 
 
@@ -82,18 +105,46 @@ def _of_clusters(facts: Mapping[str, PartFacts]) -> Iterator[str]:
     for role in sorted({role for one in facts.values() for role in one.services}):
         found = {host: one.services[role] for host, one in facts.items() if role in one.services}
         label = LABELS.get(role, clean(role))
-        names = {one.cluster for one in found.values()}
-        if len(names) > 1:
-            shown = ", ".join(f"{clean(one.cluster)} on {host}" for host, one in found.items())
-            yield f"the hosts' nodes of {label} are of different clusters: {shown}"
-            continue
-        covered = Counter(one.node for one in found.values())
-        for node, count in covered.items():
-            if count > 1:
-                hosts = [host for host, one in found.items() if one.node == node]
-                yield f"{', '.join(hosts)} have the same node of {label}, {clean(node)}"
-        if missing := {node for one in found.values() for node in one.nodes} - covered.keys():
+        for host, one in found.items():
+            if one.count not in (0, len(found)):
+                yield (
+                    f"by propolis.yaml of {host} the cluster of {label} has {one.count} nodes, but {len(found)} of "
+                    f"these hosts have one: {', '.join(found)}"
+                )
+        yield from _of_nodes(label, {host: one for host, one in found.items() if one.node})
+        yield from _of_seeds(label, found)
+
+
+def _of_nodes(label: str, found: Mapping[str, Cluster]) -> Iterator[str]:
+    for what, values in (
+        ("clusters", {host: one.cluster for host, one in found.items()}),
+        ("versions", {host: one.release for host, one in found.items()}),
+    ):
+        if len(set(values.values())) > 1:
+            shown = ", ".join(f"{clean(value)} on {host}" for host, value in values.items())
+            yield f"the hosts' nodes of {label} are of different {what}: {shown}"
+            return
+    covered = Counter(one.node for one in found.values())
+    for node, count in covered.items():
+        if count > 1:
+            hosts = [host for host, one in found.items() if one.node == node]
+            yield f"{', '.join(hosts)} have the same node of {label}, {clean(node)}"
+    if missing := {node for one in found.values() for node in one.nodes} - covered.keys():
+        yield (
+            f"the cluster of {label} has {len(missing)} more nodes than these hosts: "
+            f"{clean(', '.join(sorted(missing)))}"
+        )
+
+
+def _of_seeds(label: str, found: Mapping[str, Cluster]) -> Iterator[str]:
+    """Restored nodes must find each other and nobody else: elsewhere the cluster that they are copies of may run."""
+    if not all(one.addresses for one in found.values()):
+        return  # a host says in its own checks that it can't tell
+    own = {address for one in found.values() for address in one.addresses}
+    for host, one in found.items():
+        if strange := set(one.seeds) - own:
             yield (
-                f"the cluster of {label} has {len(missing)} more nodes than these hosts: "
-                f"{clean(', '.join(sorted(missing)))}"
+                f"the configuration of {label} on {host} has it look for other nodes at "
+                f"{clean(', '.join(sorted(strange)))}, which is none of these hosts: a restored node must not join "
+                "another cluster"
             )

@@ -52,10 +52,16 @@ def clean(text: str) -> str:
     return shown if len(text) <= _LONGEST else f"{shown} …"
 
 
+def kind_of(exit_code: int) -> type[PropolisError]:
+    """The class of the errors that end with this exit code."""
+    return _KINDS.get(exit_code, PropolisError)
+
+
 def error_of(host: str, failed: Failed) -> PropolisError:
     """A host's failure as this process raises it: of the same class, and with the host named."""
-    kind = _KINDS.get(failed.exit_code, PropolisError)
-    return kind(f"{host}: {clean(failed.what)}", left=clean(failed.left), next=_there(host, clean(failed.next)))
+    return kind_of(failed.exit_code)(
+        f"{host}: {clean(failed.what)}", left=clean(failed.left), next=_there(host, clean(failed.next))
+    )
 
 
 def together(errors: list[PropolisError], left: str = "") -> PropolisError:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from propolis.command.host_key import add_host_key
 from propolis.recovery import Recovered
+from propolis.recovery_of_hosts import RecoveredHosts
 from propolis.report.console import (
     NOT_BACKED_UP,
     NOT_RESTORED,
@@ -76,6 +77,18 @@ def show_recovered(recovered: Sequence[Recovered]) -> None:
         out.print("There are no unfinished runs.")
     for run in recovered:
         out.print(escape(f"{run.command} of {run.started}: {run.outcome}"))
+
+
+def show_recovered_hosts(found: RecoveredHosts) -> None:
+    """What recovery found and did on each host."""
+    out = console()
+    for name, recovery in found.hosts.items():
+        for run in recovery.recovered:
+            out.print(escape(f"{name}: {run.command} of {run.started}: {run.outcome}"))
+        if recovery.error:
+            out.print(f"{escape(name)}: [red]not recovered:[/] {escape(recovery.error)}")
+        elif not recovery.recovered:
+            out.print(escape(f"{name}: there are no unfinished runs."))
 
 
 def show_closed(closed: str, file: Path | None) -> None:

@@ -15,17 +15,21 @@ def clusters(config: Config) -> tuple[str, ...]:
     return tuple(service.role for service in instances(config) if service.nodes > 1)
 
 
-def members(config: Config, running: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """What each of them that runs says of its place in its cluster, by role: what a coordinator compares.
+def members(config: Config, running: Iterable[str], command: str) -> dict[str, dict[str, Any]]:
+    """What each of them says of its place in its cluster, by role, as plain values: what a coordinator compares.
 
-    See `Facts.member`. Raises PreflightError if one doesn't answer.
+    Of one that doesn't run or answer that is how many nodes there are; other rules say why. For a restore, it is
+    also where nodes will be, and look for others: see `propolis.stack.ring`.
     """
-    up = set(running)
-    return {
-        service.role: {**service.told.get().member, "count": service.nodes}
-        for service in instances(config)
-        if service.nodes > 1 and service.role in up
-    }
+    up, found = set(running), {}
+    for service in instances(config):
+        if service.nodes == 1:
+            continue
+        facts = service.told.known() if service.role in up else None
+        found[service.role] = {"count": service.nodes, **({} if facts is None else facts.member)}
+        if command == "restore" and (ring := service.ring()) is not None:
+            found[service.role] |= {"addresses": list(ring.addresses), "seeds": list(ring.seeds)}
+    return found
 
 
 def require_alone(config: Config, command: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 from propolis.config.schema import Config, S3Files
 from propolis.config.secrets import Login
 from propolis.stack.asking.retry import Alive
+from propolis.stack.ring import Ring
 from propolis.stack.rules import Asking, Check, Once, Rule
 
 Immutable = Callable[[str], bool]
@@ -125,7 +126,7 @@ class Facts(ABC):
     def member(self) -> Mapping[str, Any]:
         """What hosts compare of a node of a cluster, as plain values: empty for a service that has no such.
 
-        `cluster` is its name, `node` this node's ID, `nodes` those of all; what else is there has to be the same.
+        `cluster` is its name, `node` this node's ID, `nodes` those of all, `release` its product and version.
         """
         return {}
 
@@ -200,6 +201,10 @@ class Service(ABC, Generic[F]):
     def nodes(self) -> int:
         """How many nodes its cluster has, this one among them; 1: it is no cluster."""
         return 1
+
+    def ring(self) -> Ring | None:
+        """Where this node is found and looks for others, as its configuration says; None: it doesn't, or is alone."""
+        return None
 
     def agrees(self, timeout: float, alive: Alive | None = None, login: Login | None = None) -> None:
         """Wait until its whole cluster is there, as this node sees it; raises as `answers` does.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import sys
@@ -18,7 +19,12 @@ from propolis_lab.servers import sshd
 from propolis_lab.servers.sshd import Sshd
 from system.command import Propolis
 
-SERVE = [sys.executable, "-m", "propolis", "repository", "serve"]
+GUIDE = (Path(__file__).parents[3] / "docs/user-guide-storage.md").read_text()
+HOST, CARE = (
+    [sys.executable, "-m", "propolis", *shlex.split(found)]
+    for found in re.findall(r'^command="/usr/local/bin/propolis (.*) /srv/backups/thehive",restrict', GUIDE, re.M)
+)
+"""The commands that the user guide gives to keys, for a folder of ours."""
 ASKED = 'eval "$SSH_ORIGINAL_COMMAND"'
 """What a login with a shell does."""
 
@@ -32,11 +38,11 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(vault: Path) -> Iterator[Sshd]:
     installed = f"PATH={Path(sys.executable).parent}:$PATH; "
     logins = {
-        "host": [*SERVE, "--append-only", str(vault)],
-        "care": [*SERVE, "--maintenance", str(vault)],
+        "host": [*HOST, str(vault)],
+        "care": [*CARE, str(vault)],
         "shell": ["sh", "-c", installed + ASKED],
         "bare": ["sh", "-c", f"PATH=/usr/bin:/bin; {ASKED}"],
-        "chatty": ["sh", "-c", f"echo Welcome; exec {shlex.join([*SERVE, str(vault)])}"],
+        "chatty": ["sh", "-c", f"echo Welcome; exec {shlex.join([*HOST, str(vault)])}"],
         "old": ["sh", "-c", "echo \"Error: No such command 'serve'.\" >&2; exit 2"],
         "broken": ["sh", "-c", "echo out of memory >&2; exit 137"],
     }

@@ -63,6 +63,11 @@ def node(cluster: str, own: str, *all_of_them: str) -> dict[str, Any]:
     return {"database": {"cluster": cluster, "node": own, "nodes": list(all_of_them)}}
 
 
+def place(count: int, address: str, *seeds: str) -> Part:
+    """A node that doesn't run."""
+    return part(services={"database": {"count": count, "addresses": [address], "seeds": list(seeds)}})
+
+
 HIVE = part(**FILES)
 
 
@@ -73,6 +78,12 @@ def test_hosts_that_agree() -> None:
             "db1": part(trees=["database/db1/data-0"], services=node("thp", "1", "1", "2")),
             "db2": part(trees=["database/db2/data-0"], services=node("thp", "2", "1", "2")),
         }
+    )
+
+
+def test_seeds_are_not_compared_where_a_host_can_not_tell_its_address() -> None:
+    require_agreement(
+        {"hive": HIVE, "db1": place(2, "10.0.0.1", "10.9.9.9"), "db2": part(services={"database": {"count": 2}})}
     )
 
 
@@ -94,6 +105,14 @@ def test_hosts_that_agree() -> None:
         (
             {"a": HIVE, "b": part(services=node("thp", "1", "1")), "c": part(services=node("thp", "1", "1"))},
             "b, c have the same node of the database, 1",
+        ),
+        (
+            {"a": HIVE, "b": place(3, "10.0.0.1"), "c": place(3, "10.0.0.2")},
+            "propolis.yaml of b the cluster of the database has 3 nodes, but 2 of these hosts have one: b, c",
+        ),
+        (
+            {"a": HIVE, "b": place(2, "10.0.0.1", "10.0.0.2", "10.9.9.9"), "c": place(2, "10.0.0.2", "10.0.0.1")},
+            "the database on b has it look for other nodes at 10.9.9.9, which is none of these hosts",
         ),
         ({"a": HIVE, "b": part(services=7)}, "host b says of its part is not understood"),
     ],

@@ -14,6 +14,7 @@ from uuid import UUID
 import pytest
 from cassandra import AuthenticationFailed, ConsistencyLevel, Unavailable
 
+from propolis.checks import rules_of
 from propolis.config.schema import CassandraConfig, Config, ElasticsearchConfig
 from propolis.errors import PreflightError
 from propolis.stack.cluster import clusters, members, require_alone
@@ -22,7 +23,7 @@ from propolis.stack.database import session as cql
 from propolis.stack.database.session import OthersMissing
 from propolis.stack.index import server as index
 from propolis.stack.rules import Check, counted
-from unit.checks.stacks import config_in
+from unit.checks.stacks import config_in, look_at
 from unit.stack.test_probes import server
 
 SCHEMA = UUID(int=99)
@@ -235,7 +236,46 @@ def test_one_node_alone_is_neither_backed_up_nor_restored(tmp_path: Path) -> Non
 
 
 def test_what_does_not_run_says_nothing_of_its_cluster(tmp_path: Path) -> None:
-    assert members(nodes_of(config_in(tmp_path), 3), ()) == {}
+    config = nodes_of(config_in(tmp_path), 3)
+    assert members(config, (), "backup") == {"database": {"count": 3}, "index": {"count": 3}}
+    assert members(config_in(tmp_path), (), "backup") == {}
+
+
+CASSANDRA = """\
+cluster_name: thp
+seed_provider:
+    - class_name: org.apache.cassandra.locator.SimpleSeedProvider
+      parameters:
+          - seeds: "{seeds}"
+listen_address: 127.1.0.1
+"""
+
+
+def test_where_a_node_looks_for_others_is_read_from_its_file(tmp_path: Path) -> None:
+    config = nodes_of(config_in(tmp_path), 3)
+    assert config.cassandra is not None
+    assert config.elasticsearch is not None
+    (config.cassandra.config / "cassandra.yaml").write_text(
+        CASSANDRA.format(seeds="127.1.0.2:7000, 127.0.0.1,nobody.invalid")
+    )
+    (config.elasticsearch.config / "elasticsearch.yml").write_text(
+        "network: {host: 127.1.0.1}\ndiscovery.seed_hosts: ['127.1.0.2:9300', '[::2]:9300']\n"
+    )
+    told = members(config, (), "restore")
+    own = ["127.0.0.1", "127.1.0.1"]
+    assert told["database"] == {"count": 3, "addresses": own, "seeds": ["127.1.0.2", "nobody.invalid"]}
+    assert told["index"] == {"count": 3, "addresses": own, "seeds": ["127.1.0.2", "::2"]}
+
+
+@pytest.mark.parametrize("text", ["", "cluster_name: thp\n", CASSANDRA.format(seeds=""), "seed_provider: x\n", ": ["])
+def test_a_file_that_does_not_tell_is_a_warning(tmp_path: Path, text: str) -> None:
+    config = nodes_of(config_in(tmp_path), 3)
+    assert config.cassandra is not None
+    (config.cassandra.config / "cassandra.yaml").write_text(text)
+    assert members(config, (), "restore")["database"] == {"count": 3}
+    rules = {rule.name: rule for rule in rules_of(look_at(config, "restore"))}
+    (found,) = rules["database seeds"].look(look_at(config, "restore"))
+    assert found.result == "warn"
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,10 @@ from typing import Literal
 
 import pytest
 
-from propolis.config.schema import ElasticsearchConfig
+from propolis.config.schema import CassandraConfig, ElasticsearchConfig
 from propolis.errors import PreflightError
-from propolis.stack.database import roles
+from propolis.stack.asking import retry
+from propolis.stack.database import roles, server
 from propolis.stack.index import users
 
 Make = Literal["elasticsearch", "opensearch"]
@@ -36,7 +37,7 @@ class FakeIndex:
         if (user, password) != ("hive user", self.password):
             return 401, {"error": "unable to authenticate"}
         if path.startswith("/_cluster/health"):
-            return 200, {"status": "green", "indices": {}}
+            return 200, {"status": "green", "number_of_nodes": 3, "indices": {}}
         if "_count" in path:
             return 200, {"count": 0, "_shards": {"failed": 0}}
         if self.refuses:
@@ -83,8 +84,8 @@ def serving(fake: FakeIndex) -> Iterator[FakeIndex]:
             thread.join()
 
 
-def give(fake: FakeIndex, known: str) -> None:
-    config = ElasticsearchConfig(url=fake.url, config=Path("/etc/index"), data=Path("/var/lib/index"))
+def give(fake: FakeIndex, known: str, nodes: int = 1) -> None:
+    config = ElasticsearchConfig(url=fake.url, config=Path("/etc/index"), data=Path("/var/lib/index"), nodes=nodes)
     users.give_user(config, "thehive", ("hive user", known), ("hive user", NEW))
 
 
@@ -104,6 +105,55 @@ def test_a_refusal_is_told_without_any_password(make: Make, refuses: int, known:
         give(fake, known)
     for secret in (OLD, NEW):
         assert secret not in str(caught.value)
+
+
+def test_in_a_cluster_another_host_may_have_been_first() -> None:
+    with serving(FakeIndex("elasticsearch")) as fake:
+        give(fake, OLD, nodes=3)
+        give(fake, OLD, nodes=3)
+        assert fake.password == NEW
+
+
+def test_in_a_cluster_a_password_that_neither_was_nor_is_to_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "REFUSAL_GRACE", 0.1)
+    with serving(FakeIndex("elasticsearch")) as fake, pytest.raises(PreflightError, match="refuses the login"):
+        fake.password = "another"
+        give(fake, OLD, nodes=3)
+
+
+@pytest.mark.parametrize("nodes", [1, 3])
+@pytest.mark.parametrize("given", [True, False])
+def test_a_role_that_another_host_was_given_the_password_of_is_left_alone(
+    sample_database: CassandraConfig, monkeypatch: pytest.MonkeyPatch, nodes: int, given: bool
+) -> None:
+    asked: list[str] = []
+
+    def refuse(config: CassandraConfig, login: object, statements: object) -> None:
+        raise PreflightError("it refuses the login of thehive")
+
+    def agrees(config: CassandraConfig, timeout: float, login: tuple[str, str]) -> None:
+        asked.append(login[1])
+        if not given:
+            raise PreflightError("it refuses the new login, too")
+
+    monkeypatch.setattr(server, "run", refuse)
+    monkeypatch.setattr(server, "agrees", agrees)
+    config = sample_database.model_copy(update={"nodes": nodes})
+    if nodes == 3 and given:
+        roles.give_role(config, ("thehive", OLD), ("thehive", NEW))
+    else:
+        with pytest.raises(PreflightError, match="login of thehive"):
+            roles.give_role(config, ("thehive", OLD), ("thehive", NEW))
+    assert asked == ([NEW] if nodes == 3 else [])
+
+
+@pytest.fixture
+def sample_database() -> CassandraConfig:
+    place = Path("/var/lib/cassandra")
+    return CassandraConfig(
+        host="127.0.0.1", cluster_name="thp", config=place, data=(place,), commitlog=place, hints=place,
+        saved_caches=place,
+    )  # fmt: skip
 
 
 def test_names_and_passwords_of_roles_are_written_so_that_cassandra_reads_them_back() -> None:

@@ -9,20 +9,21 @@ import msgspec
 from propolis.agent.questions.asked import Asked
 from propolis.checks import checks
 from propolis.command.apart import require_apart
+from propolis.hosts.rules import own_facts
 from propolis.recovery import recover_stack
-from propolis.status import status as stack_status
+from propolis.status import state_of
 
 
 def status(asked: Asked) -> Any:
     """What is going on there; the backups are the coordinator's to list."""
-    return msgspec.to_builtins(stack_status(asked.config(), backups=False))
+    return msgspec.to_builtins(state_of(asked.config()))
 
 
 def doctor(asked: Asked) -> Any:
-    """Everything that a backup or a restore needs of this host."""
+    """Everything that a backup or a restore needs of this host, and what the coordinator compares across hosts."""
     config = asked.config()
     require_apart(config)
-    return msgspec.to_builtins(checks(config, file=asked.file))
+    return msgspec.to_builtins({"checks": checks(config, file=asked.file), "facts": own_facts(config)})
 
 
 def recover(asked: Asked) -> Any:

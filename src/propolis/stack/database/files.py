@@ -6,8 +6,25 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from propolis.config.load import read_yaml
 from propolis.config.schema import CassandraConfig
+from propolis.errors import ConfigError
 from propolis.stack.model import FolderTree, Tree, none_kept_empty, nothing_immutable
+from propolis.stack.ring import Ring, ring
+
+
+def ring_of(config: CassandraConfig) -> Ring | None:
+    """Where the node will be, and its seeds, as cassandra.yaml has it; None where that doesn't tell."""
+    try:
+        document = read_yaml(config.config / "cassandra.yaml")
+        (provider,) = document["seed_provider"]
+        seeds = ",".join(str(one["seeds"]) for one in provider["parameters"] if "seeds" in one)
+    except (ConfigError, LookupError, TypeError, ValueError):
+        return None
+    if not seeds or not str(provider.get("class_name", "")).endswith("SimpleSeedProvider"):
+        return None
+    named = [document.get(key) for key in ("broadcast_address", "listen_address")]
+    return ring([config.host, *(str(name) for name in named if name)], filter(str.strip, seeds.split(",")))
 
 
 def trees(config: CassandraConfig) -> tuple[Tree, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from propolis.config.schema import CassandraConfig
 from propolis.config.secrets import Login
+from propolis.errors import PreflightError
 from propolis.stack.database import server as database
 
 PATIENCE = 30.0
@@ -25,8 +26,19 @@ def give_role(config: CassandraConfig, known: Login, wanted: Login) -> None:
             f"GRANT CREATE ON ALL KEYSPACES TO {role}",
             f"GRANT ALL PERMISSIONS ON KEYSPACE {_identifier(config.keyspace)} TO {role}",
         ]
-    database.run(config, known, statements)
-    database.answers(config, PATIENCE, login=wanted)
+    # In a cluster each host may be told to do it, side by side: where one was first, the known password is gone.
+    asks = database.answers if config.nodes == 1 else database.agrees
+    try:
+        database.run(config, known, statements)
+    except PreflightError as refused:
+        if config.nodes == 1:
+            raise
+        try:
+            asks(config, PATIENCE, login=wanted)
+        except PreflightError:
+            raise refused from None
+        return
+    asks(config, PATIENCE, login=wanted)
 
 
 def _identifier(name: str) -> str:

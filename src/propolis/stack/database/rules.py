@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from propolis.config.schema import CassandraConfig
 from propolis.errors import PreflightError
+from propolis.stack.database.files import ring_of
 from propolis.stack.database.server import DatabaseFacts, agrees
+from propolis.stack.ring import told
 from propolis.stack.rules import Asking, Check, Once, Rule, clock, counted, running, supported
 
 SUPPORTED = {"cassandra": ("4.0", "4.1", "5.0")}
@@ -30,6 +32,7 @@ class DatabaseRules:
         return (
             Rule("database", self.answers, stops=("doctor", "backup"), warns=("restore",)),
             Rule("database member", self.member, stops=("backup",)),
+            Rule("database seeds", self.seeds, warns=("restore",)),
             Rule("database version", self.version, stops=("doctor", "backup"), warns=("restore",)),
             Rule("database nodes", self.nodes, stops=("doctor", "backup", "restore")),
             Rule("database state", self.state, stops=("doctor", "backup"), warns=("restore",)),
@@ -49,6 +52,11 @@ class DatabaseRules:
     def member(self, look: Asking) -> Iterator[Check]:
         """Whether a node of a cluster runs: only then is it seen that all of its nodes are backed up, and drained."""
         yield from running(self._role, self._section.nodes, look)
+
+    def seeds(self, look: Asking) -> Iterator[Check]:
+        """Whether it is known where a node of a cluster will look for the others."""
+        if self._section.nodes > 1:
+            yield from told(self._role, ring_of(self._section))
 
     def version(self, look: Asking) -> Iterator[Check]:
         """Whether its version is supported."""

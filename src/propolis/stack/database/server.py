@@ -72,7 +72,6 @@ class DatabaseFacts(Facts):
             "node": str(self.host_id),
             "nodes": [str(node.host_id) for node in self.nodes],
             "release": self.release,
-            "schema": str(self.nodes[0].schema_version),
         }
 
 

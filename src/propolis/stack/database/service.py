@@ -13,6 +13,7 @@ from propolis.stack.asking.retry import Alive
 from propolis.stack.database import files, roles, server
 from propolis.stack.database.rules import DatabaseRules
 from propolis.stack.model import BackedUp, Service, Tree
+from propolis.stack.ring import Ring
 from propolis.stack.rules import Asking, Check, Rule
 
 
@@ -54,6 +55,10 @@ class Database(Service[server.DatabaseFacts]):
     def nodes(self) -> int:
         """As configured."""
         return self.section.nodes
+
+    def ring(self) -> Ring | None:
+        """As its own file has it."""
+        return files.ring_of(self.section) if self.nodes > 1 else None
 
     def agrees(self, timeout: float, alive: Alive | None = None, login: Login | None = None) -> None:
         """Wait for every node, schema agreement, and a read at consistency ALL that takes every node."""

@@ -2,7 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import re
+from urllib.parse import urlsplit
+
+from propolis.config.discovery.index import Settings, file_in
+from propolis.config.discovery.this_host import ANY_ADDRESS
+from propolis.config.environment import with_host_name
+from propolis.config.schema import IndexServerConfig
+from propolis.errors import ConfigError
+from propolis.stack.ring import Ring, ring
+
+
+def ring_of(config: IndexServerConfig) -> Ring | None:
+    """Where the node will be, and where it looks for others, as its own file has it; None where that doesn't tell."""
+    try:
+        file = file_in(config.config)
+        settings = Settings(file, with_host_name(dict(os.environ)))
+        if settings.get("discovery.seed_providers") is not None:
+            return None
+        found = settings.get("discovery.seed_hosts")
+        addresses = [settings.get(name) for name in _ADDRESSES]
+    except ConfigError:
+        return None
+    seeds = [] if found is None else found.value if isinstance(found.value, list) else str(found.value).split(",")
+    named = [str(one.value) for one in addresses if one is not None and not isinstance(one.value, list)]
+    own = [name for name in named if name and not name.startswith("_") and name not in ANY_ADDRESS]
+    return ring([urlsplit(config.url).hostname or "", *own], (str(seed) for seed in seeds if str(seed).strip()))
+
+
+_ADDRESSES = ("transport.publish_host", "network.publish_host", "transport.host", "network.host")
 
 
 def immutable(path: str) -> bool:

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 
 from propolis.config.schema import IndexServerConfig
 from propolis.stack.index.contents import IndexInfo, folders
+from propolis.stack.index.files import ring_of
 from propolis.stack.index.server import IndexFacts
 from propolis.stack.index.writes import FLOOD
+from propolis.stack.ring import told
 from propolis.stack.rules import Asking, Check, Once, Rule, counted, running, supported
 
 SUPPORTED = {"elasticsearch": ("7", "8", "9"), "opensearch": ("1", "2", "3")}
@@ -51,6 +53,7 @@ class IndexRules:
         return (
             Rule(self._role, self.answers, stops=("doctor", "backup"), warns=("restore",)),
             Rule(f"{self._role} member", self.member, stops=("backup",)),
+            Rule(f"{self._role} seeds", self.seeds, warns=("restore",)),
             Rule(f"{self._role} version", self.version, stops=("doctor", "backup"), warns=("restore",)),
             Rule(f"{self._role} health", self.health, stops=("doctor", "backup")),
             Rule(f"{self._role} nodes", self.nodes, stops=("doctor", "backup", "restore")),
@@ -72,6 +75,11 @@ class IndexRules:
     def member(self, look: Asking) -> Iterator[Check]:
         """Whether a node of a cluster runs: only then is it seen that all of its nodes are backed up."""
         yield from running(self._role, self._section.nodes, look)
+
+    def seeds(self, look: Asking) -> Iterator[Check]:
+        """Whether it is known where a node of a cluster will look for the others."""
+        if self._section.nodes > 1:
+            yield from told(self._role, ring_of(self._section))
 
     def version(self, look: Asking) -> Iterator[Check]:
         """Whether its version is supported."""

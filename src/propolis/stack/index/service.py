@@ -12,6 +12,7 @@ from propolis.stack.asking.retry import Alive
 from propolis.stack.index import contents, files, server, users, writes
 from propolis.stack.index.rules import IndexRules
 from propolis.stack.model import FolderTree, Service, Tree, nothing_immutable
+from propolis.stack.ring import Ring
 from propolis.stack.rules import Asking, Once, Rule
 
 
@@ -79,6 +80,10 @@ class Index(Service[server.IndexFacts]):
     def nodes(self) -> int:
         """As configured."""
         return self.section.nodes
+
+    def ring(self) -> Ring | None:
+        """As its own file has it."""
+        return files.ring_of(self.section) if self.nodes > 1 else None
 
     def agrees(self, timeout: float, alive: Alive | None = None, login: Login | None = None) -> None:
         """Wait until all nodes have joined, and its user's indices have all their primaries."""

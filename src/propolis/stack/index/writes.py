@@ -50,18 +50,26 @@ def cluster_blocks(config: IndexServerConfig, login: secrets.Login | None = None
 
 
 def room(config: IndexServerConfig, login: secrets.Login | None = None) -> Room:
-    """Ask how full the server's disk is to it. `login` instead of the configured one. Raises PreflightError."""
+    """Ask how full the server's disk is to it; of a cluster, the fullest one. Raises PreflightError.
+
+    `login` is used instead of the configured one.
+    """
+    nodes = "_local" if config.nodes == 1 else "_all"
     with _client(config, login) as client:
         try:
-            stats = _object(client.get("/_nodes/_local/stats/fs?filter_path=nodes.*.fs.total"))
+            stats = _object(client.get(f"/_nodes/{nodes}/stats/fs?filter_path=nodes.*.fs.total"))
             settings = _object(client.get("/_cluster/settings?flat_settings=true&include_defaults=true"))
         except HttpFailure as failure:
             raise failure.as_preflight(f"The index at {config.url}") from None
-    total = next((_section(_section(node, "fs"), "total") for node in _section(stats, "nodes").values()), {})
-    size, free = int(total.get("total_in_bytes", 0)), int(total.get("available_in_bytes", 0))
     given: dict[str, Any] = {}
     for kind in ("defaults", "persistent", "transient"):
         given |= _section(settings, kind)
+    disks = [_section(_section(node, "fs"), "total") for node in _section(stats, "nodes").values()]
+    return min((_room(disk, given) for disk in disks or [{}]), key=lambda room: room.free - room.needed)
+
+
+def _room(disk: Mapping[str, Any], given: Mapping[str, Any]) -> Room:
+    size, free = int(disk.get("total_in_bytes", 0)), int(disk.get("available_in_bytes", 0))
     most = bytes_of(str(given.get(f"{_HIGH}.max_headroom", "")))
     return Room(free, min(free_at(str(given.get(_HIGH, "90%")), size), most if most is not None else size))
 
