@@ -27,10 +27,10 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from propolis.backup import BackupReport, back_up
 from propolis.config.load import load
@@ -255,6 +255,11 @@ class FakeStack:
             self.platform.start(role)
             answers(self.config, role, 20)
 
+    def launch(self) -> None:
+        """Start all without waiting."""
+        for role in reversed(self.roles):
+            self.platform.start(role)
+
     def stop(self) -> None:
         """Stop all, whatever state they are in."""
         for role in self.roles:
@@ -296,9 +301,6 @@ class FakeStack:
             path = self.root / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content)
-        for name in ("services", "control", "run", "log"):
-            (self.root / name).mkdir()
-        (self.root / "state").mkdir(mode=0o700)
         settings = {
             "address": address,
             "data": str(self.root / "cassandra/data"),
@@ -310,13 +312,19 @@ class FakeStack:
                 "cortex": ["cortex-index" if self.cortex == "own" else "index"],
             },
         }
-        (self.root / "fakes.json").write_text(json.dumps(settings))
         for secret in (self.root / "etc/minio").glob("*"):
             secret.chmod(0o600)
         text = CONFIG + (MINIO if self.minio else FILES) + (CORTEX if self.cortex != "none" else "")
         text += CORTEX_INDEX if self.cortex == "own" else ""
-        text = text.format(root=self.root, address=address, repository=self.repository)
-        self.propolis.config_file.write_text(text)
+        self.lay_out_services(settings, text.format(root=self.root, address=address, repository=self.repository))
+
+    def lay_out_services(self, settings: Mapping[str, Any], config: str) -> None:
+        """Write what the fake services read, how they are started, and the configuration."""
+        for name in ("services", "control", "run", "log"):
+            (self.root / name).mkdir()
+        (self.root / "state").mkdir(mode=0o700)
+        (self.root / "fakes.json").write_text(json.dumps(settings))
+        self.propolis.config_file.write_text(config)
         for role in self.roles:
             service = {
                 "command": [

@@ -9,11 +9,15 @@ STEP is a number from 0. MOMENT is one of:
 - `fill:FOLDER`: that folder's filesystem is filled up when the step begins
 - `spoil:FILE`: that file gets broken content, and then SIGKILL
 - `replace:FILE`: that file gets the content of the environment's REPLACEMENT when the step begins
+- `kill:FILE`, `stop:FILE`: as `after`, but another process is killed or stopped, the one whose ID is in FILE
+- `agent:FOLDER`: the same, and killed is the process of the newest run that a journal in FOLDER names
+- `crash:FOLDER`: so, and its watchdog dies first
 Only this script knows of it: Propolis itself has no such switch.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -54,6 +58,31 @@ def fill(folder: Path) -> None:
                 continue
 
 
+def child_of(parent: int) -> int:
+    """The watchdog: what this process runs by a bare interpreter."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                status, line = (entry / "stat").read_text(), (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if int(status.rpartition(")")[2].split()[1]) == parent and b"watchdog.py" in line:
+                return int(entry.name)
+    raise LookupError(f"{parent} has no watchdog")
+
+
+def disturb(kind: str, where: Path) -> None:
+    """Let something happen to another process."""
+    if kind in ("kill", "stop"):
+        os.kill(int(where.read_text()), signal.SIGKILL if kind == "kill" else signal.SIGSTOP)
+        return
+    newest = max(where.glob("*.jsonl"))
+    agent = int(json.loads(newest.read_text().splitlines()[0])["pid"])
+    if kind == "crash":
+        os.kill(child_of(agent), signal.SIGKILL)
+    os.kill(agent, signal.SIGKILL)
+
+
 def arm(step: int, moment: str) -> None:
     if moment == "all":
         real_init = Watchdog.__init__
@@ -64,18 +93,20 @@ def arm(step: int, moment: str) -> None:
             self._child.wait()
 
         Watchdog.__init__ = init  # type: ignore[method-assign,assignment]
-    if moment in ("after", "all"):
+    kind, _, parameter = moment.partition(":")
+    if kind in ("after", "all", "kill", "stop", "agent", "crash"):
         real_after = Journal.after
 
         def after(self: Journal, number: int, result: Any) -> None:
             real_after(self, number, result)
-            if number == step:
+            if number == step and parameter:
+                disturb(kind, Path(parameter))
+            elif number == step:
                 die()
 
         Journal.after = after  # type: ignore[method-assign,assignment]
         return
     real_before = Journal.before
-    kind, _, parameter = moment.partition(":")
 
     def before(self: Journal, number: int) -> None:
         real_before(self, number)
