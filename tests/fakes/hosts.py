@@ -5,7 +5,7 @@ the index each (`FakeHosts.up(folder, nodes=1)`: one host with both). So a whole
 some seconds.
 
     with FakeHosts.up(folder) as hosts:          # or the fixture `fake_hosts`
-        hosts.back_up()                          # the command's own function, in this process; gives a WovenReport
+        hosts.back_up()                          # the command's own function, in this process; gives a BackupReport
         hosts.propolis.ok("backup")              # the command itself, as another process
         hosts.assert_serving()                   # each service of each host runs and answers
         hosts.assert_nothing_left()              # no clone anywhere, every journal closed, the coordinator's, too
@@ -32,7 +32,8 @@ from pathlib import Path
 from typing import Any
 
 from fakes.stack import CONTENT, PORTS, FakeStack
-from propolis.backup.woven import WovenReport, back_up_hosts
+from propolis.backup import BackupReport
+from propolis.backup.woven import back_up_hosts
 from propolis.config.load import load
 from propolis.config.schema import Config
 from propolis.recovery import recover_held
@@ -205,7 +206,7 @@ class FakeHosts:
     def coordinator_journals(self) -> Path:
         return self.hive.root / "state/coordinator/journal"
 
-    def back_up(self, observer: Observer | None = None) -> WovenReport:
+    def back_up(self, observer: Observer | None = None) -> BackupReport:
         """Back up in this process, but for the agents."""
         return back_up_hosts(self.config, self.propolis.config_file, observer or SilentObserver(), recover_held)
 

@@ -8,19 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from propolis.backup import host as backup
 from propolis.command.context import Context
 from propolis.link.messages import Open, Part, PlannedStep
 from propolis.restore.woven import host as restore
 from propolis.run import Plan
 from propolis.stack.cluster import members
-from propolis.stack.model import BucketTree
 from propolis.stack.stack import services, trees
 
 Planner = Callable[[Mapping[str, Any], str | None, Context], tuple[Plan[Context], Mapping[str, Any]]]
 """Makes the plan from the options and the parent that came over the link, and gives what else the coordinator is to
 know. Touches nothing. Raises PropolisError, also for options that aren't the command's."""
 
-COMMANDS: Mapping[str, Planner] = {"restore": restore.host_plan}
+COMMANDS: Mapping[str, Planner] = {"backup": backup.host_plan, "restore": restore.host_plan}
 
 
 def plan_part(planner: Planner, opened: Open, context: Context) -> tuple[Plan[Context], Part]:
@@ -32,7 +32,7 @@ def plan_part(planner: Planner, opened: Open, context: Context) -> tuple[Plan[Co
         "roles": services(config),
         "trees": [tree.name for tree in kept],
         "services": members(config, running, opened.command),
-        "files": any(isinstance(tree, BucketTree) or tree.store == "files" for tree in kept),
+        "files": config.files is not None,
     }
     part = Part(
         host=opened.host,

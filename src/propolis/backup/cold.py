@@ -35,6 +35,19 @@ from propolis.stack.stack import buckets, folders, instances, services, trees
 DEFAULTS = BackupOptions()
 
 
+@dataclass(frozen=True)
+class HostReport:
+    """What one of several hosts did, and what went over its link: the data itself never does."""
+
+    host: str
+    outage: float | None
+    """Seconds from the first stop of one of its services until the last one answered again; None: none was."""
+    read: int
+    stored: int
+    link_bytes_sent: int
+    link_bytes_received: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class BackupReport:
     """What a backup did. Seconds are wall time; `downtime` is None when TheHive wasn't running.
@@ -51,6 +64,8 @@ class BackupReport:
     altered: Altered
     warnings: tuple[str, ...]
     """What somebody should know of the stack and of this restore point; the manifest holds it, too."""
+    hosts: tuple[HostReport, ...] = ()
+    """Each of them, where the stack is on several; the rest is of all together."""
 
 
 def cold_plan(options: BackupOptions, context: Context, *, part: bool = False) -> Plan[Context]:

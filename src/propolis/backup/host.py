@@ -24,13 +24,19 @@ class HostOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     force_unhealthy: bool = False
 
     @classmethod
-    def of(cls, options: BackupOptions) -> HostOptions:
+    def plain(cls, options: BackupOptions) -> dict[str, Any]:
         """Those that a command was called with."""
-        return cls(upload=options.limits.upload, reread=options.reread, force_unhealthy=options.force_unhealthy)
+        found = cls(upload=options.limits.upload, reread=options.reread, force_unhealthy=options.force_unhealthy)
+        return msgspec.to_builtins(found)  # type: ignore[no-any-return]
 
 
-def host_plan(options: Mapping[str, Any], parent: str | None, context: Context) -> Plan[Context]:
-    """Plan this host's part. Touches nothing. Raises UsageError for options that aren't a backup's."""
+def host_plan(
+    options: Mapping[str, Any], parent: str | None, context: Context
+) -> tuple[Plan[Context], Mapping[str, Any]]:
+    """Plan this host's part; the coordinator needs to know no more of it than of any.
+
+    Touches nothing. Raises UsageError for options that aren't a backup's.
+    """
     try:
         given = msgspec.convert(dict(options), HostOptions)
     except msgspec.ValidationError as error:
@@ -41,4 +47,4 @@ def host_plan(options: Mapping[str, Any], parent: str | None, context: Context) 
         force_unhealthy=given.force_unhealthy,
         parent=parent,
     )
-    return cold_plan(wanted, context, part=True)
+    return cold_plan(wanted, context, part=True), {}

@@ -234,7 +234,7 @@ class StoreTrees(Step[Context, Stats], frozen=True, kw_only=True, tag="store-tre
     uses = (ListBucket,)
 
     def _title(self) -> str:
-        return f"store new data of {', '.join(self.trees)}"
+        return f"store new data: {', '.join(self.trees)}"
 
     def do(self, context: Context, results: Results) -> Stats:
         """Store them; give what it took."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from propolis.backup.cold import DEFAULTS, BackupReport
+from propolis.backup.cold import DEFAULTS, BackupReport, HostReport
 from propolis.backup.host import HostOptions
 from propolis.backup.manifest import remember_made
 from propolis.backup.options import BackupOptions
@@ -21,12 +20,14 @@ from propolis.command.runner import RecoverFirst
 from propolis.command.stores import open_repository
 from propolis.config.schema import Config
 from propolis.errors import IntegrityError
-from propolis.hosts.connect import connect
+from propolis.hosts.asking import Reach
+from propolis.hosts.connect import ask_for_parts, connect
 from propolis.hosts.coordination import Coordination, coordinate
 from propolis.hosts.on_hosts import HOSTS_STEPS, Given, OnHosts
 from propolis.hosts.plan import woven_plan
 from propolis.hosts.weave import merged
 from propolis.hosts.words import clean
+from propolis.link.messages import Part
 from propolis.repository import Altered, BackupId, BackupSummary, Facts, Repository, Stats
 from propolis.repository.access.leases import Lease
 from propolis.repository.write.begin import find_parent
@@ -38,14 +39,27 @@ COMMAND = "backup"
 """What the hosts are asked for."""
 
 
-@dataclass(frozen=True)
 class Destination:
-    """The repository, as the coordinator found it before anything began."""
+    """The repository, opened when it is first asked for."""
 
-    repository: Repository
-    parent: BackupId | None
-    """The backup whose unchanged files needn't be read, on any host."""
-    started: str
+    def __init__(self, config: Config) -> None:
+        self.started = utc_text(utc_now())
+        self._config = config
+
+    @cached_property
+    def repository(self) -> Repository:
+        """What the manifest goes into, and the hosts' parts. Raises RepositoryError."""
+        repository = open_repository(self._config)
+        remember(self._config, repository)
+        return repository
+
+    def find_parent(self, warn: Callable[[str], None]) -> BackupId | None:
+        """The backup whose unchanged files needn't be read, on any host."""
+        unreadable: list[str] = []
+        found = find_parent(self.repository, self._config.name, unreadable)
+        for id in unreadable:
+            warn(f"Backup {id} can't be read, so this backup is not based on it")
+        return None if found is None else found.id
 
 
 class TakeLease(Step[Coordination, Lease], frozen=True, kw_only=True, tag="take-lease"):
@@ -103,41 +117,25 @@ class RecordParts(Step[Coordination, BackupSummary], frozen=True, kw_only=True, 
         return {"backup": result.id}
 
 
-@dataclass(frozen=True)
-class HostReport:
-    """What one host did, and what went over its link: the data itself never does."""
-
-    host: str
-    outage: float | None
-    """Seconds from the first stop of one of its services until the last one answered again."""
-    read: int
-    stored: int
-    link_bytes_sent: int
-    link_bytes_received: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class WovenReport(BackupReport):
-    """What a backup of several hosts did: all of them together, and each."""
-
-    hosts: tuple[HostReport, ...]
-
-
 def woven_backup_plan(options: BackupOptions, context: Coordination) -> Plan[Coordination]:
     """Have every host plan its part, and weave them. Stops and stores nothing."""
-    config = context.config
-    repository = open_repository(config)
-    remember(config, repository)
-    unreadable: list[str] = []
-    found = find_parent(repository, config.name, unreadable)
-    for id in unreadable:
-        context.warn(f"Backup {id} can't be read, so this backup is not based on it")
-    to = Destination(repository, None if found is None else found.id, utc_text(utc_now()))
-    parts = connect(context, COMMAND, msgspec.to_builtins(HostOptions.of(options)), to.parent)
-    own: list[Step[Coordination, Any]] = [
-        TakeLease(host=context.names[0]),
-        RecordParts(host=context.names[0], hosts=tuple(parts)),
-    ]
+    to = Destination(context.config)
+    parent = to.find_parent(context.warn)
+    return _weave(connect(context, COMMAND, HostOptions.plain(options), parent), to)
+
+
+def plan_on_hosts(config: Config, file: Path, options: BackupOptions) -> tuple[tuple[str, ...], Plan[Coordination]]:
+    """Ask the hosts what they would do, and weave that. Nothing is changed on any; gives their names, too.
+
+    Raises one error that names every host that can't take part, and why.
+    """
+    parts = ask_for_parts(Reach(config, file), COMMAND, HostOptions.plain(options))
+    return tuple(parts), _weave(parts, Destination(config))
+
+
+def _weave(parts: Mapping[str, Part], to: Destination) -> Plan[Coordination]:
+    host = next(iter(parts))
+    own: list[Step[Coordination, Any]] = [TakeLease(host=host), RecordParts(host=host, hosts=tuple(parts))]
     return woven_plan("backup --cold", parts, own, (to,))
 
 
@@ -147,7 +145,7 @@ def back_up_hosts(
     observer: Observer,
     recover_first: RecoverFirst,
     options: BackupOptions = DEFAULTS,
-) -> WovenReport:
+) -> BackupReport:
     """Take a cold backup of a stack on several hosts; `file` is the configuration of the coordinator.
 
     Raises a PropolisError; then every service that ran before runs again, or it says so and which host is concerned.
@@ -162,7 +160,7 @@ def back_up_hosts(
         altered.count += report.altered
         altered.named += map(clean, report.altered_named)
     summary = outcome.results[RecordParts]
-    return WovenReport(
+    return BackupReport(
         summary=summary,
         stats=stats,
         downtime=downtime_of(reports),

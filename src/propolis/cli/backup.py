@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from propolis.backup.cold import back_up, cold_plan
+from propolis.backup.cold import BackupReport, back_up, cold_plan
 from propolis.backup.options import BACKGROUND, BackupOptions
 from propolis.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, PlanOnly, Quiet, config_of, observer
 from propolis.command.context import Context
+from propolis.config.schema import Config
 from propolis.recovery import recover_held
 from propolis.report.backup import show_backup
 from propolis.report.console import show_plan
-from propolis.report.json import print_json
+from propolis.report.json import print_json, print_plan
 from propolis.repository import parse_rate
-from propolis.run import SilentObserver
+from propolis.run import Plan, SilentObserver
 from propolis.run.journal import new_run_id
 
 
@@ -66,11 +68,33 @@ def backup(
     options = BackupOptions(limits=limits, reread=reread, force_unhealthy=force_unhealthy)
     settings = config_of(config)
     if plan:
-        with Context(settings, SilentObserver(), new_run_id()) as context:
-            show_plan(cold_plan(options, context))
+        _show_plan(settings, config, options, as_json=as_json)
         return
-    report = back_up(settings, observer(quiet=quiet, as_json=as_json), recover_held, options)
+    told = observer(quiet=quiet, as_json=as_json)
+    if settings.hosts:
+        # Only a stack on several hosts needs what drives them.
+        from propolis.backup.woven import back_up_hosts
+
+        report: BackupReport = back_up_hosts(settings, config, told, recover_held, options)
+    else:
+        report = back_up(settings, told, recover_held, options)
     if as_json:
         print_json(report)
     elif not quiet:
         show_backup(report)
+
+
+def _show_plan(settings: Config, file: Path, options: BackupOptions, *, as_json: bool) -> None:
+    hosts: tuple[str, ...] = ()
+    found: Plan[Any]
+    if settings.hosts:
+        from propolis.backup.woven import plan_on_hosts
+
+        hosts, found = plan_on_hosts(settings, file, options)
+    else:
+        with Context(settings, SilentObserver(), new_run_id()) as context:
+            found = cold_plan(options, context)
+    if as_json:
+        print_plan(found, hosts)
+    else:
+        show_plan(found, hosts)

@@ -101,6 +101,7 @@ class Reach:
         self,
         question: str,
         hosts: Iterable[str] | None = None,
+        options: Mapping[str, Any] | None = None,
         *,
         observer: Observer | None = None,
         seconds: float | None = None,
@@ -110,7 +111,7 @@ class Reach:
 
         def one(host: str) -> Reply:
             try:
-                return Reply(self.ask(host, question, observer=observer, seconds=seconds))
+                return Reply(self.ask(host, question, options, observer=observer, seconds=seconds))
             except PropolisError as error:
                 return Reply(error=error)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from propolis import __version__
 from propolis.errors import PropolisError
+from propolis.hosts.asking import Reach, understood
 from propolis.hosts.coordination import Coordination
 from propolis.hosts.rules import require_agreement
 from propolis.hosts.words import HostLost, together
@@ -56,23 +56,31 @@ def connect(context: Coordination, command: str, options: Mapping[str, Any], par
     return parts
 
 
+def ask_for_parts(reach: Reach, command: str, options: Mapping[str, Any]) -> dict[str, Part]:
+    """What every host would do, without beginning a run. Raises one error that names all that can't take part."""
+    wanted = {"command": command, "options": dict(options)}
+    replies = reach.ask_all("plan", reach.names, wanted)
+    if failures := [reply.error for reply in replies.values() if reply.error is not None]:
+        raise together(failures, UNTOUCHED)
+    parts = {host: understood(host, reply.value, Part) for host, reply in replies.items()}
+    require_agreement(parts)
+    return parts
+
+
 def let_go(context: Coordination) -> None:
     """Have the hosts close what they planned. One that can't be told does so by itself."""
     context.hosts.exchange({host.name: Close(outcome="undone") for host in context.hosts.all if host.is_there})
 
 
 def _open(context: Coordination) -> list[PropolisError]:
-    """Start all links side by side; give why some can't be."""
-
-    def one(host: str) -> PropolisError | None:
+    """Start all links; give why some can't be."""
+    failures: list[PropolisError] = []
+    for host in context.names:
         try:
             context.hosts.add(host, context.open_link(host))
         except PropolisError as error:
-            return error
-        return None
-
-    with ThreadPoolExecutor(len(context.names)) as pool:
-        return [error for error in pool.map(one, context.names) if error is not None]
+            failures.append(error)
+    return failures
 
 
 def _before_anything(error: PropolisError) -> PropolisError:

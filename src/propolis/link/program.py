@@ -29,6 +29,9 @@ Received = TypeVar("Received")
 BEAT_SECONDS = 5.0
 """Longest time between two signs of life."""
 
+FIRST_WORD = 60.0
+"""Seconds in which an agent has to begin to speak: a login over SSH comes before, and the start of Python."""
+
 BEATS = 6
 """How many signs of life fit into the silence after which somebody is lost, at least."""
 
@@ -53,9 +56,11 @@ class Program(Generic[Sent, Received]):
         *,
         beat: Sent,
         silence: float,
+        first: float = 0.0,
     ) -> None:
         """Start the program. `name` begins every message, e.g. "The host db2"; `beat` is what both sides say while
-        there is nothing to say; `silence` the seconds after which the far end is lost. Raises NotStarted.
+        there is nothing to say; `silence` the seconds after which the far end is lost, if it has said anything; for
+        its first word it has `first` seconds if that is longer. Raises NotStarted.
         """
         self.name = name
         self.silence = silence
@@ -63,7 +68,8 @@ class Program(Generic[Sent, Received]):
         """Bytes, with all that frames them."""
         self._process = Process(command, name)
         os.set_blocking(self._process.stdin, False)
-        self._pipe = _Pipe(self._process.stdout, silence)
+        self._first = max(first, silence)
+        self._pipe = _Pipe(self._process.stdout, silence, self._first)
         self._decoder = decoder
         self._encoder = msgspec.msgpack.Encoder()
         self._beat = beat
@@ -201,7 +207,7 @@ class Program(Generic[Sent, Received]):
         self._process.kill()
         told = self._process.told()
         return NotAnswering(
-            f"{self.name} can't be reached: it does not answer within {self.silence:g} s"
+            f"{self.name} can't be reached: it does not answer within {self._first:g} s"
             + (f" ({told})" if told else ""),
             next="Check that it is up, and that the command of its link works by hand",
         )
@@ -232,12 +238,13 @@ class Program(Generic[Sent, Received]):
 class _Pipe(io.RawIOBase):
     """What the program says; TimeoutError where it is silent for too long."""
 
-    def __init__(self, file: int, silence: float) -> None:
+    def __init__(self, file: int, silence: float, first: float) -> None:
         self.count = 0
         self.first = b""
         self.is_at_end = False
         self._file = file
         self._silence = silence
+        self._first = first
         self._poll = select.poll()
         self._poll.register(file, select.POLLIN)
 
@@ -245,7 +252,7 @@ class _Pipe(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        if not self._poll.poll(self._silence * 1000):
+        if not self._poll.poll((self._silence if self.count else self._first) * 1000):
             raise TimeoutError
         count = os.readv(self._file, [buffer])
         self.is_at_end = not count
@@ -258,7 +265,7 @@ class _Pipe(io.RawIOBase):
 def open_link(command: Sequence[str], host: str, silence: float) -> Program[ToAgent, FromAgent]:
     """Start the program that leads to a host's agent. Raises NotStarted."""
     decoder: msgspec.msgpack.Decoder[FromAgent] = msgspec.msgpack.Decoder(FromAgent)
-    return Program(command, f"The host {host}", decoder, beat=Beat(), silence=silence)
+    return Program(command, f"The host {host}", decoder, beat=Beat(), silence=silence, first=FIRST_WORD)
 
 
 def _inner(name: str) -> str:

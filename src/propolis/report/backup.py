@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from propolis.backup import BackupReport
+from propolis.backup.cold import HostReport
 from propolis.report.console import NOT_BACKED_UP, console, escape, show_pairs, show_unkept, show_warnings
 from propolis.report.units import human_bytes
 
@@ -19,6 +20,7 @@ def show_backup(report: BackupReport) -> None:
         ("read", human_bytes(stats.read)),
         ("new in the repository", f"{human_bytes(stats.new)}, stored as {human_bytes(stats.stored)}"),
     ]
+    rows += [(f"on {host.host}", _of_host(host)) for host in report.hosts]
     show_pairs(rows)
     show_unkept(NOT_BACKED_UP, report.summary.header.unkept)
     if report.altered.count:
@@ -32,3 +34,9 @@ def show_backup(report: BackupReport) -> None:
             f"{report.summary.header.parent} has their former content."
         )
     show_warnings(report.warnings)
+
+
+def _of_host(host: HostReport) -> str:
+    outage = "no service was stopped" if host.outage is None else f"services down for {host.outage:.1f} s"
+    link = human_bytes(host.link_bytes_sent + host.link_bytes_received)
+    return f"{outage}, {human_bytes(host.stored)} stored, {link} over the link"

@@ -40,10 +40,11 @@ def show_warning(text: str) -> None:
     console(stderr=True).print(f"[yellow]warning:[/] {escape(text)}")
 
 
-def show_plan(plan: Plan[Any]) -> None:
-    """The steps that a command would take."""
+def show_plan(plan: Plan[Any], hosts: Sequence[str] = ()) -> None:
+    """The steps that a command would take, on several hosts if they are named."""
     out = console()
-    out.print(f"{plan.command}: {len(plan.steps)} steps. Nothing was changed.")
+    where = f" on {len(hosts)} hosts" if hosts else ""
+    out.print(f"{plan.command}: {len(plan.steps)} steps{where}. Nothing was changed.")
     for number, step in enumerate(plan.steps, 1):
         commit = (
             "   <- once this is done, an interrupted run is completed instead of undone"

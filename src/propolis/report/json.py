@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from propolis.run import Plan
 
 _LOCK_TYPE = type(threading.Lock())
 
@@ -22,6 +25,14 @@ def as_json(result: object) -> str:
 def print_json(result: object) -> None:
     """Print a result on standard output."""
     sys.stdout.write(as_json(result) + "\n")
+
+
+def print_plan(plan: Plan[Any], hosts: Sequence[str] = ()) -> None:
+    """Print the steps that a command would take; `commits` is the one from which on it is completed, not undone."""
+    steps = [
+        {"number": number, "title": step.title, "commits": step.commits} for number, step in enumerate(plan.steps, 1)
+    ]
+    print_json({"command": plan.command, "hosts": hosts, "steps": steps})
 
 
 def plain(value: Any) -> Any:

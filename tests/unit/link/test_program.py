@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from propolis.errors import PropolisError
+from propolis.link import program
 from propolis.link.frames import FRAME_LIMIT, frame
 from propolis.link.messages import Beat, Do, Done, FromAgent, Note, ToAgent
 from propolis.link.process import (
@@ -158,11 +159,12 @@ def gone(link: Link) -> bool:
     return False
 
 
-def test_one_that_never_answers_is_told_from_one_that_fell_silent() -> None:
+def test_one_that_never_answers_is_told_from_one_that_fell_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program, "FIRST_WORD", 2.0)
     with open_link(["sh", "-c", "echo asking for a password >&2; exec sleep 600"], "db2", 1.0) as link:
         error = end_of(link)
     assert isinstance(error, NotAnswering)
-    assert "within 1 s (asking for a password)" in str(error)
+    assert "within 2 s (asking for a password)" in str(error)
     with open_link(["sh", "-c", f"printf '{OCTAL}'; exec sleep 600"], "db2", 1.0) as link:
         error = end_of(link)
     assert isinstance(error, LinkLost)

@@ -11,6 +11,7 @@ from typing import Any
 
 from propolis.agent.questions.asked import Asked
 from propolis.agent.questions.health import doctor, recover, status
+from propolis.agent.questions.planning import plan
 from propolis.agent.questions.setup import about, configure, discover, key
 from propolis.errors import UsageError
 from propolis.link.messages import Ask
@@ -22,6 +23,7 @@ QUESTIONS: Mapping[str, Callable[[Asked], Any]] = {
     "discover": discover,
     "doctor": doctor,
     "key": key,
+    "plan": plan,
     "recover": recover,
     "status": status,
 }

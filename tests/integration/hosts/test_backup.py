@@ -1,0 +1,74 @@
+"""Backups of a fake stack on several hosts: one restore point, and whatever goes wrong, every service runs again."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fakes.hosts import FakeHosts
+from propolis.command.stores import open_repository
+from propolis.errors import PreflightError
+from propolis.repository import verify
+
+
+def test_it_is_one_backup_with_the_trees_of_all_hosts(fake_hosts: FakeHosts) -> None:
+    report = fake_hosts.back_up()
+    trees = {tree.name: tree.host for tree in report.summary.header.trees}
+    assert trees["files/hive/folder"] == "hive"
+    assert {trees[f"database/{name}/data-0"] for name in ("db1", "db2")} == {"db1", "db2"}
+    assert report.summary.header.facts["hosts"].keys() == {"hive", "db1", "db2"}
+    repository = open_repository(fake_hosts.config, fake_hosts.hive.key)
+    assert verify(repository, report.summary.id, "full").ok
+    assert not list((fake_hosts.hive.repository / "parts").glob("*"))
+
+
+def test_what_did_not_change_is_not_read_on_any_host(fake_hosts: FakeHosts) -> None:
+    fake_hosts.back_up()
+    report = fake_hosts.back_up()
+    assert report.stats.unchanged > 0
+    assert report.stats.read < report.stats.bytes
+    assert report.summary.header.parent is not None
+
+
+def test_downtime_is_told_of_thehive_and_of_every_host(fake_hosts: FakeHosts) -> None:
+    report = fake_hosts.back_up()
+    assert report.downtime is not None
+    assert report.summary.header.facts["downtime_seconds"] == report.downtime
+    assert [host.host for host in report.hosts] == ["hive", "db1", "db2"]
+    outages = {host.host: host.outage for host in report.hosts}
+    assert outages["hive"] == report.downtime
+    assert all(outage is not None and outage < report.downtime for name, outage in outages.items() if name != "hive")
+
+
+def test_no_data_moves_through_the_coordinator(fake_hosts: FakeHosts) -> None:
+    for host in fake_hosts.stores:
+        (host.root / "cassandra/data/thehive/edgestore/nb-2-big-Data.db").write_bytes(bytes(range(256)) * 16384)
+    report = fake_hosts.back_up()
+    assert all(host.read >= 4 << 20 for host in report.hosts if host.host != "hive")
+    assert all(host.link_bytes_sent + host.link_bytes_received < 64 << 10 for host in report.hosts)
+
+
+def test_hosts_that_are_no_part_of_it_are_named_and_nothing_is_stopped(fake_hosts: FakeHosts) -> None:
+    file = fake_hosts["db2"].propolis.config_file
+    before = file.read_text()
+    file.write_text(before.replace("host: db2", "host: other"))
+    started = {name: (host.root / "run/database.pid") for name, host in fake_hosts.hosts.items() if name != "hive"}
+    pids = {name: pid.read_text() for name, pid in started.items()}
+    try:
+        with pytest.raises(PreflightError, match=r"db2: This host is called other"):
+            fake_hosts.back_up()
+    finally:
+        file.write_text(before)
+    assert {name: pid.read_text() for name, pid in started.items()} == pids
+
+
+def test_one_node_alone_is_not_backed_up(fake_hosts: FakeHosts) -> None:
+    ran = fake_hosts["db1"].propolis.run("backup")
+    assert "one of 2 nodes of its cluster" in ran.one_clear_error(12)
+
+
+def test_the_command_prints_one_report(fake_hosts: FakeHosts) -> None:
+    ran = fake_hosts.propolis.ok("backup", "--json")
+    told = json.loads(ran.out)
+    assert [host["host"] for host in told["hosts"]] == ["hive", "db1", "db2"]
