@@ -166,7 +166,7 @@ class Index(Http):
             return 200, {"cluster_uuid": "fake", "nodes": {node: {"name": node} for node in self.nodes()}}
         if path.startswith("/_cluster/settings"):
             return 200, {"persistent": {}, "transient": {}, "defaults": {}}
-        if path.startswith("/_nodes/_local/stats"):
+        if path.startswith(("/_nodes/_local/stats", "/_nodes/_all/stats")):
             total = {"total_in_bytes": 1000, "available_in_bytes": int(self.told("free") or 900)}
             return 200, {"nodes": {"n1": {"fs": {"total": total}}}}
         if method == "PUT" and path.endswith("/_settings"):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from propolis import clone
 from propolis.backup.count import CountDocuments
+from propolis.backup.drained import CheckClonedLog
 from propolis.backup.manifest import WriteManifest
 from propolis.backup.options import BackupOptions
 from propolis.backup.part import FinishPart
@@ -29,7 +31,10 @@ from propolis.config.schema import Config
 from propolis.repository import Altered, BackupSummary, Stats
 from propolis.run import Observer, Plan, Step
 from propolis.stack.cluster import clusters, require_alone
+from propolis.stack.database.files import LOG
+from propolis.stack.database.service import Database
 from propolis.stack.index.service import Index
+from propolis.stack.model import bare
 from propolis.stack.stack import buckets, folders, instances, services, trees
 
 DEFAULTS = BackupOptions()
@@ -91,6 +96,7 @@ def cold_plan(options: BackupOptions, context: Context, *, part: bool = False) -
         *(CountDocuments(service=name) for name in running if name in indices),
         *stop_steps(tuple(name for name in running if name not in WRITERS)),
         CloneTrees(places=places, down=all_services),
+        *_check_drained(running, clusters(context.config), places),
         *(ListBucket(tree=tree.name) for tree in buckets(context.config)),
         *start_steps(running, clusters(context.config)),
         ReleaseSpace(files=reserve),
@@ -99,6 +105,15 @@ def cold_plan(options: BackupOptions, context: Context, *, part: bool = False) -
         DropClones(places=places),
     ]
     return Plan("backup --cold", tuple(steps), given=(options,))
+
+
+def _check_drained(
+    running: tuple[str, ...], clusters: tuple[str, ...], places: Mapping[str, str]
+) -> tuple[CheckClonedLog, ...]:
+    """Where the database is a node of a cluster."""
+    if Database.role not in running or Database.role not in clusters:
+        return ()
+    return tuple(CheckClonedLog(commitlog=place) for tree, place in places.items() if bare(tree) == LOG)
 
 
 def back_up(

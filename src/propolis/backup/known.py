@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from propolis.backup.count import CountDocuments
+from propolis.backup.drained import CheckClonedLog
 from propolis.backup.manifest import WriteManifest
 from propolis.backup.part import FinishPart
 from propolis.backup.steps import (
@@ -26,6 +27,7 @@ _STEPS: tuple[type[Step[Context, Any]], ...] = (
     CheckStack,
     OpenRepository,
     CloneTrees,
+    CheckClonedLog,
     CountDocuments,
     ListBucket,
     StoreAhead,

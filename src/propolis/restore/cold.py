@@ -37,6 +37,7 @@ from propolis.restore.steps import (
 from propolis.restore.swap import Swap, plan_swap
 from propolis.run import Observer, Plan, Step
 from propolis.stack.cluster import clusters, require_alone
+from propolis.stack.database.files import LOG
 from propolis.stack.database.service import Database
 from propolis.stack.index.service import Index
 from propolis.stack.model import BucketTree, FolderTree, bare
@@ -170,7 +171,7 @@ def _forget_peers(context: Context, folders: list[FolderTree]) -> tuple[ForgetPe
     data = tuple(place for name, place in staged.items() if name.startswith("database/data-"))
     if Database.role not in clusters(context.config) or not data:
         return ()
-    return (ForgetPeers(data=data, commitlog=staged.get("database/commitlog")),)
+    return (ForgetPeers(data=data, commitlog=staged.get(LOG)),)
 
 
 def _trial_places(context: Context, swap: Swap) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ from propolis.stack.database import server as database
 from propolis.stack.index import contents
 from propolis.stack.index.contents import IndexInfo
 from propolis.stack.index.service import Index
-from propolis.stack.model import on_host
+from propolis.stack.model import bare, on_host
 
 Kind = Literal["index", "keyspace"]
 
@@ -51,9 +52,7 @@ def checks(losses: Collection[Loss], replace: Mapping[Kind, Collection[str]]) ->
             yield Check(name, "fail", message, f"Save what you need of it, then add {option}")
 
 
-def index_losses(
-    index: Index, manifest: Manifest, host: str | None = None, *, running: bool
-) -> tuple[list[Loss], str]:
+def index_losses(index: Index, manifest: Manifest, *, running: bool) -> tuple[list[Loss], str]:
     """What the restore would take of the index's data folder, and why the server could not be asked (or nothing).
 
     Without an answer, indices are told by their folders: by the name in their state, else by their UUID.
@@ -67,7 +66,7 @@ def index_losses(
         except PreflightError as error:
             unasked = error.what
     backed_up = {str(fact.get("uuid")): fact for fact in _indices(index, manifest)}
-    files = _index_files(manifest, on_host(index.data, host))
+    files = _index_files(manifest, index.data)
     found = []
     for uuid in sorted({*here, *listed}):
         info, fact = listed.get(uuid), backed_up.get(uuid)
@@ -128,9 +127,13 @@ def keyspace_losses(
 
 @functools.lru_cache(maxsize=1)
 def _index_files(manifest: Manifest, tree: str) -> dict[str, set[str]]:
-    """The backup's segment files, as index/UUID-relative paths, by the index's UUID."""
+    """The backup's segment files, as index/UUID-relative paths, by the index's UUID.
+
+    Of a cluster, those of all nodes: what is on one of them now may have been on another.
+    """
     found: dict[str, set[str]] = {}
-    for entry in manifest.entries(tree):
+    nodes = (one.name for one in manifest.header.trees if bare(one.name) == tree)
+    for entry in chain.from_iterable(map(manifest.entries, nodes)):
         path = entry.path.decode("utf-8", "replace")
         uuid = contents.uuid_of(path)
         if uuid is not None:

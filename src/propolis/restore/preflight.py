@@ -156,7 +156,7 @@ def _others(restoration: Restoration, wanted: tuple[str, ...], look: Look) -> It
     host = look.config.host
     for role, service in look.services.items():
         if isinstance(service, Index) and on_host(service.data, host) in wanted:
-            found, unasked = others.index_losses(service, restoration.manifest, host, running=look.asks(role))
+            found, unasked = others.index_losses(service, restoration.manifest, running=look.asks(role))
             yield from others.checks(found, restoration.replaceable)
             if unasked:
                 message = f"they are known from their folders, since {service.label} can't be asked: {unasked}"

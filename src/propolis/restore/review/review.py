@@ -125,7 +125,7 @@ def _newer(context: Context, manifest: Manifest, stores: set[str]) -> Iterator[s
         if "index" in stores and isinstance(index, Index):
             running = context.services.is_running(index.role)
             try:
-                losses, unasked = others.index_losses(index, manifest, context.config.host, running=running)
+                losses, unasked = others.index_losses(index, manifest, running=running)
                 yield from _told(losses)
                 if running and not unasked:
                     yield from _documents(index, manifest)

@@ -12,6 +12,9 @@ from propolis.errors import ConfigError
 from propolis.stack.model import FolderTree, Tree, none_kept_empty, nothing_immutable
 from propolis.stack.ring import Ring, ring
 
+LOG = "database/commitlog"
+"""The name of the commit log's tree."""
+
 
 def ring_of(config: CassandraConfig) -> Ring | None:
     """Where the node will be, and its seeds, as cassandra.yaml has it; None where that doesn't tell."""
