@@ -16,6 +16,10 @@ from propolis.run import Observer
 from propolis.run.journal import describe
 from propolis.stack.stack import LABELS, START_WAVES, address, agrees, answers, needed_by, services
 from propolis.stack.thehive import server as thehive
+from propolis.stack.thehive.elsewhere import elsewhere
+
+PAUSE_ELSEWHERE = 0.5
+"""Seconds between two looks at what other hosts start."""
 
 UNHEALTHY_PATIENCE = 120.0
 """Seconds for which a TheHive that wasn't healthy before is waited for after its start."""
@@ -100,7 +104,8 @@ class ServiceControl:
     def start(self, service: str) -> None:
         """Launch a service without waiting for it. One that runs is left alone."""
         if service == "thehive" and not self.is_running(service):
-            self._started_in_time = self._answering.issuperset(self._stores())
+            others_listen = all(nodes.listen() for nodes in elsewhere(self._config))
+            self._started_in_time = others_listen and self._answering.issuperset(self._stores())
         self._platform.start(service)
 
     def wait_for(self, service: str, *, revive: bool = False, seconds: float | None = None) -> None:
@@ -160,7 +165,11 @@ class ServiceControl:
         if self._revived or self._started_in_time:
             return False
         stores = {store: self._platform.age(store) for store in self._stores()}
-        if not started_too_early(self._platform.age("thehive"), stores.values(), self._config.timeouts.listen):
+        others = elsewhere(self._config)
+        ages = (*stores.values(), *(None for _ in others))
+        if not started_too_early(self._platform.age("thehive"), ages, self._config.timeouts.listen):
+            return False
+        if not all(nodes.listen() for nodes in others):
             return False
         try:
             for store in stores:
@@ -175,15 +184,27 @@ class ServiceControl:
         """The services that TheHive needs at its start."""
         return needed_by(self._config, "thehive")
 
+    def _await_stores_elsewhere(self) -> None:
+        """Wait for other hosts' database and index, though not for ever: TheHive gives up on them, and stays so."""
+        patience = self._config.timeouts.start
+        deadline = time.monotonic() + patience
+        for nodes in elsewhere(self._config):
+            with patiently(self._observer, f"{LABELS[nodes.service]} on other hosts", patience):
+                while not nodes.listen() and time.monotonic() < deadline:
+                    time.sleep(PAUSE_ELSEWHERE)
+
     def bring_back(self, services: tuple[str, ...]) -> None:
         """Have these services running and answering, whatever state they are in now.
 
-        The services of one wave start side by side; a wave waits for the one before, without which it couldn't serve.
+        The services of one wave start side by side; a wave waits for the one before, without which it couldn't serve,
+        and TheHive for its stores on other hosts, which see to them themselves.
         Raises ServicesDownError, and nothing else, having tried all of a wave.
         """
         failures: list[str] = []
         for wave in START_WAVES:
             wanted = [name for name in wave if name in services]
+            if "thehive" in wanted:
+                self._await_stores_elsewhere()
             for action in (self.start, functools.partial(self.wait_for, revive=True)):
                 for name in wanted:
                     try:
