@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from propolis.report.console import NOT_BACKED_UP, console, escape, show_pairs, show_unkept, table_of, wide_console
@@ -13,6 +13,12 @@ from propolis.report.units import about, counted, human_bytes, human_seconds
 from propolis.repository import BackupSummary, VerifyResult
 from propolis.repository.format.damage import Finding
 from propolis.repository.records.overview import Overview
+
+_HOSTS = "hosts"
+"""The fact that tells of each host of a backup of several."""
+
+_APART = ("warnings", _HOSTS)
+"""Facts that have lines of their own."""
 
 
 def show_overview(found: Overview) -> None:
@@ -40,11 +46,14 @@ def backups_as_json(found: Overview) -> list[Any]:
     lost = [(finding, "damaged") for finding in found.damaged]
     lost += [(finding, "missing") for finding in found.missing if finding.object.startswith("manifests/")]
     listed: list[Any] = [
-        dict.fromkeys(fields)
+        dict.fromkeys((*fields, "hosts"))
         | {"id": finding.object[len("manifests/") :][:25], "state": state, "problem": finding.what}
         for finding, state in lost
     ]
-    return listed + [plain(backup) | {"state": "whole", "problem": None} for backup in found.backups]
+    return listed + [
+        plain(backup) | {"state": "whole", "problem": None, "hosts": list(hosts_of(backup))}
+        for backup in found.backups
+    ]
 
 
 def show_backups(backups: Sequence[BackupSummary]) -> None:
@@ -68,7 +77,7 @@ def show_backups(backups: Sequence[BackupSummary]) -> None:
             human_bytes(backup.bytes),
             "" if downtime is None else f"{downtime:.1f} s",
             _verified(backup),
-            " ".join([*(["held"] if backup.holds else []), *(["clock wrong"] if backup.clock else [])]),
+            " ".join(_marks(backup)),
         )
     wide_console().print(table)
 
@@ -79,7 +88,7 @@ def show_summary(backup: BackupSummary) -> None:
     show_pairs(
         [
             ("backup", backup.id),
-            ("stack", f"{header.stack} on {header.host}"),
+            ("stack", f"{header.stack} on {', '.join(hosts_of(backup)) or header.host}"),
             ("kind", header.kind),
             ("taken", f"{header.started} to {header.ended} by propolis {header.propolis}"),
             *([("clock", backup.clock)] if backup.clock else []),
@@ -87,7 +96,8 @@ def show_summary(backup: BackupSummary) -> None:
             ("verified", _verified(backup) or "never"),
             *(("held", f"since {hold.at} by {hold.by} {hold.reason}".strip()) for hold in backup.holds),
             *((service, version) for service, version in sorted(header.services.items())),
-            *((name.replace("_", " "), _short(value)) for name, value in header.facts.items() if name != "warnings"),
+            *((f"host {name}", told) for name, told in _told_by_hosts(backup)),
+            *((name.replace("_", " "), _short(value)) for name, value in header.facts.items() if name not in _APART),
             *(("warning", str(warning)) for warning in header.facts.get("warnings") or ()),
         ],
     )
@@ -130,6 +140,40 @@ def age(backup: BackupSummary) -> float:
     """Seconds since the backup ended."""
     ended = datetime.datetime.fromisoformat(backup.time or backup.header.ended)
     return (datetime.datetime.now(datetime.UTC) - ended).total_seconds()
+
+
+def hosts_of(backup: BackupSummary) -> tuple[str, ...]:
+    """The hosts of a backup of several, as their coordinator calls them; none where it is of one."""
+    told = backup.header.facts.get(_HOSTS)
+    names = [*(told if isinstance(told, dict) else ()), *(tree.host for tree in backup.header.trees)]
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _told_by_hosts(backup: BackupSummary) -> Iterator[tuple[str, str]]:
+    """What a backup of several hosts tells of each: what it is called on the network, its services and its trees."""
+    told = backup.header.facts.get(_HOSTS)
+    for name in hosts_of(backup):
+        one = told.get(name) if isinstance(told, dict) else None
+        said = one if isinstance(one, dict) else {}
+        trees = sum(tree.host == name for tree in backup.header.trees)
+        services = said.get("services")
+        parts = [
+            str(said.get("hostname", "")),
+            ", ".join(f"{role} {release or ''}".strip() for role, release in services.items())
+            if isinstance(services, dict)
+            else "",
+            counted(trees, "tree"),
+        ]
+        yield name, "; ".join(part for part in parts if part)
+
+
+def _marks(backup: BackupSummary) -> list[str]:
+    count = len(hosts_of(backup))
+    return [
+        *([f"{count} hosts"] if count > 1 else []),
+        *(["held"] if backup.holds else []),
+        *(["clock wrong"] if backup.clock else []),
+    ]
 
 
 def _verified(backup: BackupSummary) -> str:
