@@ -10,11 +10,10 @@ from typing import Any
 
 from propolis.backup import host as backup
 from propolis.command.context import Context
+from propolis.hosts.rules import own_facts
 from propolis.link.messages import Open, Part, PlannedStep
 from propolis.restore.woven import host as restore
 from propolis.run import Plan
-from propolis.stack.cluster import members
-from propolis.stack.stack import services, trees
 
 Planner = Callable[[Mapping[str, Any], str | None, Context], tuple[Plan[Context], Mapping[str, Any]]]
 """Makes the plan from the options and the parent that came over the link, and gives what else the coordinator is to
@@ -26,18 +25,11 @@ COMMANDS: Mapping[str, Planner] = {"backup": backup.host_plan, "restore": restor
 def plan_part(planner: Planner, opened: Open, context: Context) -> tuple[Plan[Context], Part]:
     """Plan this host's part of a run, and say of it what its coordinator needs."""
     plan, more = planner(opened.options, opened.parent, context)
-    config = context.config
-    kept, running = trees(config), context.services.running()
-    facts = {
-        "roles": services(config),
-        "trees": [tree.name for tree in kept],
-        "services": members(config, running, opened.command),
-        "files": config.files is not None,
-    }
+    running = context.services.running()
     part = Part(
         host=opened.host,
         steps=tuple(PlannedStep(number, step.phase, step.title) for number, step in enumerate(plan.steps)),
         running=tuple(running),
-        facts={**facts, **more},
+        facts={**own_facts(context.config, running, opened.command), **more},
     )
     return plan, part

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
+from propolis.config.schema import Config
 from propolis.errors import PropolisError
 from propolis.hosts.asking import Reach, understood
 from propolis.hosts.rules import CORRECT, PartFacts, disagreements, own_facts
 from propolis.stack.rules import Check
+from propolis.stack.stack import services
 
 LINK = "link"
 """The check that a host can be reached."""
@@ -31,7 +34,7 @@ def host_checks(reach: Reach, names: Iterable[str] | None = None) -> dict[str, l
 def checks_of_all(reach: Reach) -> tuple[list[Check], dict[str, list[Check]]]:
     """What the doctor says on every other host, and of all of them together: the rules that a backup asks, too."""
     asked = _asked(reach, None)
-    facts = {reach.config.host or "": own_facts(reach.config)}
+    facts = {reach.config.host or "": msgspec.convert(facts_now(reach.config), PartFacts)}
     facts |= {name: found for name, (_, found) in asked.items() if found is not None}
     wrong = [Check(AGREEMENT, "fail", text, CORRECT) for text in disagreements(facts)]
     unknown = [name for name, (_, found) in asked.items() if found is None]
@@ -53,6 +56,11 @@ def failed(checks: Mapping[str, Sequence[Check]]) -> list[str]:
             names = ", ".join(check.name for check in wrong)
             found.append(f"{name}: {len(wrong)} of {len(of_host)} checks failed ({names})")
     return found
+
+
+def facts_now(config: Config) -> dict[str, Any]:
+    """What this host says of its part of a backup, for the doctor, who expects every service to run."""
+    return own_facts(config, services(config), "backup")
 
 
 def _asked(reach: Reach, names: Iterable[str] | None) -> dict[str, tuple[list[Check], PartFacts | None]]:

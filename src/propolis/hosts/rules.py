@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import msgspec
 
@@ -11,6 +12,7 @@ from propolis.config.schema import Config
 from propolis.errors import PreflightError
 from propolis.hosts.words import clean
 from propolis.link.messages import Part
+from propolis.stack.cluster import members
 from propolis.stack.stack import LABELS, services, trees
 
 CORRECT = "Correct propolis.yaml on these hosts, or `hosts` on this one: all hosts of the stack belong there"
@@ -49,11 +51,14 @@ class PartFacts(msgspec.Struct, frozen=True):
     """Of those that are nodes of a cluster, by role."""
 
 
-def own_facts(config: Config) -> PartFacts:
-    """What this host's configuration says of its part."""
-    return PartFacts(
-        roles=services(config), trees=tuple(tree.name for tree in trees(config)), files=config.files is not None
-    )
+def own_facts(config: Config, running: Iterable[str], command: str) -> dict[str, Any]:
+    """What this host says of its part of a command, as plain values of `PartFacts`."""
+    return {
+        "roles": list(services(config)),
+        "trees": [tree.name for tree in trees(config)],
+        "files": config.files is not None,
+        "services": members(config, running, command),
+    }
 
 
 def disagreements(facts: Mapping[str, PartFacts]) -> list[str]:

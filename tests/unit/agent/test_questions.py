@@ -121,6 +121,6 @@ def test_how_it_is_is_told_in_plain_values(host: Host) -> None:
     doctor = host.ask("doctor")
     assert {"name", "result", "message", "hint"} == set(doctor["checks"][0])
     assert any(check["result"] == "fail" for check in doctor["checks"])
-    assert doctor["facts"]["roles"] == ("index", "database")
+    assert doctor["facts"]["roles"] == ["index", "database"]
     assert host.ask("recover") == []
     assert set(QUESTIONS) >= {"about", "discover", "configure", "key", "status", "doctor", "recover"}

@@ -15,7 +15,7 @@ from propolis.agent import questions
 from propolis.agent.questions.asked import Asked
 from propolis.checks import Check, Look, Rule, ask, repository
 from propolis.errors import PropolisError
-from propolis.hosts.rules import own_facts
+from propolis.hosts.health import facts_now
 from propolis.link.frames import frame, read_frame
 from propolis.link.messages import Answer, Ask, Beat, Failed, FromAgent, ToAgent
 from propolis.run import SilentObserver
@@ -28,7 +28,7 @@ def doctor(asked: Asked) -> Any:
     look = Look(asked.config())
     rules = (Rule("host key", repository.host_key, ("doctor",)), Rule("repository", repository.usable, ("doctor",)))
     down = Check("database", "fail", "it does not answer", "Start it")
-    return msgspec.to_builtins({"checks": [*ask(rules, look), down], "facts": own_facts(look.config)})
+    return msgspec.to_builtins({"checks": [*ask(rules, look), down], "facts": facts_now(look.config)})
 
 
 def say(message: FromAgent) -> None:

@@ -9,7 +9,7 @@ import msgspec
 from propolis.agent.questions.asked import Asked
 from propolis.checks import checks
 from propolis.command.apart import require_apart
-from propolis.hosts.rules import own_facts
+from propolis.hosts.health import facts_now
 from propolis.recovery import recover_stack
 from propolis.status import state_of
 
@@ -23,7 +23,7 @@ def doctor(asked: Asked) -> Any:
     """Everything that a backup or a restore needs of this host, and what the coordinator compares across hosts."""
     config = asked.config()
     require_apart(config)
-    return msgspec.to_builtins({"checks": checks(config, file=asked.file), "facts": own_facts(config)})
+    return msgspec.to_builtins({"checks": checks(config, file=asked.file), "facts": facts_now(config)})
 
 
 def recover(asked: Asked) -> Any:
