@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import NoReturn
@@ -24,8 +25,7 @@ from propolis.agent.questions.asked import own_config
 from propolis.agent.telling import LinkObserver, fit
 from propolis.command.apart import require_apart
 from propolis.command.context import Context
-from propolis.command.kept import drop_expired
-from propolis.command.runner import Begun, recover_earlier
+from propolis.command.runner import Begun, begin, open_stack, stack_facts
 from propolis.config.schema import Config
 from propolis.errors import PreflightError, PropolisError
 from propolis.link.frames import BrokenFrame
@@ -42,13 +42,14 @@ from propolis.link.messages import (
     Failed,
     FromAgent,
     Open,
+    Part,
     ToAgent,
     Undo,
 )
 from propolis.link.standard import StandardLink
 from propolis.recovery import recover_held
 from propolis.restore.hosts.verdict import verdict_on
-from propolis.run import Execution, Observer, StackLock, Telling
+from propolis.run import Execution, Observer, Plan, Telling
 from propolis.run.interrupts import Interrupts
 from propolis.run.journal import describe, is_run_id, readable
 
@@ -135,20 +136,31 @@ class Session:
 
     def _run(self, opened: Open, told: Observer) -> FromAgent:
         config, planner = self._allowed(opened)
-        with StackLock(config.state):
-            with self._putting_right:
-                recover_earlier(config.state, told, recover_held)
-            drop_expired(config, told)
-            with Context(config, told, opened.run) as context:
-                plan, part = plan_part(planner, opened, context)
-                facts = {"config": config.model_dump(mode="json")}
-                begun = self._begun = Begun.begin(config.state, opened.run, plan, facts, opened.silence)
-                try:
-                    self._send(part)
-                    return self._obey(Execution(plan, context, begun.journal, told, self._interrupts, verdict_on))
-                finally:
-                    self._interrupts.ignore_from_now_on()
-                    begun.end(told)
+        planned: list[Part] = []
+
+        def make_plan(context: Context) -> Plan[Context]:
+            plan, part = plan_part(planner, opened, context)
+            planned.append(part)
+            return plan
+
+        with begin(
+            config.state,
+            opened.run,
+            partial(open_stack, config),
+            make_plan,
+            told,
+            self._recover,
+            stack_facts(config),
+            self._interrupts,
+            opened.silence,
+        ) as (context, plan, begun):
+            self._begun = begun
+            self._send(*planned)
+            return self._obey(Execution(plan, context, begun.journal, told, self._interrupts, verdict_on))
+
+    def _recover(self, state: Path, told: Observer) -> None:
+        with self._putting_right:
+            recover_held(state, told)
 
     def _allowed(self, opened: Open) -> tuple[Config, Planner]:
         """This host's configuration, and how the command is planned. Raises PreflightError for what isn't allowed."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,13 +38,8 @@ def run(
 
     Former data whose time is over is dropped first, but not that of the run `spare`.
     """
-
-    def open_context(observer: Observer, run_id: str) -> Context:
-        drop_expired(config, observer, spare)
-        return Context(config, observer, run_id)
-
-    facts = {"config": config.model_dump(mode="json")}
-    return run_in(config.state, open_context, make_plan, observer, recover_first, facts)
+    opening = partial(open_stack, config, spare=spare)
+    return run_in(config.state, opening, make_plan, observer, recover_first, stack_facts(config))
 
 
 def run_in(
@@ -55,28 +51,16 @@ def run_in(
     facts: Mapping[str, Any],
     verdict: Verdict[C] | None = None,
 ) -> tuple[C, Outcome]:
-    """Run the plan that `make_plan` gives, with lock and journal in `state`; `facts` are what its recovery needs.
-
-    `recover_first` undoes or finishes what an earlier run left (it is called with the lock held). `verdict` is asked
-    where a plan that has prepared something fails.
+    """Run the plan that `make_plan` gives, as `begin` begins it; `verdict` is asked where a prepared one fails.
 
     Raises what the plan raises; then the stack is as it was before, or the error is ServicesDownError and the
     watchdog tries on. Nothing that `observer` does, or fails to do, has any bearing on the run.
     """
     interrupts = Interrupts()
-    with StackLock(state), interrupts.active(), Telling(observer) as told:
-        with interrupts.shield():
-            recover_earlier(state, told, recover_first)
-        run_id = new_run_id()
-        with open_context(told, run_id) as context:
-            plan = make_plan(context)
-            with interrupts.shield():
-                begun = Begun.begin(state, run_id, plan, facts)
-            try:
-                outcome = execute(plan, context, begun.journal, told, interrupts, verdict)
-            finally:
-                interrupts.ignore_from_now_on()
-                begun.end(told)
+    with interrupts.active(), Telling(observer) as told:
+        beginning = begin(state, new_run_id(), open_context, make_plan, told, recover_first, facts, interrupts)
+        with beginning as (context, plan, begun):
+            outcome = execute(plan, context, begun.journal, told, interrupts, verdict)
         return context, outcome
 
 
@@ -87,40 +71,76 @@ class Begun:
     journal: Journal
     watchdog: Watchdog
 
-    @classmethod
-    def begin(
-        cls, state: Path, run_id: str, plan: Plan[Any], facts: Mapping[str, Any], silence: float | None = None
-    ) -> Begun:
-        """Begin it, with signals kept waiting; `facts` are what its recovery needs.
 
-        With `silence` the watchdog also ends it, and recovers, if it hears nothing for so many seconds. Raises
-        PreflightError if nobody can watch, PropolisError if there can't be a journal.
-        """
-        watchdog = _watched(state, run_id, silence)
-        try:
-            journal = Journal.create(
-                journal_folder(state),
-                run_id=run_id,
-                command=plan.command,
-                steps=plan.builtins(),
-                commit=plan.commit,
-                prepare=plan.prepare,
-                facts=facts,
-            )
-        except BaseException:
-            watchdog.dismiss()
-            raise
-        return cls(journal, watchdog)
+@contextlib.contextmanager
+def begin(
+    state: Path,
+    run_id: str,
+    open_context: Callable[[Observer, str], C],
+    make_plan: Callable[[C], Plan[C]],
+    told: Observer,
+    recover_first: RecoverFirst,
+    facts: Mapping[str, Any],
+    interrupts: Interrupts,
+    silence: float | None = None,
+) -> Iterator[tuple[C, Plan[C], Begun]]:
+    """Take the lock in `state`, recover what an earlier run left, plan, and begin journal and watchdog there.
 
-    def end(self, observer: Observer) -> None:
-        """Let the watchdog go, or take over what is still half done."""
-        if self.journal.closed:
-            self.watchdog.dismiss()
-        else:
-            self.watchdog.take_over()
-            observer.note(f"The journal {self.journal.path} is still open; Propolis keeps retrying in the background")
-        with contextlib.suppress(OSError, PreflightError):
-            forget_old(self.journal.path.parent)
+    At the end of the `with` block the watchdog is let go if the journal is closed; else it takes over what is half
+    done. `recover_first` undoes or finishes what an earlier run left; `facts` are what this run's recovery needs.
+    With `silence` the watchdog also ends this process, and recovers, if it hears nothing for so many seconds.
+    """
+    with StackLock(state):
+        with interrupts.shield():
+            _recover(state, told, recover_first)
+        with open_context(told, run_id) as context:
+            plan = make_plan(context)
+            with interrupts.shield():
+                begun = _begun(state, run_id, plan, facts, silence)
+            try:
+                yield context, plan, begun
+            finally:
+                interrupts.ignore_from_now_on()
+                _end(begun, told)
+
+
+def open_stack(config: Config, observer: Observer, run_id: str, *, spare: str = "") -> Context:
+    """What the steps of a run on a stack work with; drops former data first whose time is over."""
+    drop_expired(config, observer, spare)
+    return Context(config, observer, run_id)
+
+
+def stack_facts(config: Config) -> dict[str, Any]:
+    """What the recovery of a run on a stack needs."""
+    return {"config": config.model_dump(mode="json")}
+
+
+def _begun(state: Path, run_id: str, plan: Plan[Any], facts: Mapping[str, Any], silence: float | None) -> Begun:
+    watchdog = _watched(state, run_id, silence)
+    try:
+        journal = Journal.create(
+            journal_folder(state),
+            run_id=run_id,
+            command=plan.command,
+            steps=plan.builtins(),
+            commit=plan.commit,
+            prepare=plan.prepare,
+            facts=facts,
+        )
+    except BaseException:
+        watchdog.dismiss()
+        raise
+    return Begun(journal, watchdog)
+
+
+def _end(begun: Begun, told: Observer) -> None:
+    if begun.journal.closed:
+        begun.watchdog.dismiss()
+    else:
+        begun.watchdog.take_over()
+        told.note(f"The journal {begun.journal.path} is still open; Propolis keeps retrying in the background")
+    with contextlib.suppress(OSError, PreflightError):
+        forget_old(begun.journal.path.parent)
 
 
 def recovery_command(state: Path) -> list[str]:
@@ -128,8 +148,7 @@ def recovery_command(state: Path) -> list[str]:
     return [sys.executable, "-m", "propolis", "recover", "--quiet", "--state", str(state.resolve())]
 
 
-def recover_earlier(state: Path, observer: Observer, recover_first: RecoverFirst) -> None:
-    """Undo or finish what an earlier run left. Raises PreflightError where a journal of one can't be read."""
+def _recover(state: Path, observer: Observer, recover_first: RecoverFirst) -> None:
     try:
         recover_first(state, observer)
     except UnreadableJournal as error:  # here that is a reason not to begin
