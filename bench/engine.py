@@ -5,8 +5,9 @@ waits for first, the loading of the command line, is loaded here too.
 
     python -m bench.engine init|backup|verify|restore|prune REPOSITORY KEYS [FOLDER]
 
-REPOSITORY is a folder, or `s3://bucket/prefix` at the endpoint and with the credentials of the environment
-(AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY). KEYS is a folder with the two keys.
+REPOSITORY is a folder, `s3://bucket/prefix` at the endpoint and with the credentials of the environment
+(AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), or `ssh://host/folder` with ssh's configuration of the
+environment (BENCH_SSH_CONFIG). KEYS is a folder with the two keys.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from propolis.repository import (
 )
 from propolis.repository.maintenance.prune import prune
 from propolis.repository.records.marks import record_verification
+from propolis.repository.storage.remote.address import Address
 from propolis.repository.write.begin import begin
 
 _COMMANDS = {name: name for name in ("backup", "verify", "restore")}
@@ -42,6 +44,9 @@ def _location(url: str) -> Location:
     if "://" not in url:
         return Location(url)
     environment = os.environ
+    if url.startswith("ssh://"):
+        ssh, *arguments = Address.parse(url).command()
+        return Location(url, command=(ssh, "-F", environment["BENCH_SSH_CONFIG"], *arguments))
     return Location(
         url,
         endpoint=environment["AWS_ENDPOINT_URL"],

@@ -9,7 +9,11 @@ from bench.measure import About, Measurement
 from bench.targets import DEPLOYMENT, MB, OURS, SMALL_FILES, Outcome, Target, outcome
 from bench.tools import OPERATIONS
 
-_PLACES = {"folder": "In a folder", "minio": "In a bucket of MinIO on the same machine"}
+_PLACES = {
+    "folder": "In a folder",
+    "minio": "In a bucket of MinIO on the same machine",
+    "ssh": "Behind an sshd on the same machine",
+}
 _HOW = """Each round, each tool did the same operation in turn, another one first each time, on a repository of its
 own. Seconds run from the start of the process until `sync` returned. CPU seconds are those of the
 client and its children; peak is its largest resident memory (of a pipe's processes together). Tools ran with their
@@ -46,7 +50,7 @@ def _table(measured: Sequence[Measurement]) -> list[str]:
     """One row an operation and tool."""
     server = any(line.server_cpu for line in measured)
     lines = [
-        "| operation | tool | seconds | CPU s |" + (" MinIO's CPU s |" if server else "") + " peak MB | stored MB |"
+        "| operation | tool | seconds | CPU s |" + (" server's CPU s |" if server else "") + " peak MB | stored MB |"
         " propolis / tool: time | CPU |",
         "| --- | --- | ---: | ---: |" + (" ---: |" if server else "") + " ---: | ---: | ---: | ---: |",
     ]

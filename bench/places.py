@@ -1,8 +1,9 @@
-"""Where the repositories of a benchmark lie: a folder, or buckets of a MinIO on this machine."""
+"""Where the repositories of a benchmark lie: a folder, a MinIO, or a folder behind an sshd of this machine."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,24 +12,30 @@ from typing import Literal
 
 import obstore
 
+from bench import programs
 from propolis.platform.process.platform import ProcessPlatform
-from propolis_lab.servers import minio, services
+from propolis_lab.servers import minio, services, sshd
 from propolis_lab.servers.minio import S3Server
+from propolis_lab.servers.sshd import Sshd
 
-PlaceName = Literal["folder", "minio"]
+PlaceName = Literal["folder", "minio", "ssh"]
+_SFTP = "/usr/lib/openssh/sftp-server"
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
 class Place:
-    """A folder with room for repositories, or a running MinIO."""
+    """A folder with room for repositories, also behind an sshd, or a running MinIO."""
 
     name: PlaceName
     root: Path
     server: S3Server | None = None
+    ssh: Sshd | None = None
 
     def url(self, tool: str) -> str:
-        """A tool's repository: an absolute folder, or `s3://bucket/prefix`."""
+        """A tool's repository: an absolute folder, `s3://bucket/prefix` or `ssh://tool/folder`."""
+        if self.ssh is not None:
+            return f"ssh://{tool}{self.root / tool}"
         return f"s3://{self.bucket(tool)}/repository" if self.server else str(self.root / tool)
 
     @staticmethod
@@ -38,6 +45,8 @@ class Place:
 
     def environment(self) -> dict[str, str]:
         """What a client of the server must find in its environment."""
+        if self.ssh is not None:
+            return {"BENCH_SSH_CONFIG": str(self.ssh.config)}
         if self.server is None:
             return {}
         return {
@@ -59,6 +68,8 @@ class Place:
 
     def server_seconds(self) -> float:
         """CPU seconds that the server has used so far."""
+        if self.ssh is not None:
+            return sum(_cpu_seconds(pid, ended=True) for pid in _started_by(self.ssh))
         if self.server is None:
             return 0.0
         pids = ProcessPlatform(self.root / "services").pids("minio")
@@ -71,6 +82,10 @@ def place(name: PlaceName, root: Path) -> Iterator[Place]:
     root.mkdir(parents=True)
     if name == "folder":
         yield Place(name, root)
+        return
+    if name == "ssh":
+        with sshd.run(root / "sshd", _serving(root)) as running:
+            yield Place(name, root, ssh=running)
         return
     with minio.run("minio", root) as server:
         yield Place(name, root, server)
@@ -89,6 +104,38 @@ def folder_size(root: Path) -> int:
     return sum((Path(where) / name).lstat().st_size for where, _, names in os.walk(root) for name in names)
 
 
-def _cpu_seconds(pid: int) -> float:
+def _serving(root: Path) -> dict[str, list[str]]:
+    """What the far end of each tool is: its own server, or that of SFTP."""
+    borg = programs.find("borg")
+    settings = [f"{name}={value}" for name, value in borg.environment.items()]
+    return {
+        "propolis": [
+            sys.executable,
+            "-m",
+            "propolis",
+            "repository",
+            "serve",
+            "--maintenance",
+            str(root / "propolis"),
+        ],
+        "restic": [_SFTP],
+        "borg": ["/usr/bin/env", *settings, *borg.command, "serve"],
+    }
+
+
+def _started_by(server: Sshd) -> list[int]:
+    """The sshd that waits for clients: whatever serves them is its child, or was."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if str(server.folder / "sshd_config").encode() in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
+def _cpu_seconds(pid: int, *, ended: bool = False) -> float:
+    """Those of a process, and of its children that have `ended`."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICK
+    return sum(int(field) for field in fields[11 : 15 if ended else 13]) / _TICK

@@ -37,6 +37,7 @@ from propolis_lab.programs import go
 
 RESULTS = Path(__file__).parent / "results"
 _PLACES: tuple[PlaceName, ...] = ("folder", "minio")
+_MORE_PLACES: tuple[PlaceName, ...] = ("ssh",)
 _USUAL = ("propolis", "restic", "borg", "tar", "cp", "mc")
 _SAMPLE = 50
 """Of the files restored, every so many-th is compared with its original."""
@@ -291,7 +292,7 @@ def _parse() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     parser.add_argument("--files", type=int, metavar="N", help="instead: N files of 200 bytes to 2 KB")
     parser.add_argument("--rounds", type=int, help="3; with --files 1")
     _add_choice(parser, "--operations", tuple(OPERATIONS), "full is always done, the others need it")
-    _add_choice(parser, "--places", _PLACES, "with --files: folder")
+    _add_choice(parser, "--places", (*_PLACES, *_MORE_PLACES), "folder and minio; with --files: folder")
     _add_choice(parser, "--tools", tuple(TOOLS), "all but rustic; with --files propolis and restic")
     parser.add_argument("--rustic", action="store_true", help="rustic, too: built first, which takes a while")
     parser.add_argument(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import compileall
 import os
 import secrets
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -99,7 +100,7 @@ def _secret(path: Path) -> Path:
 class Propolis:
     """The repository engine, by its library."""
 
-    name, places = "propolis", ("folder", "minio")
+    name, places = "propolis", ("folder", "minio", "ssh")
 
     def __init__(self) -> None:
         self._python, self._tree = sys.executable, Path(__file__).parent.parent
@@ -156,7 +157,7 @@ class Before(Propolis):
 class Restic:
     """restic 0.18."""
 
-    name, places = "restic", ("folder", "minio")
+    name, places = "restic", ("folder", "minio", "ssh")
 
     @cached_property
     def _program(self) -> Program:
@@ -182,6 +183,9 @@ class Restic:
         url = setting.place.url(self.name)
         if setting.place.server is not None:
             url = f"s3:{setting.place.server.endpoint}/{url.removeprefix('s3://')}"
+        if setting.place.ssh is not None:
+            url = f"sftp:{self.name}:{setting.place.root / self.name}"
+            arguments += ["-o", f"sftp.command={shlex.join(setting.place.ssh.ssh(self.name))} sftp"]
         environment = setting.place.environment() | {
             "RESTIC_REPOSITORY": url,
             "RESTIC_PASSWORD_FILE": str(_secret(setting.work / "password")),
@@ -193,7 +197,7 @@ class Restic:
 class Borg:
     """borg 1.4; it has no S3."""
 
-    name, places = "borg", ("folder",)
+    name, places = "borg", ("folder", "ssh")
 
     @cached_property
     def _program(self) -> Program:
@@ -225,6 +229,8 @@ class Borg:
             "BORG_PASSPHRASE": _secret(setting.work / "password").read_text(),
             "BORG_BASE_DIR": str(setting.work),
         }
+        if setting.place.ssh is not None:
+            environment["BORG_RSH"] = shlex.join(setting.place.ssh.ssh(self.name)[:-1])
         return Job(_single(*([*self._program.command, *some] for some in arguments)), folder, environment)
 
 

@@ -45,8 +45,11 @@ FAMILIES = {
 }
 """The modules of the command line and their commands, as the help shows them."""
 
+ALONE = {("repository", "serve"): "repository.serving"}
+"""Commands below others that are loaded alone: a connection waits for this one to start."""
 
-def application(command: str | None = None) -> typer.Typer:
+
+def application(command: str | None = None, below: str | None = None) -> typer.Typer:
     """The whole command line; or of it the family of one command (none for the
     version), which spares loading the others."""
     app = typer.Typer(
@@ -60,6 +63,13 @@ def application(command: str | None = None) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
     app.callback()(_main)
+    alone = ALONE.get((command or "", below or ""))
+    if alone is not None:
+        above = typer.Typer(name=command)
+        above.callback()(_nothing)
+        importlib.import_module(f"propolis.cli.{alone}").register(above)
+        app.add_typer(above)
+        return app
     chosen = [family for family, commands in FAMILIES.items() if command in commands]
     if not chosen and command != VERSION:
         chosen = list(FAMILIES)
@@ -69,6 +79,10 @@ def application(command: str | None = None) -> typer.Typer:
     gc.freeze()
     gc.enable()
     return app
+
+
+def _nothing() -> None:
+    pass
 
 
 def _show_version(wanted: bool) -> None:
@@ -98,7 +112,7 @@ def run(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     given = sys.argv[1:] if arguments is None else arguments
     try:
-        app = application(given[0] if given else None)
+        app = application(*given[:2])
         code = app(args=complete(given), prog_name="propolis", standalone_mode=False)
     except PropolisError as error:
         show_error(error)

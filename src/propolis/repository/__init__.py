@@ -33,59 +33,53 @@ Every deliberate failure is a `RepositoryError` (unreachable, no permission, wro
 be read whole) or a plain `PropolisError` (the target of a restore can't be written).
 """
 
-from propolis.repository.crypto.identities import Identity, Recipient, read_identities, write_identity
-from propolis.repository.format.damage import Finding
-from propolis.repository.format.entries import BackupId, Entry, Header, TreeHeader
-from propolis.repository.format.manifest import Manifest
-from propolis.repository.io.limits import Limits, idle_disk, parse_rate
-from propolis.repository.model import (
-    Altered,
-    BackupSummary,
-    Facts,
-    ObjectSink,
-    ObjectSource,
-    Observer,
-    RestoreResult,
-    Stats,
-    VerifyLevel,
-    VerifyResult,
-)
-from propolis.repository.read.restore import restore_bucket, restore_folder
-from propolis.repository.read.verify import verify
-from propolis.repository.repository import Repository
-from propolis.repository.storage.location import Location
-from propolis.repository.write.begin import begin
-from propolis.repository.write.writer import Writer
+from __future__ import annotations
 
-__all__ = [
-    "Altered",
-    "BackupId",
-    "BackupSummary",
-    "Entry",
-    "Facts",
-    "Finding",
-    "Header",
-    "Identity",
-    "Limits",
-    "Location",
-    "Manifest",
-    "ObjectSink",
-    "ObjectSource",
-    "Observer",
-    "Recipient",
-    "Repository",
-    "RestoreResult",
-    "Stats",
-    "TreeHeader",
-    "VerifyLevel",
-    "VerifyResult",
-    "Writer",
-    "begin",
-    "idle_disk",
-    "parse_rate",
-    "read_identities",
-    "restore_bucket",
-    "restore_folder",
-    "verify",
-    "write_identity",
-]
+import importlib
+from typing import Any
+
+_HOMES = {
+    "Altered": "model",
+    "BackupId": "format.entries",
+    "BackupSummary": "model",
+    "Entry": "format.entries",
+    "Facts": "model",
+    "Finding": "format.damage",
+    "Header": "format.entries",
+    "Identity": "crypto.identities",
+    "Limits": "io.limits",
+    "Location": "storage.location",
+    "Manifest": "format.manifest",
+    "ObjectSink": "model",
+    "ObjectSource": "model",
+    "Observer": "model",
+    "Recipient": "crypto.identities",
+    "Repository": "repository",
+    "RestoreResult": "model",
+    "Stats": "model",
+    "TreeHeader": "format.entries",
+    "VerifyLevel": "model",
+    "VerifyResult": "model",
+    "Writer": "write.writer",
+    "begin": "write.begin",
+    "idle_disk": "io.limits",
+    "parse_rate": "io.limits",
+    "read_identities": "crypto.identities",
+    "restore_bucket": "read.restore",
+    "restore_folder": "read.restore",
+    "verify": "read.verify",
+    "write_identity": "crypto.identities",
+}
+"""Where each name comes from. It is loaded when it is first asked for: a server of a repository needs none of them,
+and would take three times as long to start. For type checkers, `__init__.pyi` says the same."""
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = found
+    return found
