@@ -9,7 +9,7 @@ from propolis_lab.errors import MissingError
 from propolis_lab.lab import Options
 from propolis_lab.programs import artefacts, go, java
 from propolis_lab.servers import cassandra, index
-from propolis_lab.servers.rehearsal import rehearse
+from propolis_lab.servers.rehearsal import rehearse, rehearse_index
 
 
 def prepare(everything: bool = False, say: Callable[[str], None] = lambda _: None) -> None:
@@ -33,6 +33,9 @@ def prepare(everything: bool = False, say: Callable[[str], None] = lambda _: Non
                 index.java_for(distribution)
             except MissingError as error:
                 say(str(error))  # all others can still be run
+        if everything:
+            say(f"{kind}'s classes …")
+            rehearse_index(kind)
     say("Stand-in …")
     standin.build(artefacts.cache(), java.find().home)
     for program in (go.MINIO, go.MC, go.VERSITYGW, go.SEAWEEDFS, go.TOXIPROXY) if everything else ():

@@ -96,7 +96,7 @@ class Making:
     def _index(self, node: Node) -> None:
         index.configure(self._layout, self._distribution, self._record.address, node)
         environment = index.environment(self._layout, self._distribution, node.service)
-        self._describe(node.service, index.command(self._distribution), environment)
+        self._describe(node.service, index.command(self._layout, self._distribution, node.service), environment)
 
     def minio(self) -> None:
         """The server of the attachments' bucket."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Sequence
@@ -26,6 +27,11 @@ class Java:
     def program(self) -> Path:
         """The `java` launcher."""
         return self.home / "bin" / "java"
+
+    def archive_of(self, folder: Path) -> Path:
+        """Where the archive of classes lies that this very Java loaded from a folder of the cache, if it was made."""
+        known = hashlib.sha256((self.home / "release").read_bytes()).hexdigest()[:8]
+        return folder.with_name(f"{folder.name}-{known}") / "classes.jsa"
 
 
 def find(majors: Sequence[int] = (17,), *, compiler: bool = True) -> Java:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,12 +86,6 @@ def fetch(version: str = "4.1") -> Path:
     return target
 
 
-def archive(jars: Path, java: Java) -> Path:
-    """Where the archive of loaded classes lies that this very Java made of these very jars, if `rehearse` did."""
-    known = hashlib.sha256((java.home / "release").read_bytes()).hexdigest()[:8]
-    return jars.with_name(f"{jars.name}-{known}") / "classes.jsa"
-
-
 def options(layout: Layout, jars: Path, java: Java, jmx_port: int, heap: int) -> str:
     """The text of `jvm-server.options`: small and quick to start, not fast under load. `heap` in MiB."""
     lines = [f"-Xms{heap}m", f"-Xmx{heap}m", f"-javaagent:{next(jars.glob('jamm-*.jar'))}"]
@@ -109,7 +102,7 @@ def options(layout: Layout, jars: Path, java: Java, jmx_port: int, heap: int) ->
         f"-Djava.io.tmpdir={layout.root}/tmp",
         "-Dcassandra-foreground=yes",
     ]
-    if (classes := archive(jars, java)).exists():
+    if (classes := java.archive_of(jars)).exists():
         lines += [*SHARING, f"-XX:SharedArchiveFile={classes}"]
     if java.major >= 17:
         lines.append("-Djava.security.manager=allow")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from propolis_lab.errors import LabError
 from propolis_lab.layout import IndexKind, Layout, own, write
 from propolis_lab.programs import artefacts, java
 from propolis_lab.programs import distributions as index_distributions
@@ -21,6 +24,15 @@ VERSIONS: dict[IndexKind, tuple[str, ...]] = {
     "opensearch": ("2.19.6", "3.6.0"),
 }
 """The first of each is the default, on which the stand-in runs."""
+
+_FIRST_PROCESS = {
+    "7.17.29": "org.elasticsearch.bootstrap.Elasticsearch",
+    "2.19.6": "org.opensearch.bootstrap.OpenSearch",
+}
+"""The class that serves, of versions that serve from the process which was started."""
+
+_SHARING = ("-Xshare:auto", "-Xlog:cds=off", "-Xlog:cds+dynamic=off")
+"""An archive of classes that doesn't fit is ignored."""
 
 _UNWANTED = (
     *("Xlog:gc", "Xloggc", "HeapDumpPath", "ErrorFile"),  # paths relative to the distribution, which is read-only
@@ -58,18 +70,63 @@ def java_for(distribution: Distribution) -> Java:
     return java.find(distribution.java_majors, compiler=False)
 
 
-def command(distribution: Distribution) -> list[str]:
-    """How the server is started."""
-    return [str(distribution.folder / "bin" / distribution.kind)]
+def command(layout: Layout, distribution: Distribution, service: str) -> list[str]:
+    """How the server is started, once it is configured.
+
+    It is what its own script runs in the end, after asking half a dozen of Javas what that should be, which takes as
+    long as to load the server. Servers that start another process from their first one are left to their script.
+    """
+    if distribution.version not in _FIRST_PROCESS:
+        return [str(distribution.folder / "bin" / distribution.kind)]
+    kind, home = distribution.kind, distribution.folder
+    shared = java_for(distribution).archive_of(home)
+    prefix = "es" if kind == "elasticsearch" else kind
+    settings = {
+        "path.home": home,
+        "path.conf": layout.etc(layout.program(service)),
+        "distribution.type": "zip",
+        "bundled_jdk": "false",
+    }
+    if kind == "elasticsearch":
+        settings["distribution.flavor"] = "oss"
+    return [
+        str(java_for(distribution).program),
+        *_java_options(layout, distribution, service),
+        *([*_SHARING, f"-XX:SharedArchiveFile={shared}"] if shared.exists() else []),
+        *(f"-D{prefix}.{name}={value}" for name, value in settings.items()),
+        *("-cp", f"{home}/lib/*", _FIRST_PROCESS[distribution.version]),
+    ]
+
+
+def _java_options(layout: Layout, distribution: Distribution, service: str) -> list[str]:
+    """What its own parser makes of its files of options."""
+    kind, home = distribution.kind, distribution.folder
+    plugins = [str(home / "plugins")] if kind == "elasticsearch" else []
+    parser = [
+        *(str(java_for(distribution).program), "-Xshare:auto", "-cp", f"{home}/lib/*"),
+        f"org.{kind}.tools.launchers.JvmOptionsParser",
+        *(str(layout.etc(layout.program(service))), *plugins),
+    ]
+    done = subprocess.run(
+        parser,
+        env={**os.environ, **environment(layout, distribution, service)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise LabError(f"{kind} does not accept its Java options:\n{done.stderr[-1000:]}")
+    return done.stdout.split()
 
 
 def environment(layout: Layout, distribution: Distribution, service: str) -> dict[str, str]:
-    """What its start script wants to know."""
+    """What it and its start script want to know."""
     prefix = "ES" if distribution.kind == "elasticsearch" else "OPENSEARCH"
     home = str(java_for(distribution).home)
     name = layout.program(service)
     return {
         "HOME": str(layout.lib(name)),
+        "LIBFFI_TMPDIR": str(layout.root / "tmp"),
         f"{prefix}_PATH_CONF": str(layout.etc(name)),
         f"{prefix}_JAVA_HOME": home,
         f"{prefix}_TMPDIR": str(layout.root / "tmp"),
