@@ -22,8 +22,8 @@ from propolis.run import Observer
 
 T = TypeVar("T")
 
-SECONDS = 60.0
-"""Longest wait for an answer, for questions whose answer takes a few seconds."""
+SECONDS = 120.0
+"""Longest wait for an answer, unless somebody has to wait longer; a host that says nothing is lost much earlier."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ from propolis.config.discovery.stack import Discovery
 from propolis.config.discovery.stack import discover as look
 from propolis.config.fields import Model, SecretRef
 from propolis.config.load import load
-from propolis.config.schema import Config
+from propolis.config.schema import CassandraConfig, Config, ElasticsearchConfig
 from propolis.errors import ConfigError, PreflightError
-from propolis.stack.stack import address, services
+from propolis.stack.stack import address, instances, services
 
 _USUAL = ("etc", "propolis")
 """Where a configuration usually lies below the root of its host."""
@@ -75,7 +76,22 @@ def _found(asked: Asked) -> Discovery:
     if not isinstance(repository, Mapping) or not isinstance(known, Mapping):
         raise PreflightError("What was asked is not understood: it names no repository")
     root = file.parents[2] if file.parent.parts[-2:] == _USUAL else Path("/")
-    return look(root, repository=repository, name=asked.ask.stack, host=asked.ask.host, known=known)
+    return _with_nodes(look(root, repository=repository, name=asked.ask.stack, host=asked.ask.host, known=known))
+
+
+def _with_nodes(found: Discovery) -> Discovery:
+    """Count the nodes of clusters by asking the servers that run: their files may name only some of them."""
+    if found.config is None:
+        return found
+    sections, notes = {}, dict(found.notes)
+    for service in instances(found.config):
+        section = getattr(found.config, service.role, None)
+        facts = service.told.known() if isinstance(section, CassandraConfig | ElasticsearchConfig) else None
+        count = 0 if facts is None else len(facts.member.get("nodes", ()))
+        if section is not None and count > service.nodes:
+            sections[service.role] = section.model_copy(update={"nodes": count})
+            notes[f"{service.role}.nodes"] = "its own answer"
+    return replace(found, config=found.config.model_copy(update=sections), notes=notes)
 
 
 def _shown(config: Config) -> dict[str, Any]:
