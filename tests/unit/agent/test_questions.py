@@ -75,15 +75,32 @@ def test_what_can_not_be_found_leaves_nothing_written(host: Host) -> None:
     assert not host.file.exists()
 
 
-def test_a_secret_that_is_missing_there_is_named_and_never_shown(host: Host, tmp_path: Path) -> None:
-    file = tmp_path / "database.password"
-    known = {"database.username": "thehive", "database.password": {"file": str(file)}}
+def test_a_secret_that_is_missing_there_is_named_and_never_shown(host: Host) -> None:
+    file = host.root / "etc/propolis/database.password"
+    known = {"database.username": "thehive"}
     (missing,) = host.configure(known=known)["missing"]
     assert missing == f"database.password: The secret's file {file} can't be read: No such file or directory"
     file.write_text("s3cret#x")
     file.chmod(0o600)
     assert host.ask("about")["missing"] == []
     assert "s3cret" not in str([host.ask("about"), host.file.read_text()])
+
+
+def test_a_coordinator_can_not_choose_what_a_host_reads_and_where_it_keeps_its_key(host: Host) -> None:
+    known = {
+        "database.username": "thehive",
+        "database.password": {"file": "/etc/shadow"},
+        "database.config": "/root",
+        "state": "/root",
+        "index.prefix": {"a": 1},
+    }
+    host.ask("configure", known=known, repository={"url": str(host.vault), "host_key": "/root/.ssh/id", "copies": []})
+    config = load(host.file)
+    assert config.repository.host_key == host.root / "etc/propolis/host.key"
+    assert config.require_cassandra().config == host.root / "etc/cassandra"
+    assert str(config.require_cassandra().password) == f"file {host.root}/etc/propolis/database.password"
+    assert config.state == host.root / "var/lib/propolis"
+    assert config.require_elasticsearch().prefix == "thehive"
 
 
 def test_a_hosts_key_is_made_there_and_only_its_public_part_is_told(host: Host) -> None:

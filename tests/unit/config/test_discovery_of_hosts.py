@@ -113,7 +113,7 @@ def test_what_thehives_file_says_is_known_on_other_hosts(root: Path, tmp_path: P
     section = cassandra(config_of(discovery))
     assert section.keyspace == "hive"
     assert elasticsearch(config_of(discovery)).prefix == "myhive"
-    expected = ("thehive", SecretRef(file=Path("/etc/propolis/database.password"))) if login else (None, None)
+    expected = ("thehive", SecretRef(file=root / "etc/propolis/database.password")) if login else (None, None)
     assert (section.username, section.password) == expected
     assert any("it asks for a login" in warning for warning in discovery.warnings) != login
 

@@ -25,7 +25,7 @@ def test_a_host_is_added_with_its_configuration_and_its_key_once_and_what_is_to_
     assert config.require_cassandra().username == "thehive"
     assert "database at 127.7.0.1:9042" in said
     assert f"Wrote {stack.db2} on db2" in said
-    assert "database.password: The secret's file /etc/propolis/database.password can't be read" in said
+    assert f"database.password: The secret's file {stack.db2.parent}/database.password can't be read" in said
     assert "db2" in stack.key_names()
     assert load(stack.file).hosts["db2"].command == (sys.executable, str(AGENT), str(stack.db2))
     assert COMMENT in stack.file.read_text()

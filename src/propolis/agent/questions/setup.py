@@ -75,6 +75,8 @@ def _found(asked: Asked) -> Discovery:
     repository, known = options.get("repository"), options.get("known", {})
     if not isinstance(repository, Mapping) or not isinstance(known, Mapping):
         raise PreflightError("What was asked is not understood: it names no repository")
+    # Where this host keeps its key is nobody else's business.
+    repository = {key: value for key, value in repository.items() if key not in ("host_key", "copies")}
     root = file.parents[2] if file.parent.parts[-2:] == _USUAL else Path("/")
     return _with_nodes(look(root, repository=repository, name=asked.ask.stack, host=asked.ask.host, known=known))
 

@@ -18,9 +18,6 @@ from propolis.config.environment import described
 from propolis.config.hocon import read
 from propolis.config.schema import Config
 
-_PASSWORDS = "/etc/propolis"
-"""Where another host has files with passwords that TheHive's own file holds on its host."""
-
 _SETTINGS = {
     "database.keyspace": "db.janusgraph.storage.cql.keyspace",
     "database.username": "db.janusgraph.storage.username",
@@ -41,11 +38,11 @@ def without_thehive(found: Findings, root: Path, given: Mapping[str, Path], know
     sections = set()
     if "database" in given or any((etc / name).is_file() for name in _DATABASE):
         sections.add("database")
-        _known(found, "database", known)
+        _known(found, etc, "database", known)
         found.attempt(lambda: cassandra_values(found, etc, None, given.get("database")))
     if "index" in given or any((etc / name).is_file() for name in _INDEX):
         sections.add("index")
-        _known(found, "index", known)
+        _known(found, etc, "index", known)
         found.attempt(lambda: server_values(found, root, None, given.get("index")))
     if "cortex" in given or (etc / "cortex/application.conf").is_file():
         found.attempt(lambda: own_values(found, root, given))
@@ -55,9 +52,9 @@ def without_thehive(found: Findings, root: Path, given: Mapping[str, Path], know
         found.warn(f"{etc} has no configuration of a server, so a backup stops and stores nothing on this host")
 
 
-def told_to_others(config: Config) -> dict[str, Any]:
-    """What this host knows of the stack that other hosts have to know, by key path; secrets are files there."""
-    found: dict[str, Any] = {}
+def told_to_others(config: Config) -> dict[str, str]:
+    """What this host knows of the stack that other hosts have to know, by key path; no secret is among it."""
+    found: dict[str, str | None] = {}
     if config.cassandra is not None:
         found["database.keyspace"] = config.cassandra.keyspace
         found["database.username"] = config.cassandra.username
@@ -71,13 +68,14 @@ def told_to_others(config: Config) -> dict[str, Any]:
         hocon = read(file, environment={**os.environ, **(service or {})})
         for key, setting in _SETTINGS.items():
             found[key] = found.get(key) or hocon.text(setting)
-    for section in ("database", "index"):
-        if found.get(f"{section}.username"):
-            found[f"{section}.password"] = {"file": f"{_PASSWORDS}/{section}.password"}
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _known(found: Findings, section: str, known: Mapping[str, Any]) -> None:
-    for key, value in known.items():
-        if key.startswith(f"{section}."):
+def _known(found: Findings, etc: Path, section: str, known: Mapping[str, Any]) -> None:
+    """Take what the other host knows, which is untrusted: only these keys, and where a password is, this host says."""
+    for key in _SETTINGS:
+        value = known.get(key)
+        if key.startswith(f"{section}.") and isinstance(value, str) and value:
             found.put(key, value, "as on the host that coordinates this one")
+    if "username" in found.values.get(section, {}):
+        found.put(f"{section}.password", {"file": str(etc / f"propolis/{section}.password")}, "to be written there")
