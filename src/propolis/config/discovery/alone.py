@@ -72,7 +72,7 @@ def told_to_others(config: Config) -> dict[str, str]:
 
 
 def _known(found: Findings, etc: Path, section: str, known: Mapping[str, Any]) -> None:
-    """Take what the other host knows, which is untrusted: only these keys, and where a password is, this host says."""
+    """Take what the other host knows, which is untrusted: these keys alone. Where a password is, this host says."""
     for key in _SETTINGS:
         value = known.get(key)
         if key.startswith(f"{section}.") and isinstance(value, str) and value:
