@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from typing import Protocol
 
 from propolis.errors import PropolisError
-from propolis.link.messages import FromAgent, Note, Progress, ToAgent
+from propolis.link.messages import Closed, FromAgent, Note, Progress, ToAgent
 
 
 class Link(Protocol):
@@ -84,6 +84,8 @@ class Host:
                 if isinstance(message, Progress | Note):
                     self._told(self.name, message)
                 elif message is not None:
+                    # Its agent ends then, while others may still be at it: that is no loss.
+                    self._closed = self._closed or isinstance(message, Closed)
                     self.answer = message
                     self._news.put(None)
         except PropolisError as error:
