@@ -53,7 +53,7 @@ silence: {silence}
 state: {root}/state
 platform: {{kind: process, services: {root}/services}}
 repository: {{url: {repository}, host_key: {root}/state/host.key}}
-timeouts: {{start: 20}}
+timeouts: {{start: 20, listen: 8}}
 """
 
 HIVE = """
@@ -119,7 +119,8 @@ class FakeHost(FakeStack):
         """Write what a restore has to replace, into every store of this host."""
         if "thehive" in self.roles:
             (self.root / "files/attachment/3f/since").write_text("since")
-            (self.root / "etc/thehive/application.conf").write_text("# since")
+            with (self.root / "etc/thehive/application.conf").open("a") as file:
+                file.write("\n# since")
         else:
             (self.root / "cassandra/data/thehive/edgestore/c").write_text("since")
             (self.root / "elasticsearch/indices/thehive_global/_2.cfs").write_text("since")
@@ -132,6 +133,10 @@ class FakeHost(FakeStack):
                 path = self.root / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(content)
+        if is_hive:
+            stores = {"storage": where["database"], "index.search": where["index"]}
+            lines = [f"db.janusgraph.{name}.hostname = {json.dumps(nodes)}" for name, nodes in stores.items()]
+            (self.root / "etc/thehive/application.conf").write_text("\n".join(lines))
         settings = {
             "address": self.address,
             "data": str(self.root / "cassandra/data"),
