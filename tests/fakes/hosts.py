@@ -18,6 +18,8 @@ Between the coordinator and the agent of each other host is a relay, a process t
     hosts["db1"].frozen   the relay is stopped: half open, nobody sees anything
     hosts["db1"].killed   the agent is killed (also that of `hive`)
     hosts["db1"].crashed  the agent is killed, and its watchdog before it
+
+Or at a step of one host's own plan: `with hosts["db1"].disturbed("clone-trees", "fail"): …`.
 """
 
 from __future__ import annotations
@@ -37,11 +39,11 @@ from propolis.backup.woven import back_up_hosts
 from propolis.config.load import load
 from propolis.config.schema import Config
 from propolis.recovery import recover_held
-from propolis.run import Observer, SilentObserver
+from propolis.run import Observer, SilentObserver, read_journal
 from propolis.run.journals import open_runs
 from propolis.run.lock import held
 from propolis_lab.servers.ports import claim_address, release_all
-from system.command import Propolis
+from system.command import KILLER, Propolis
 
 SILENCE = 3.0
 """Seconds: long enough for a busy machine, short enough for a test that waits for it."""
@@ -96,8 +98,26 @@ class FakeHost(FakeStack):
     @property
     def command(self) -> list[str]:
         """What reaches the agent."""
-        agent = [sys.executable, "-m", "propolis", "agent", "--config", str(self.propolis.config_file)]
-        return [sys.executable, "-I", "-S", str(Path(__file__).with_name("relay.py")), str(self.relay), *agent]
+        return [sys.executable, "-I", "-S", str(Path(__file__).with_name("relay.py")), str(self.root)]
+
+    @contextmanager
+    def disturbed(self, step: str, moment: str) -> Iterator[None]:
+        """Let something happen to the agent itself at its step of this kind, e.g. `clone-trees` (see `killer.py`).
+
+        The newest backup's journal tells the step's number, so it must be of the same command.
+        """
+        state = read_journal(self.newest_journal())
+        assert state is not None
+        number = next(number for number, one in enumerate(state.steps) if one["type"] == step)
+        self._run_agent_by(str(KILLER), str(number), moment, "--")
+        try:
+            yield
+        finally:
+            self._run_agent_by("-m", "propolis")
+
+    def _run_agent_by(self, *start: str) -> None:
+        command = [sys.executable, *start, "agent", "--config", str(self.propolis.config_file)]
+        (self.root / "agent.json").write_text(json.dumps(command))
 
     @property
     def cut(self) -> str:
@@ -156,6 +176,7 @@ class FakeHost(FakeStack):
         if others:
             text += f"hosts: {json.dumps(others)}\n"
         self.lay_out_services(settings, text)
+        self._run_agent_by("-m", "propolis")
 
 
 class FakeHosts:
@@ -166,6 +187,7 @@ class FakeHosts:
         self.hive = hosts["hive"]
         self.propolis: Propolis = self.hive.propolis
         """The command on the coordinator."""
+        self._plans: dict[str, list[str]] = {}
 
     def __getitem__(self, name: str) -> FakeHost:
         return self.hosts[name]
@@ -214,6 +236,12 @@ class FakeHosts:
     def back_up(self, observer: Observer | None = None) -> BackupReport:
         """Back up in this process, but for the agents."""
         return back_up_hosts(self.config, self.propolis.config_file, observer or SilentObserver(), recover_held)
+
+    def step(self, command: str, beginning: str) -> int:
+        """The number, from 0, of the first step of the woven plan whose title begins so; plans are looked at once."""
+        if command not in self._plans:
+            self._plans[command] = self.propolis.plan(command)
+        return next(number for number, title in enumerate(self._plans[command]) if title.startswith(beginning))
 
     def change(self) -> None:
         """Write what a restore has to replace, into every store of every host; services run on."""

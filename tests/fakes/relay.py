@@ -1,10 +1,12 @@
-"""Passes bytes on between a coordinator and an agent: `relay.py FILE COMMAND…`. FILE gets this process's ID.
+"""Passes bytes on between a coordinator and an agent: `relay.py FOLDER`.
 
+In FOLDER, `agent.json` is the agent's command, and `relay.pid` gets this process's ID.
 Killed, it is a cut link; stopped, one that is half open. The agent is its child, and has only it to talk to.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -22,10 +24,11 @@ def pass_on(source: int, target: int) -> None:
     os.close(target)
 
 
-def main(file: str, command: list[str]) -> int:
-    new = Path(f"{file}.new")
+def main(folder: Path) -> int:
+    new = folder / "relay.new"
     new.write_text(str(os.getpid()))
-    new.rename(file)
+    new.rename(folder / "relay.pid")
+    command = json.loads((folder / "agent.json").read_text())
     agent = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
     assert agent.stdin is not None
     assert agent.stdout is not None
@@ -37,4 +40,4 @@ def main(file: str, command: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2:]))
+    sys.exit(main(Path(sys.argv[1])))

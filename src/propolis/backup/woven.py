@@ -107,6 +107,7 @@ class RecordParts(Step[Coordination, BackupSummary], frozen=True, kw_only=True, 
         )
         stack = context.config.name
         summary = compose(to.repository, stack, context.run_id, names, self.hosts, facts, results[TakeLease])
+        context.completed = f"The backup {summary.id} is complete"
         remember_made(context, to.repository, summary.id)
         # Where a host may not delete, a prune does it.
         drop_parts(to.repository, names)

@@ -34,6 +34,8 @@ class Coordination(Context):
         """Hosts that had promised to bring services back."""
         self.failed: set[str] = set()
         """Hosts that could not undo something: their watchdogs try on."""
+        self.completed = ""
+        """What exists from the commit point on, whatever becomes of the hosts."""
         self.hosts = self.resources.enter_context(Hosts(observer))
         self._reach = Reach(config, file)
         self._back: dict[str, PropolisError | None] = {}

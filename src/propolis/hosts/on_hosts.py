@@ -75,8 +75,7 @@ class OnHosts(Step[Coordination, Given], frozen=True, kw_only=True, tag="on-host
         for host, number in self.calls:
             context.hosts[host].begun.add(number)
         answers = context.hosts.exchange({host: Do(step=number) for host, number in self.calls}, cancel=True)
-        if (error := answers.error()) is not None:
-            raise error
+        _raise_first(context, answers)
         numbers = dict(self.calls)
         return {
             host: answer.result
@@ -124,9 +123,15 @@ class EndOnHosts(Step[Coordination, Given], frozen=True, kw_only=True, tag="end-
             _recover(context, self.hosts)
             return {}
         answers = context.hosts.exchange({name: Close(outcome="done") for name in _flat(self.hosts)})
-        if (error := answers.error()) is not None:
-            raise error
+        _raise_first(context, answers)
         return {host: answer.facts for host, answer in answers.given.items() if isinstance(answer, Closed)}
+
+
+def _raise_first(context: Coordination, answers: Answers) -> None:
+    """Raise what the first failure was, if there is one; behind the commit point also say what is complete."""
+    if (error := answers.error()) is not None:
+        error.left = ". ".join(part.rstrip(".") for part in (context.completed, error.left) if part)
+        raise error
 
 
 def _recover(context: Coordination, turns: Iterable[Iterable[str]]) -> None:

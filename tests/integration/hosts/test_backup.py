@@ -8,7 +8,7 @@ import pytest
 
 from fakes.hosts import FakeHosts
 from propolis.command.stores import open_repository
-from propolis.errors import PreflightError
+from propolis.errors import PreflightError, PropolisError
 from propolis.repository import verify
 
 
@@ -61,6 +61,49 @@ def test_hosts_that_are_no_part_of_it_are_named_and_nothing_is_stopped(fake_host
     finally:
         file.write_text(before)
     assert {name: pid.read_text() for name, pid in started.items()} == pids
+
+
+def test_a_step_that_fails_on_one_host_is_told_and_undone_on_all(fake_hosts: FakeHosts) -> None:
+    with (
+        fake_hosts["db1"].disturbed("clone-trees", "fail"),
+        pytest.raises(PropolisError, match="db1: The test let this step fail"),
+    ):
+        fake_hosts.back_up()
+    fake_hosts.assert_serving()
+
+
+@pytest.mark.parametrize("what", ["cut", "frozen", "crashed"])
+def test_a_host_lost_while_services_are_down_costs_no_service(fake_hosts: FakeHosts, what: str) -> None:
+    step = fake_hosts.step("backup", "db1, db2: drain and stop the database")
+    ran = fake_hosts.propolis.disturbed(step, getattr(fake_hosts["db1"], what), "backup")
+    assert "host db1 was lost" in ran.one_clear_error(1)
+    fake_hosts.assert_serving()
+
+
+def test_once_the_manifest_is_written_a_lost_host_costs_nothing(fake_hosts: FakeHosts) -> None:
+    step = fake_hosts.step("backup", "hive: write the manifest")
+    ran = fake_hosts.propolis.disturbed(step, fake_hosts["db1"].killed, "backup")
+    assert "is complete" in ran.one_clear_error(1)
+    fake_hosts.wait_until_recovered()
+
+
+def test_a_killed_coordinator_leaves_nothing_behind(fake_hosts: FakeHosts) -> None:
+    fake_hosts.propolis.killed(fake_hosts.step("backup", "hive: clone"), "after", "backup")
+    fake_hosts.wait_until_recovered()
+
+
+def test_the_plan_is_that_of_all_hosts_and_changes_nothing(fake_hosts: FakeHosts) -> None:
+    before = [host.newest_journal() for host in fake_hosts.hosts.values()]
+    ran = fake_hosts.propolis.ok("backup", "--plan")
+    assert " steps on 3 hosts. Nothing was changed.\n" in ran.out
+    assert "hive, db1, db2: record which services to restart\n" in ran.out
+    assert "hive: write the manifest from 3 parts (from here on the backup exists)   <-" in ran.out
+    told = json.loads(fake_hosts.propolis.ok("backup", "--plan", "--json").out)
+    assert told["hosts"] == ["hive", "db1", "db2"]
+    assert [step["title"] for step in told["steps"] if step["commits"]] == [
+        "hive: write the manifest from 3 parts (from here on the backup exists)"
+    ]
+    assert before == [host.newest_journal() for host in fake_hosts.hosts.values()]
 
 
 def test_one_node_alone_is_not_backed_up(fake_hosts: FakeHosts) -> None:
