@@ -76,7 +76,7 @@ def _recover_one(state: JournalState, observer: Observer) -> str:
     from propolis.backup.woven import WOVEN_STEPS
     from propolis.restore import RESTORE_STEPS
     from propolis.restore.hosts.verdict import verdict_on
-    from propolis.restore.woven.plan import WOVEN_RESTORE_STEPS
+    from propolis.restore.woven.steps import WOVEN_RESTORE_STEPS
 
     observer.note(f"`propolis {state.command}` of {state.started} was interrupted: recovering it")
     try:

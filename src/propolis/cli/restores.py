@@ -221,7 +221,8 @@ def _restore_hosts(request: WovenRequest, *, yes: bool, plan: bool, as_json: boo
         if plan:
             return
         here = [store.here for review in found.reviews.values() for store in review.stores if store.in_place]
-        show_reviews(found.reviews, found.backup, found.matches, _fate(request.keep_days, here, undo=False))
+        heading = f"Backup {found.backup} replaces data on {len(found.reviews)} hosts:"
+        show_reviews(found.reviews, heading, found.matches, _fate(request.keep_days, here))
         confirm("Replace it on all of them?", "restore")
         request = replace(request, backup=found.backup)
     report = restore_hosts(request, told, recover_held)
@@ -247,15 +248,15 @@ def _agreed(request: RestoreRequest) -> RestoreRequest:
         return replace(request, backup=restoration.manifest.id, set_password=set_password)
 
 
-def _fate(keep_days: int, here: Sequence[Measured], *, undo: bool = True) -> str:
-    """What becomes of the former data, which is what lies here; `undo`: whether a command puts it back."""
+def _fate(keep_days: int, here: Sequence[Measured]) -> str:
+    """What becomes of the former data, which is what lies here."""
     if not keep_days:
         return "The former data is kept until the restored stack has passed its checks; then it is deleted."
     least = "" if all(one.whole for one in here) else "at least "
     days = f"{keep_days} {'day' if keep_days == 1 else 'days'}"
     return (
         f"The former data ({least}{human_bytes(sum(one.bytes for one in here))}) stays beside the restored data for "
-        f"{days}" + ("; until then `propolis restore --undo` puts it back." if undo else ".")
+        f"{days}; until then `propolis restore --undo` puts it back."
     )
 
 

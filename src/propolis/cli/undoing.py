@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,11 +19,12 @@ from propolis.errors import UsageError
 from propolis.recovery import recover_held
 from propolis.report.console import show_plan
 from propolis.report.json import print_json
-from propolis.report.review import confirm, show_undo_review
+from propolis.report.review import confirm, show_reviews, show_undo_review
 from propolis.report.runs import show_undo
 from propolis.restore.former import UndoRequest, settled, undo, undo_plan
 from propolis.restore.former.steps import require_undoable
 from propolis.restore.review import review_undo
+from propolis.restore.woven.undo import WovenUndoRequest, look_undo, undo_hosts
 from propolis.run.journal import new_run_id
 
 LONGEST = 3650
@@ -103,6 +105,12 @@ def undo_restore(
     if not (plan or yes):
         require_somebody_to_ask(quiet=quiet, as_json=as_json)
     source = config_of(config)
+    if source.hosts:
+        if to is not None:
+            raise UsageError("A stack on several hosts has no --to: its coordinator undoes a restore on all of them")
+        woven = WovenUndoRequest(config=source, file=config, run=run, days=days)
+        _undo_hosts(woven, yes=yes, plan=plan, as_json=as_json, quiet=quiet)
+        return
     request = UndoRequest(source if to is None else target_of(to, source), run, days)
     request, kept = settled(request)
     told = observer(quiet=quiet, as_json=as_json)
@@ -119,15 +127,34 @@ def undo_restore(
         show_undo(report, named(config if to is None else file_of(to, request.target)))
 
 
+def _undo_hosts(request: WovenUndoRequest, *, yes: bool, plan: bool, as_json: bool, quiet: bool) -> None:
+    told = observer(quiet=quiet, as_json=as_json)
+    if plan or not yes:
+        found = look_undo(request, told)
+        if plan:
+            show_plan(found.plan)
+            return
+        heading = f"The undo of run {found.run} replaces data on {len(found.reviews)} hosts:"
+        show_reviews(found.reviews, heading, {}, _fate(found.days), "before that run", "changed here since that run")
+        confirm("Put the former data back on all of them?", "undo")
+        request = replace(request, run=found.run)
+    report = undo_hosts(request, told, recover_held)
+    if as_json:
+        print_json(report)
+    elif not quiet:
+        show_undo(report)
+
+
+def _fate(days: int) -> str:
+    if days:
+        return f"What is here now, with all changes, is kept for {days} days in its turn."
+    return "What is here now, with all changes, is deleted once the former data has passed its checks."
+
+
 def _ask(request: UndoRequest, kept: Kept) -> None:
     """Show what would be replaced and ask. Raises Interrupted without a yes."""
     require_undoable(request.target, kept)
     with Context(request.target, observer(quiet=False, as_json=False), new_run_id()) as context:
         days = kept.days if request.days is None else request.days
-        fate = (
-            f"What is here now, with all changes, is kept for {days} days in its turn."
-            if days
-            else "What is here now, with all changes, is deleted once the former data has passed its checks."
-        )
-        show_undo_review(review_undo(context, kept), fate)
+        show_undo_review(review_undo(context, kept), _fate(days))
         confirm("Put the former data back?", "undo")

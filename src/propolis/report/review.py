@@ -25,24 +25,34 @@ def show_review(review: Review, fate: str) -> None:
         )
     )
     out.print(escape(f"It replaces the data of the stack {review.target} on this host, {review.target_host}:"))
-    _show_losses(review)
+    _show_losses(review, "in the backup", "changed here since the backup")
     out.print(escape(fate))
 
 
-def show_reviews(reviews: Mapping[str, Review], backup: str, taken_on: Mapping[str, str], fate: str) -> None:
-    """The same of several hosts; `taken_on` is what each was called in the backup."""
+def show_reviews(
+    reviews: Mapping[str, Review],
+    heading: str,
+    former: Mapping[str, str],
+    fate: str,
+    held: str = "in the backup",
+    changed: str = "changed here since the backup",
+) -> None:
+    """The same of several hosts, by name; `former` is what they were called in the backup, where that differs."""
     out = console(stderr=True)
-    out.print(escape(f"Backup {backup}. It replaces data on {len(reviews)} hosts:"))
+    out.print(escape(heading))
     for host, review in reviews.items():
-        former = "" if taken_on[host] == host else f", with what was backed up on {printable(taken_on[host])}"
-        out.print(escape(f"{host} ({printable(review.target_host)}){former}:"))
-        _show_losses(review)
+        gets = f", with what was backed up on {printable(former[host])}" if former.get(host, host) != host else ""
+        out.print(escape(f"{host} ({printable(review.target_host)}){gets}:"))
+        _show_losses(review, held, changed)
     out.print(escape(fate))
 
 
-def _show_losses(review: Review) -> None:
+def _show_losses(review: Review, held: str, changed: str) -> None:
     out = console(stderr=True)
-    _show_stores(review.stores, "in the backup", "changed here since the backup")
+    if review.stores:
+        _show_stores(review.stores, held, changed)
+    else:
+        out.print("  nothing")
     if review.since:
         since = printable(review.since)
         out.print(escape(f"Changed since: files with a time after {since}, the services' own files included."))

@@ -19,7 +19,7 @@ from propolis.errors import IntegrityError
 from propolis.filesystem.unkept import Tally, Unkept
 from propolis.repository import RestoreResult, restore_folder
 from propolis.restore.bucket.objects import Filled, add_missing, require_bucket, take_back
-from propolis.restore.hosts.verdict import Prepare, require_kept
+from propolis.restore.hosts.verdict import Prepare, require_verdict
 from propolis.restore.indices import check_indices, let_write
 from propolis.restore.logins import Logins
 from propolis.restore.owners import owner_map
@@ -382,4 +382,4 @@ class AcceptRestore(Step[Context, None], frozen=True, kw_only=True, tag="accept-
     def do(self, context: Context, results: Results) -> None:
         """Nothing, the journal now holds it. With others, raise PropolisError unless all of them keep it."""
         if self.by_verdict:
-            require_kept(context)
+            require_verdict(context)

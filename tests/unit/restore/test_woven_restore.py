@@ -13,7 +13,7 @@ from propolis.hosts.plan import woven_plan
 from propolis.repository import write_identity
 from propolis.repository.records.verdicts import ask, give
 from propolis.restore.hosts.verdict import verdict_on
-from propolis.restore.woven.plan import WOVEN_RESTORE_STEPS, GiveVerdict, PreparedOnHosts
+from propolis.restore.woven.steps import WOVEN_RESTORE_STEPS, GiveVerdict, PreparedOnHosts
 from propolis.run import Journal, SilentObserver, execute, read_journal
 from propolis.run.interrupts import Interrupts
 from propolis.run.journal import journal_file

@@ -18,6 +18,7 @@ from propolis.config.schema import Config
 from propolis.errors import PreflightError
 from propolis.restore.bucket.objects import put_back, require_kept, take_back
 from propolis.restore.former.keeping import DropAside, ForgetKept, KeepOld
+from propolis.restore.hosts.verdict import require_verdict
 from propolis.restore.swap import Swap, swap_back, swap_in
 from propolis.run import Results, Step
 from propolis.stack.stack import trees
@@ -134,6 +135,8 @@ class AcceptFormer(Step[Context, None], frozen=True, kw_only=True, tag="accept-f
     turn = "accept"
 
     services: tuple[str, ...]
+    by_verdict: bool = False
+    """Only if all hosts of the undo keep it."""
 
     commits = True
 
@@ -145,7 +148,9 @@ class AcceptFormer(Step[Context, None], frozen=True, kw_only=True, tag="accept-f
         return promise(context.config, self.services)
 
     def do(self, context: Context, results: Results) -> None:
-        """Nothing: the journal now holds it."""
+        """Nothing, the journal now holds it. With others, raise PropolisError unless all of them keep it."""
+        if self.by_verdict:
+            require_verdict(context)
 
 
 def require_undoable(config: Config, kept: Kept) -> None:

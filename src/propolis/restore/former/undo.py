@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ from propolis.command.services import KeepServices, start_steps, stop_steps
 from propolis.config.schema import Config
 from propolis.restore.former.keeping import DropAside, ForgetKept, KeepOld, KeptReport
 from propolis.restore.former.steps import AcceptFormer, CheckUndo, PutBackFolders, PutBackObjects, require_undoable
+from propolis.restore.hosts.verdict import Prepare
 from propolis.restore.swap import Swap, plan_return
 from propolis.run import Observer, Plan, Step
 from propolis.stack.cluster import clusters, require_alone
-from propolis.stack.stack import STOP_ORDER, STORES, trees, with_dependents
+from propolis.stack.stack import STOP_ORDER, STORES, services, trees, with_dependents
 
 COMMAND = "restore --undo"
 
@@ -34,6 +35,8 @@ class UndoRequest:
     target: Config
     run: str
     days: int | None = None
+    is_woven: bool = False
+    """Whether this is one host's part of the undo of a restore of several."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +62,7 @@ def undo_plan(request: UndoRequest, context: Context) -> Plan[Context]:
     running = context.services.running()
     swaps = tuple(plan_return(one, context.run_id, context.own_in(Path(one.target))) for one in kept.folders)
     trials = {swap.target: _trial_places(context, swap) for swap in swaps}
-    touched = {name for name in _touched(config, kept) if context.services.has(name)}
+    touched = {name for name in _touched(config, kept, everything=request.is_woven) if context.services.has(name)}
     reserve = reserve_files(context)
     days = kept.days if request.days is None else request.days
     buckets = tuple(one.tree for one in kept.objects)
@@ -73,7 +76,8 @@ def undo_plan(request: UndoRequest, context: Context) -> Plan[Context]:
         PutBackFolders(swaps=swaps, down=tuple(name for name in STOP_ORDER if name in touched)),
         *(PutBackObjects(kept=one) for one in kept.objects),
         *start_steps(tuple(touched), clusters(context.config), stop_on_undo=True),
-        AcceptFormer(services=running),
+        *((Prepare(services=running),) if request.is_woven else ()),
+        AcceptFormer(services=running, by_verdict=request.is_woven),
         ReleaseSpace(files=reserve),
         KeepOld(swaps=swaps, buckets=buckets, days=days, command=COMMAND, backup=kept.run, without=kept.without)
         if days
@@ -90,7 +94,7 @@ def settled(request: UndoRequest) -> tuple[UndoRequest, Kept]:
     PreflightError or UsageError.
     """
     kept = find(request.target.state, request.run)
-    return UndoRequest(kept.stack(request.target), kept.run, request.days), kept
+    return replace(request, target=kept.stack(request.target), run=kept.run), kept
 
 
 def undo(request: UndoRequest, observer: Observer, recover_first: RecoverFirst) -> UndoReport:
@@ -117,8 +121,13 @@ def stores_of(config: Config, kept: Kept) -> tuple[str, ...]:
     return tuple(store for store in STORES if store in found)
 
 
-def _touched(config: Config, kept: Kept) -> set[str]:
-    """Services that must be down meanwhile: each tree's own, Cassandra for its caches, TheHive with any of them."""
+def _touched(config: Config, kept: Kept, *, everything: bool) -> set[str]:
+    """Services that must be down meanwhile: each tree's own, Cassandra for its caches, TheHive with any of them.
+
+    `everything`: all of this host's, since other hosts replace what they may need.
+    """
+    if everything:
+        return set(services(config))
     found = {tree.service for tree in trees(config) if tree.target in kept.targets}
     if config.cassandra is not None and str(config.cassandra.saved_caches) in kept.targets:
         found.add("database")

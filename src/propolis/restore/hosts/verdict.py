@@ -6,7 +6,7 @@ goes back to its former data while others keep the restored data, even if the co
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from propolis.command.context import Context
@@ -17,6 +17,8 @@ from propolis.repository.records.verdicts import Verdict, ask, give
 from propolis.run import Results, Step
 
 R = TypeVar("R")
+
+DOWNTIME = "downtime_seconds"
 
 _LEFT = "The restored services were left running, and what was replaced is still there"
 _NEXT = "Propolis asks again every minute; `propolis recover` asks at once"
@@ -32,7 +34,7 @@ def open_shared(context: Context) -> Repository:
     return open_repository(context.config, context.config.restore.identity)
 
 
-def require_kept(context: Context) -> None:
+def require_verdict(context: Context) -> None:
     """Raise PropolisError unless the verdict is to keep this run, InDoubt if that can't be learned now."""
     if _asked(context, lambda repository: ask(repository, context.run_id)) != "keep":
         raise PropolisError(
@@ -56,8 +58,13 @@ class Prepare(Step[Context, Any], frozen=True, kw_only=True, tag="prepare"):
         return "record that this host's part is ready (from here on all hosts keep it, or none)"
 
     def do(self, context: Context, results: Results) -> Any:
-        """Check that the verdict can be asked for."""
+        """Check that the verdict can be asked for; give TheHive's downtime, where it is on this host."""
         self.require_undecided(context)
+        return {} if context.services.downtime is None else {DOWNTIME: context.services.downtime}
+
+    def summary(self, result: Any) -> Mapping[str, Any] | None:
+        """The journal keeps it, and the coordinator reports it."""
+        return result  # type: ignore[no-any-return]
 
     def require_undecided(self, context: Context) -> None:
         """Raise PropolisError if the verdict can't be asked for, or if another host has given up already."""

@@ -10,9 +10,11 @@ import msgspec
 from propolis.command.context import Context
 from propolis.errors import PreflightError, UsageError
 from propolis.restore.cold import restore_plan
+from propolis.restore.former import UndoRequest, settled, undo_plan
+from propolis.restore.former.undo import stores_of
 from propolis.restore.prepare import prepare
 from propolis.restore.request import RestoreRequest
-from propolis.restore.review import Review, review
+from propolis.restore.review import Review, review, review_undo
 from propolis.run import Plan
 from propolis.stack.stack import STORES
 
@@ -20,13 +22,16 @@ from propolis.stack.stack import STORES
 class HostOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Options of a restore as they cross a link. No path and no secret is among them."""
 
-    backup: str
+    backup: str = ""
     """Its whole ID: all hosts restore the same one."""
-    hosts: dict[str, str]
+    undo: str = ""
+    """Instead: the whole ID of the restore that is undone."""
+    hosts: dict[str, str] = {}
     """This stack's host → the backup's whose data it gets."""
     stores: tuple[str, ...] = ()
     set_password: bool = False
-    keep_days: int = 0
+    keep_days: int | None = 0
+    """None: for an undo, as long as the restore kept what it replaced."""
     replace_indices: tuple[str, ...] = ()
     replace_keyspaces: tuple[str, ...] = ()
     review: bool = False
@@ -44,6 +49,8 @@ def host_plan(
         given = msgspec.convert(dict(options), HostOptions)
     except msgspec.ValidationError as error:
         raise UsageError(f"The coordinator's options are not those of a restore: {error}") from None
+    if given.undo:
+        return _undo_plan(given, context)
     if unknown := sorted(set(given.stores).difference(STORES)):
         raise UsageError(f"There is no store {', '.join(unknown)}; stores are {', '.join(STORES)}")
     config = context.config
@@ -54,7 +61,7 @@ def host_plan(
         identity=config.restore.identity,
         stores=given.stores,
         set_password=given.set_password,
-        keep_days=given.keep_days,
+        keep_days=given.keep_days or 0,
         replace_indices=given.replace_indices,
         replace_keyspaces=given.replace_keyspaces,
         hosts=given.hosts,
@@ -66,6 +73,28 @@ def host_plan(
     }
     if given.review:
         facts["review"] = msgspec.to_builtins(review(context, restoration))
+    return plan, facts
+
+
+def _undo_plan(given: HostOptions, context: Context) -> tuple[Plan[Context], Mapping[str, Any]]:
+    request, kept = settled(UndoRequest(context.config, given.undo, given.keep_days, is_woven=True))
+    plan = undo_plan(request, context)
+    facts: dict[str, Any] = {"stores": list(stores_of(request.target, kept)), "days": kept.days}
+    if given.review:
+        found = review_undo(context, kept)
+        facts["review"] = msgspec.to_builtins(
+            Review(
+                backup=kept.run,
+                stack=found.target,
+                host="",
+                taken=kept.at,
+                target=found.target,
+                target_host=found.target_host,
+                since="",
+                stores=found.stores,
+                notes=found.notes,
+            )
+        )
     return plan, facts
 
 
