@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.hosts import FakeHosts
 
+from fakes.hosts import FakeHosts
 from propolis.command.stores import open_repository
 from propolis.errors import BusyError, InDoubt
 from propolis.hosts.asking import coordinator_state
@@ -120,7 +120,7 @@ def test_all_hosts_put_back_what_a_restore_replaced(hosts: FakeHosts) -> None:
     assert any(VERDICT in line for line in lines)
     report = json.loads(hosts.propolis.ok("restore", "--undo", "--no-keep-old", "--yes", "--json").out)
     assert states(hosts) == {False}
-    assert report["stores"] == ["database", "index", "files"]
+    assert report["stores"] == ["database", "index", "files", "config"]
     assert report["files"] > 10
     assert report["downtime"] > 0
 

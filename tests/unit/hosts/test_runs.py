@@ -6,16 +6,19 @@ import os
 import signal
 import threading
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 
 from propolis.errors import IntegrityError, Interrupted, PropolisError, ServicesDownError
 from propolis.hosts.connect import connect
+from propolis.hosts.host import Host
 from propolis.hosts.on_hosts import HOSTS_STEPS
 from propolis.hosts.plan import woven_plan
 from propolis.hosts.words import HostLost
-from propolis.link.messages import Note
+from propolis.link.messages import Close, Closed, FromAgent, Note, ToAgent
+from propolis.link.process import LinkLost
 from propolis.run import Journal, Outcome, Step, execute, read_journal
 from propolis.run.interrupts import Interrupts
 from propolis.run.journal import journal_file
@@ -236,3 +239,31 @@ def hide_when_lost(agent: Agent, what: str) -> None:
             return wanted == what
 
     agent.vanishes = Hiding()
+
+
+def test_a_host_that_is_through_is_not_lost_when_its_agent_ends() -> None:
+    """Others may be at it for a while yet."""
+    told: SimpleQueue[FromAgent | PropolisError] = SimpleQueue()
+
+    class Ending:
+        sent = received = 0
+
+        def send(self, message: ToAgent) -> None:
+            told.put(Closed())
+            told.put(LinkLost("it ended with exit code 0"))
+
+        def receive(self) -> FromAgent | None:
+            if isinstance(found := told.get(), PropolisError):
+                raise found
+            return found
+
+        def close(self) -> None:
+            pass
+
+    news: SimpleQueue[None] = SimpleQueue()
+    host = Host("db1", Ending(), news, lambda *_: None)
+    host.ask(Close(outcome="done"))
+    for _ in range(2):  # the answer, then the end
+        news.get(timeout=30)
+    assert host.answer == Closed()
+    assert (host.lost, host.is_there) == (None, False)
