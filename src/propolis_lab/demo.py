@@ -66,9 +66,7 @@ class Demo:
 
         self._chapter(2, "Propolis finds the stack and is set up")
         if cluster is not None:
-            spread.set_up(cluster, str(folder / "repository"), "demo")
-            self._out.print(f"Wrote a configuration for each of {', '.join(cluster.hosts)}")
-            spread.register(cluster, key, self._propolis)
+            self._spread(cluster, folder / "repository", key)
         else:
             places = ("--root", lab.root, "--repository", folder / "repository")
             self._propolis("init", *places, "--name", "demo", *init_arguments(lab))
@@ -97,11 +95,21 @@ class Demo:
             lose_everything(host, lambda text: self._out.print(text))
 
         self._chapter(6, "The restore")
-        self._propolis("restore", "latest", "--yes", "--config", config, "--identity", key)
+        # Of several hosts, each has the recovery key in a file that its own configuration names.
+        with_key = ("--identity", key) if cluster is None else ()
+        self._propolis("restore", "latest", "--yes", "--config", config, *with_key)
         self._propolis("status", "--config", config)
 
         self._chapter(7, "The proof")
         return self._prove(before, self._look(lab, cluster))
+
+    def _spread(self, cluster: Cluster, repository: Path, key: Path) -> None:
+        config = spread.set_up(cluster, str(repository), "demo", added=False, restore={"identity": str(key)})
+        self._out.print(f"Wrote a configuration on each of {', '.join(cluster.hosts)}")
+        self._propolis("repository", "init", "--config", config, "--recovery-key", key)
+        for host in cluster.nodes:
+            way = (f"--command={argument}" for argument in spread.reached_by(cluster, host))
+            self._propolis("host", "add", host, *way, "--config", config, "--identity", key)
 
     def _look(self, lab: Lab, cluster: Cluster | None) -> Proof:
         return snapshot(lab) if cluster is None else snapshot_of_cluster(cluster)

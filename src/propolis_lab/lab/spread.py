@@ -25,13 +25,15 @@ def config_of(lab: Lab) -> Path:
     return lab.root / "etc/propolis/propolis.yaml"
 
 
-def set_up(cluster: Cluster, repository: str, name: str, **more: Any) -> Path:
+def set_up(cluster: Cluster, repository: str, name: str, *, added: bool = True, **more: Any) -> Path:
     """Write every host's configuration; returns that of the coordinator, on TheHive's host.
+
+    `added`: it has the other hosts already; else `propolis host add` is to add them.
 
     `more` are further sections of all configurations, e.g. `silence`. With `reach="ssh"`, every node's host gets an
     sshd, whose one key from there runs its agent.
     """
-    hosts = {host: {"command": reached_by(cluster, host)} for host in cluster.nodes}
+    hosts = {host: {"command": reached_by(cluster, host)} for host in cluster.nodes if added}
     common = {"name": name, "repository": {"url": repository}, **more}
     _write(cluster.hive, Config.model_validate({**_hive(cluster.hive, common), "hosts": hosts}))
     for host, lab in cluster.nodes.items():
