@@ -149,7 +149,7 @@ class FakeHost(FakeStack):
         """Write content, services and configuration; `others` are the hosts that this one coordinates."""
         is_hive = "thehive" in self.roles
         for name, content in CONTENT.items():
-            if name.startswith(_OF_HIVE) == is_hive:
+            if self.roles and name.startswith(_OF_HIVE) == is_hive:
                 path = self.root / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(content)
@@ -164,7 +164,7 @@ class FakeHost(FakeStack):
             "needs": {"thehive": ["database", "index"]},
             "where": where,
         }
-        text = BEFORE + (HIVE if is_hive else STORES)
+        text = BEFORE + (HIVE if is_hive else STORES if self.roles else "")
         text = text.format(
             root=self.root,
             address=self.address,

@@ -173,7 +173,7 @@ class CloneTrees(Step[Context, Cloned], frozen=True, kw_only=True, tag="clone-tr
     needs = (CheckStack,)
 
     def _title(self) -> str:
-        return f"clone {len(self.places)} folders: {', '.join(self.places)}"
+        return f"clone {len(self.places)} folders: {', '.join(self.places)}".removesuffix(": ")
 
     def do(self, context: Context, results: Results) -> Cloned:
         """Clone them side by side. Raises PreflightError if a service was started in the meantime."""
@@ -181,7 +181,7 @@ class CloneTrees(Step[Context, Cloned], frozen=True, kw_only=True, tag="clone-tr
         cloned = [tree for tree in folders(context.config) if tree.name in self.places]
         point_in_time = utc_text(utc_now())
         make = partial(self._clone, context, results[CheckStack].methods)
-        with ThreadPoolExecutor(max_workers=len(cloned)) as pool:
+        with ThreadPoolExecutor(max_workers=max(1, len(cloned))) as pool:  # a coordinator may have none
             reports = list(pool.map(make, cloned))
         return Cloned(point_in_time, {tree.name: report for tree, report in zip(cloned, reports, strict=True)})
 
@@ -234,7 +234,7 @@ class StoreTrees(Step[Context, Stats], frozen=True, kw_only=True, tag="store-tre
     uses = (ListBucket,)
 
     def _title(self) -> str:
-        return f"store new data: {', '.join(self.trees)}"
+        return f"store new data: {', '.join(self.trees)}".removesuffix(": ")
 
     def do(self, context: Context, results: Results) -> Stats:
         """Store them; give what it took."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
-from fakes.hosts import FakeHosts
+from fakes.hosts import FakeHost, FakeHosts
 from propolis.command.stores import open_repository
 from propolis.errors import PreflightError, PropolisError
 from propolis.repository import verify
@@ -115,3 +117,19 @@ def test_the_command_prints_one_report(fake_hosts: FakeHosts) -> None:
     ran = fake_hosts.propolis.ok("backup", "--json")
     told = json.loads(ran.out)
     assert [host["host"] for host in told["hosts"]] == ["hive", "db1", "db2"]
+
+
+def test_the_coordinator_may_be_a_host_without_services(fake_hosts: FakeHosts, tmp_path: Path) -> None:
+    """TheHive's host is then one of the others."""
+    text = fake_hosts.propolis.config_file.read_text()
+    lead = FakeHost(tmp_path, fake_hosts.hive.repository, fake_hosts.hive.key, "lead", ())
+    others = {name: {"command": host.command} for name, host in fake_hosts.hosts.items()}
+    lead.lay_out({"database": [], "index": []}, others)
+    lead.propolis.ok("repository", "key", "add", "--host", "--identity", lead.key)
+    fake_hosts.propolis.config_file.write_text(re.sub(r"(?m)^hosts: .*$", "", text))
+    try:
+        told = json.loads(lead.propolis.ok("backup", "--json").out)
+    finally:
+        fake_hosts.propolis.config_file.write_text(text)
+    assert [host["host"] for host in told["hosts"]] == ["lead", "hive", "db1", "db2"]
+    assert told["downtime"] == told["hosts"][1]["outage"]
