@@ -10,7 +10,7 @@ import pytest
 
 from propolis.clock import utc_now
 from propolis.config.places import KeepConfig, RetentionConfig
-from propolis.errors import RepositoryError
+from propolis.errors import BusyError, RepositoryError
 from propolis.repository import Identity, Repository, restore_folder, verify
 from propolis.repository.access.keyring import KeyHolder
 from propolis.repository.access.leases import lease
@@ -220,3 +220,12 @@ def test_a_pack_is_what_its_name_says(storage: RemoteStorage, vault: Vault) -> N
     data = os.urandom(1000)
     storage.put(pack_name(hash_name(data)), data)
     assert (vault.folder / pack_name(hash_name(data))).read_bytes() == data
+
+
+def test_a_hosts_lease_and_a_prunes_exclude_each_other(vault: Vault) -> None:
+    caring = Repository(remote(vault.folder), [vault.recovery_key])
+    with vault.host.lease("shared"), pytest.raises(BusyError):
+        prune(caring, RULES, "hive")
+    with caring.lease("exclusive"), pytest.raises(BusyError), vault.host.lease("shared"):
+        pass
+    assert list(vault.host.storage.list("locks")) == []
