@@ -32,7 +32,7 @@ from propolis.errors import IntegrityError, UsageError
 from propolis.recovery import recover_held
 from propolis.report.backups import show_verify
 from propolis.report.console import console, show_plan
-from propolis.report.json import print_json
+from propolis.report.json import print_json, print_plan
 from propolis.report.review import confirm, show_review, show_reviews
 from propolis.report.runs import show_restore
 from propolis.report.units import human_bytes
@@ -215,9 +215,9 @@ def _restore_hosts(request: WovenRequest, *, yes: bool, plan: bool, as_json: boo
     if plan or not yes:
         found = look(request, told)
         if plan:
-            show_plan(found.plan)
+            (print_plan if as_json else show_plan)(found.plan, tuple(found.reviews))
         for remark in found.remarks:
-            console(stderr=not plan).print(remark, markup=False)
+            console(stderr=as_json or not plan).print(remark, markup=False)
         if plan:
             return
         here = [store.here for review in found.reviews.values() for store in review.stores if store.in_place]

@@ -18,7 +18,7 @@ from propolis.config.schema import Config
 from propolis.errors import UsageError
 from propolis.recovery import recover_held
 from propolis.report.console import show_plan
-from propolis.report.json import print_json
+from propolis.report.json import print_json, print_plan
 from propolis.report.review import confirm, show_reviews, show_undo_review
 from propolis.report.runs import show_undo
 from propolis.restore.former import UndoRequest, settled, undo, undo_plan
@@ -130,9 +130,9 @@ def undo_restore(
 def _undo_hosts(request: WovenUndoRequest, *, yes: bool, plan: bool, as_json: bool, quiet: bool) -> None:
     told = observer(quiet=quiet, as_json=as_json)
     if plan or not yes:
-        found = look_undo(request, told)
+        found = look_undo(request)
         if plan:
-            show_plan(found.plan)
+            (print_plan if as_json else show_plan)(found.plan, tuple(found.reviews))
             return
         heading = f"The undo of run {found.run} replaces data on {len(found.reviews)} hosts:"
         show_reviews(found.reviews, heading, {}, _fate(found.days), "before that run", "changed here since that run")

@@ -20,13 +20,16 @@ from integration.repository.lock_lab import (
     new_location,
     reader_credential,
 )
+from propolis.clock import utc_now, utc_text
 from propolis.config.places import KeepConfig, ObjectLockConfig, RetentionConfig
 from propolis.errors import BusyError, IntegrityError, RepositoryError
 from propolis.repository import Facts, Repository, restore_folder, verify
 from propolis.repository.access.leases import ReadingLease
 from propolis.repository.maintenance.prune import prune
+from propolis.repository.records.verdicts import ask, give
 from propolis.repository.storage.locked import LockedStorage
 from propolis.repository.write.begin import begin
+from propolis.repository.write.compose import compose, drop_parts
 from propolis.s3.api import S3Api
 from propolis.s3.endpoint import Patience
 from propolis.s3.errors import AnswerError
@@ -104,6 +107,33 @@ def test_a_credential_that_only_reads_is_enough_to_verify_and_restore(
     assert snapshot(tmp_path / "out") == snapshot(source)
     with stage.care.open().lease("exclusive"), pytest.raises(BusyError), ReadingLease(reader.storage):
         pass
+
+
+def test_hosts_seal_parts_and_share_a_verdict_and_can_remove_neither(stage: Stage, source: Path) -> None:
+    run = f"{utc_now():%Y%m%dT%H%M%SZ}-0a1b2c"
+    host = stage.host.open()
+    with host.lease("shared") as lease:
+        names = []
+        for name in ("db1", "db2"):
+            (source / name).write_bytes(os.urandom(50_000))
+            with begin(stage.host.open(), "hive", parent=None) as writer:
+                writer.add_folder("files", f"files/{name}/folder", source, Path("/original"))
+                names.append(writer.finish_part(run, name, Facts()))
+        assert sorted(stored.name for stored in host.storage.list("parts")) == sorted(names)
+        summary = compose(host, "hive", run, names, ("db1", "db2"), Facts(), lease)
+    held = [stage.host.storage.retention(name) for name in names]
+    assert {utc_text(found.until) for found in held if found} == {summary.header.facts["locked_until"]}
+    assert all(held)
+    assert assert_protected(stage.care) > 5
+    assert verify(stage.care.open(stage.care.recovery), summary.id, "full").ok
+    assert give(host, run, "keep") == give(stage.host.open(), run, "undo") == "keep"
+    assert not drop_parts(host, names), "a prune does that"
+    with pytest.raises(RepositoryError):
+        host.storage.delete(f"verdicts/{run}")
+    result = prune(stage.care.open(stage.care.recovery), RULES, "hive")
+    assert (result.others_removed, result.packs_removed) == (2, 0)
+    assert list(host.storage.list("parts")) == []
+    assert ask(host, run) == "keep"
 
 
 def denied(api: S3Api, operation: str, **parameters: Any) -> None:

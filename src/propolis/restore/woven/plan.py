@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -13,7 +15,8 @@ from propolis.command.stores import open_repository
 from propolis.config.schema import Config
 from propolis.errors import IntegrityError
 from propolis.filesystem.unkept import Tally
-from propolis.hosts.connect import connect, let_go
+from propolis.hosts.asking import Reach
+from propolis.hosts.connect import ask_for_parts, connect
 from propolis.hosts.coordination import Coordination, coordinate
 from propolis.hosts.on_hosts import Given, OnHosts
 from propolis.hosts.plan import woven_plan
@@ -29,11 +32,13 @@ from propolis.restore.steps import HostRestored
 from propolis.restore.woven.host import HostOptions, review_of
 from propolis.restore.woven.steps import Shared, verdict_steps
 from propolis.run import Observer, Plan
-from propolis.run.journal import new_run_id
 from propolis.stack.stack import STORES
 
 COMMAND = "restore"
 """What the hosts are asked for."""
+
+AskForParts = Callable[[Mapping[str, Any]], Mapping[str, Part]]
+"""Asks all hosts for their parts, with these options."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,11 +79,12 @@ class Looked:
 
 
 def look(request: WovenRequest, observer: Observer) -> Looked:
-    """Have every host say what it would do, and what it would lose; then let all of them go. Changes nothing."""
-    with Coordination(request.config, request.file, observer, new_run_id()) as context:
-        manifest, plan, parts = _planned(request, context, review=True)
-        let_go(context)
-        matches = matched(manifest.header, context.names, request.renames, request.stores)
+    """Have every host say what it would do, and what it would lose. Nothing begins, and nothing is locked."""
+    reach = Reach(request.config, request.file)
+    manifest, plan, parts = _planned(
+        request, reach.names, observer, partial(ask_for_parts, reach, COMMAND), review=True
+    )
+    matches = matched(manifest.header, reach.names, request.renames, request.stores)
     reviews = {host: review_of(host, part.facts) for host, part in parts.items()}
     remarks = tuple(
         f"{host}: {clean(text)}" for host, part in parts.items() for text in texts_of(part.facts.get("logins"))
@@ -96,7 +102,8 @@ def restore_hosts(request: WovenRequest, observer: Observer, recover_first: Reco
     found: list[Manifest] = []
 
     def plan(context: Coordination) -> Plan[Coordination]:
-        manifest, plan, _ = _planned(request, context)
+        ask = partial(connect, context, COMMAND, parent=None)
+        manifest, plan, _ = _planned(request, context.names, context.observer, ask)
         found.append(manifest)
         return plan
 
@@ -139,17 +146,17 @@ def restored_by(given: Sequence[Given]) -> dict[str, HostRestored]:
 
 
 def _planned(
-    request: WovenRequest, context: Coordination, *, review: bool = False
+    request: WovenRequest, names: Sequence[str], observer: Observer, ask: AskForParts, *, review: bool = False
 ) -> tuple[Manifest, Plan[Coordination], Mapping[str, Part]]:
     config = request.config
     repository = open_repository(config, config.restore.identity)
     remarks: list[str] = []
     manifest = repository.manifest(repository.resolve(request.backup, config.name, remarks, sure=True))
     for remark in [*(finding.what for finding in repository.damaged_rings), *remarks]:
-        context.observer.note(remark)
+        observer.note(remark)
     options = HostOptions(
         backup=manifest.id,
-        hosts=matched(manifest.header, context.names, request.renames, request.stores),
+        hosts=matched(manifest.header, names, request.renames, request.stores),
         stores=request.stores,
         set_password=request.set_password,
         keep_days=request.keep_days,
@@ -157,9 +164,9 @@ def _planned(
         replace_keyspaces=request.replace_keyspaces,
         review=review,
     )
-    parts = connect(context, COMMAND, msgspec.to_builtins(options), None)
+    parts = ask(msgspec.to_builtins(options))
     shared = Shared(repository)
-    return manifest, woven_plan(COMMAND, parts, verdict_steps(context.names), (shared,)), parts
+    return manifest, woven_plan(COMMAND, parts, verdict_steps(names), (shared,)), parts
 
 
 def kept_by(given: Sequence[Given]) -> KeptReport | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from propolis.command.kept import find
 from propolis.command.runner import RecoverFirst
 from propolis.command.stores import open_repository
 from propolis.config.schema import Config
-from propolis.hosts.connect import connect, let_go
+from propolis.hosts.asking import Reach
+from propolis.hosts.connect import ask_for_parts, connect
 from propolis.hosts.coordination import Coordination, coordinate
 from propolis.hosts.on_hosts import OnHosts
 from propolis.hosts.plan import woven_plan
@@ -24,10 +26,9 @@ from propolis.restore.former.undo import COMMAND as UNDO
 from propolis.restore.hosts.verdict import DOWNTIME, verdict_on
 from propolis.restore.review import Review
 from propolis.restore.woven.host import HostOptions, review_of
-from propolis.restore.woven.plan import COMMAND, kept_by, texts_of
+from propolis.restore.woven.plan import COMMAND, AskForParts, kept_by, texts_of
 from propolis.restore.woven.steps import Shared, verdict_steps
 from propolis.run import Observer, Plan
-from propolis.run.journal import new_run_id
 from propolis.stack.stack import STORES
 
 
@@ -51,11 +52,10 @@ class LookedUndo:
     days: int
 
 
-def look_undo(request: WovenUndoRequest, observer: Observer) -> LookedUndo:
-    """Have every host say what it would do, and what it would lose; then let all of them go. Changes nothing."""
-    with Coordination(request.config, request.file, observer, new_run_id()) as context:
-        run, plan, parts = _planned(request, context, review=True)
-        let_go(context)
+def look_undo(request: WovenUndoRequest) -> LookedUndo:
+    """Have every host say what it would do, and what it would lose. Nothing begins, and nothing is locked."""
+    reach = Reach(request.config, request.file)
+    run, plan, parts = _planned(request, reach.names, partial(ask_for_parts, reach, COMMAND), review=True)
     days = find(request.config.state, run).days if request.days is None else request.days
     return LookedUndo(run, plan, {host: review_of(host, part.facts) for host, part in parts.items()}, days)
 
@@ -65,7 +65,7 @@ def undo_hosts(request: WovenUndoRequest, observer: Observer, recover_first: Rec
     found: list[tuple[str, Mapping[str, Part]]] = []
 
     def plan(context: Coordination) -> Plan[Coordination]:
-        run, plan, parts = _planned(request, context)
+        run, plan, parts = _planned(request, context.names, partial(connect, context, COMMAND, parent=None))
         found.append((run, parts))
         return plan
 
@@ -87,15 +87,15 @@ def undo_hosts(request: WovenUndoRequest, observer: Observer, recover_first: Rec
 
 
 def _planned(
-    request: WovenUndoRequest, context: Coordination, *, review: bool = False
+    request: WovenUndoRequest, names: Sequence[str], ask: AskForParts, *, review: bool = False
 ) -> tuple[str, Plan[Coordination], Mapping[str, Part]]:
     config = request.config
     # Each host has a record of it, the coordinator, too: that one says which restore is meant.
     run = find(config.state, request.run).run
     options = HostOptions(undo=run, keep_days=request.days, review=review)
-    parts = connect(context, COMMAND, msgspec.to_builtins(options), None)
+    parts = ask(msgspec.to_builtins(options))
     shared = Shared(open_repository(config, config.restore.identity))
-    return run, woven_plan(UNDO, parts, verdict_steps(context.names), (shared,)), parts
+    return run, woven_plan(UNDO, parts, verdict_steps(names), (shared,)), parts
 
 
 def _sum(results: list[Mapping[str, Any]], name: str) -> int:
