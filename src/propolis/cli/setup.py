@@ -92,6 +92,8 @@ def init(
     sample.write(target, sample.render(found.config, found.notes))
     out.print(f"Wrote {target}. Please read it; it takes a minute.")
     out.print(f"Next: propolis repository init --config {target} --recovery-key FILE")
+    if host is not None:
+        out.print(f"Then, for each other host of the stack: propolis host add NAME --ssh HOST --config {target}")
     out.print(f"Then: propolis doctor --config {target}")
 
 

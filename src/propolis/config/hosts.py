@@ -79,7 +79,7 @@ class HostConfig(Model):
             return f"pod {self.pod.namespace}/{self.pod.pod} ({self.pod.container})"
         if self.container is not None:
             return f"container {self.container}"
-        return " ".join(self.command or ())
+        return f"command {(self.command or ('',))[0]}"
 
 
 class AgentConfig(Model):

@@ -369,6 +369,11 @@ class Config(Model):
         """The section `index` where that is a server of either make; None where it is not, or on another host."""
         return self.index if isinstance(self.index, ElasticsearchConfig) else None
 
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """Sections of the whole that are on other hosts."""
+        return tuple(name for name in _WHOLE if getattr(self, name) is None)
+
     def require_thehive(self) -> TheHiveConfig:
         """The section `thehive`. Raises ConfigError where it is on another host."""
         if self.thehive is None:

@@ -40,7 +40,7 @@ def show_found(found: Found) -> None:
     out.print(f"[green]{escape(found.host)}[/] answers.")
     show_pairs(rows)
     for missing in found.missing:
-        out.print(f"[yellow]missing there:[/] {escape(missing)}")
+        out.print(f"[yellow]missing on {escape(found.host)}:[/] {escape(missing)}")
 
 
 def show_added(added: Added) -> None:
@@ -52,8 +52,6 @@ def show_added(added: Added) -> None:
     known = "was given" if added.registered else "already has"
     out.print(f"The repository {known} the key of {name}: {escape(added.key)}")
     out.print(f"[green]{name}[/] {'was added to' if added.changed else 'is already in'} the configuration.")
-    for text in added.todo:
-        out.print(f"[yellow]to do:[/] {escape(text)}")
 
 
 def show_hosts(checks: Mapping[str, Iterable[Check]]) -> None:

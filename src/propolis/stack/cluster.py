@@ -33,7 +33,13 @@ def members(config: Config, running: Iterable[str], command: str) -> dict[str, d
 
 
 def require_alone(config: Config, command: str) -> None:
-    """Refuse to do to one node what only all of its cluster can do together. Raises PreflightError."""
+    """Refuse to do on one of several hosts what only all of them can do together. Raises PreflightError."""
+    if config.lacking and not config.hosts:
+        raise PreflightError(
+            f"{config.host} has only a part of the stack: its propolis.yaml has no {', '.join(config.lacking)}",
+            left="Nothing was changed",
+            next=f"Run `{command}` on the host whose propolis.yaml lists all hosts of the stack (`hosts`)",
+        )
     for service in instances(config):
         if service.nodes > 1:
             raise PreflightError(

@@ -37,7 +37,9 @@ def test_a_backup_says_which_hosts_it_is_of_and_gives_back_single_files_of_each(
     assert "fake on hive, db1, db2" in shown
     assert "host db1" in shown
     assert "database/db2/data-0" in shown
-    found = fake_hosts.propolis.ok("find", "nb-1-big-Data.db", "--identity", fake_hosts.hive.key, "--only", "database").out
+    found = fake_hosts.propolis.ok(
+        "find", "nb-1-big-Data.db", "--identity", fake_hosts.hive.key, "--only", "database"
+    ).out
     assert "database/db1/data-0/thehive/edgestore/nb-1-big-Data.db" in found
     assert "database/db2/data-0" in found
 

@@ -1,7 +1,7 @@
 """What a host answers to its coordinator: what is on it, what is written there, how it is."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -12,6 +12,7 @@ from propolis.errors import ConfigError, PreflightError, PropolisError, UsageErr
 from propolis.link.messages import PROTOCOL, Ask
 from propolis.repository import Identity, Location, Repository, read_identities
 from propolis.run import SilentObserver
+from propolis.stack.database.service import Database
 from unit.config.stack_files import lay
 
 RECOVERY = Identity.generate()
@@ -73,6 +74,17 @@ def test_what_can_not_be_found_leaves_nothing_written(host: Host) -> None:
     with pytest.raises(ConfigError, match=r"could not be found.*data_file_directories"):
         host.configure()
     assert not host.file.exists()
+
+
+def test_a_server_that_runs_says_how_many_nodes_its_cluster_has(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    class ThreeNodes:
+        member: ClassVar[dict[str, Any]] = {"nodes": ["a", "b", "c"]}
+
+    monkeypatch.setattr(Database, "facts", lambda self: ThreeNodes())
+    host.configure()
+    assert load(host.file).require_cassandra().nodes == 3
+    assert load(host.file).require_elasticsearch().nodes == 1
+    assert "#   from its own answer\n  nodes: 3" in host.file.read_text()
 
 
 def test_a_secret_that_is_missing_there_is_named_and_never_shown(host: Host) -> None:

@@ -284,3 +284,11 @@ def test_a_file_that_does_not_tell_is_a_warning(tmp_path: Path, text: str) -> No
 def test_more_nodes_than_configured_stop_everything(configured: int, seen: int, result: str | None) -> None:
     found: list[Check] = list(counted("database nodes", "database.nodes", configured, seen))
     assert [check.result for check in found] == ([result] if result else [])
+
+
+def test_a_host_that_has_only_a_part_of_the_stack_is_not_backed_up_alone(tmp_path: Path) -> None:
+    whole = config_in(tmp_path).model_copy(update={"host": "db1"})
+    require_alone(whole, "propolis backup --cold")
+    part = whole.model_copy(update={"thehive": None, "files": None})
+    with pytest.raises(PreflightError, match=r"db1 has only a part of the stack: its .* has no thehive, files"):
+        require_alone(part, "propolis backup --cold")

@@ -6,7 +6,7 @@ Whatever is missing is said with what to do about it. Asking again goes on where
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +87,6 @@ class Added:
     """Whether the repository was given the key just now; otherwise it knew it."""
     changed: bool
     """Whether the coordinator's configuration was changed; otherwise it named the host already."""
-    todo: tuple[str, ...] = field(default=())
-    """What is to be done before a backup."""
 
 
 def find_host(config: Config, file: Path, name: str, host: HostConfig) -> Found:
@@ -142,8 +140,7 @@ def add_host(
     changed = config.hosts.get(name) != host
     if changed:
         write_document(file, with_host(file, name, host), reach.config)
-    todo = [f"On {name}: {text}" for text in found.missing]
-    return Added(found, key.recipient, registered, changed, tuple(todo))
+    return Added(found, key.recipient, registered, changed)
 
 
 def _reach(config: Config, file: Path, name: str, host: HostConfig) -> Reach:
