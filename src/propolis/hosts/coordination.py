@@ -17,6 +17,7 @@ from propolis.link.messages import Ask, FromAgent, ToAgent
 from propolis.link.program import Program
 from propolis.run import Observer, Outcome, Plan
 from propolis.run.execution import Verdict
+from propolis.run.journal import journal_file, journal_folder
 
 
 class Coordination(Context):
@@ -61,6 +62,10 @@ class Coordination(Context):
                 self._back |= dict(zip(wanted, pool.map(self._see_back, wanted), strict=True))
         return [error for name in hosts if (error := self._back[name]) is not None]
 
+    def _otherwise(self, host: str) -> str:
+        journal = journal_file(journal_folder(coordinator_state(self.config)), self.run_id)
+        return f"If {host} is gone for good, move {journal} away"
+
     def _see_back(self, host: str) -> PropolisError | None:
         lost = next((one for one in self.hosts.all if one.name == host), None)
         try:
@@ -73,6 +78,7 @@ class Coordination(Context):
                     since=None if lost is None else lost.heard,
                     start=self.config.timeouts.start,
                     is_owed=host in self.owed,
+                    otherwise=self._otherwise(host) if self.is_recovery else "",
                 ),
                 self.observer,
             )

@@ -35,6 +35,8 @@ class Return:
     """Seconds that its services may take to start."""
     is_owed: bool
     """Whether it has stopped services, or was about to."""
+    otherwise: str = ""
+    """What to do if it is gone for good."""
 
 
 def see_back(wanted: Return, observer: Observer) -> None:
@@ -55,12 +57,15 @@ def see_back(wanted: Return, observer: Observer) -> None:
             if time.monotonic() >= deadline or not isinstance(error, BusyError | HostLost):
                 break
             time.sleep(min(PAUSE, wanted.silence / 10))
+    if isinstance(error, ServicesDownError):
+        raise error
+    again = f"Run `propolis recover` on {wanted.host}, then here"
+    next = f"{again}. {wanted.otherwise}" if wanted.otherwise else again
     if wanted.is_owed:
         raise ServicesDownError(
-            f"It is not known whether the services of {wanted.host} are running: {error.what}",
-            next=f"Run `propolis recover` on {wanted.host}, then here",
+            f"It is not known whether the services of {wanted.host} are running: {error.what}", next=next
         ) from error
-    raise error
+    raise type(error.reason if isinstance(error, HostLost) else error)(error.what, left=error.left, next=next)
 
 
 def _ask(wanted: Return) -> PropolisError | None:

@@ -14,7 +14,7 @@ import pytest
 from propolis.errors import IntegrityError, Interrupted, PropolisError, ServicesDownError
 from propolis.hosts.connect import connect
 from propolis.hosts.host import Host
-from propolis.hosts.on_hosts import HOSTS_STEPS
+from propolis.hosts.on_hosts import HOSTS_STEPS, OnHosts
 from propolis.hosts.plan import woven_plan
 from propolis.hosts.words import HostLost
 from propolis.link.messages import Close, Closed, FromAgent, Note, ToAgent
@@ -191,6 +191,9 @@ def test_a_host_that_cannot_undo_is_left_to_its_watchdog(tmp_path: Path) -> None
     assert outcome(tmp_path) is None
 
 
+GONE = r"services of db1 are running: .*If db1 is gone for good, move /\S+/coordinator/journal/run\.jsonl away"
+
+
 def test_after_the_coordinators_end_every_host_is_asked_to_recover_in_turn(tmp_path: Path) -> None:
     log: list[str] = []
     with Coordinated(CONFIG, stack(log)) as context:
@@ -206,7 +209,7 @@ def test_after_the_coordinators_end_every_host_is_asked_to_recover_in_turn(tmp_p
     known: dict[str, type[Step[Coordinated, object]]] = dict(HOSTS_STEPS)
     agents = stack(log)
     agents["db1"].unreachable = True
-    with Coordinated(CONFIG, agents, is_recovery=True) as context, pytest.raises(ServicesDownError, match="db1"):
+    with Coordinated(CONFIG, agents, is_recovery=True) as context, pytest.raises(ServicesDownError, match=GONE):
         recover(state, known, context, Told())
     assert set(log) == {"hive recover", "db2 recover"}
     agents["db1"].unreachable = False
@@ -267,3 +270,8 @@ def test_a_host_that_is_through_is_not_lost_when_its_agent_ends() -> None:
         news.get(timeout=30)
     assert host.answer == Closed()
     assert (host.lost, host.is_there) == (None, False)
+
+
+def test_a_step_of_the_coordinator_that_has_no_phase_is_not_left_out_in_silence() -> None:
+    with pytest.raises(ValueError, match="promis is no phase"):
+        woven_plan("backup", {}, [OnHosts(during="promis", calls=(), what="")])
