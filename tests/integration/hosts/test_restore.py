@@ -164,8 +164,9 @@ def test_whatever_is_lost_once_all_are_ready_all_hosts_end_alike(
 ) -> None:
     host, _, what = moment.partition(" ")
     where = getattr(hosts[host], what) if what else moment
-    hosts.propolis.disturbed(step(hosts, title), where, "restore", "latest", "--yes")
+    ran = hosts.propolis.disturbed(step(hosts, title), where, "restore", "latest", "--yes")
     if what == "crashed":
+        assert "All hosts keep what they have done" in ran.err, "it was lost after the verdict"
         recover(hosts, hosts[host].config.state)  # as its boot would
     hosts.wait_until_recovered()
     assert len(states(hosts)) == 1

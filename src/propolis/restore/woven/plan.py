@@ -30,7 +30,7 @@ from propolis.restore.hosts.verdict import verdict_on
 from propolis.restore.review import Review
 from propolis.restore.steps import HostRestored
 from propolis.restore.woven.host import HostOptions, review_of
-from propolis.restore.woven.steps import Shared, verdict_steps
+from propolis.restore.woven.steps import Shared, explained, verdict_steps
 from propolis.run import Observer, Plan
 from propolis.stack.stack import STORES
 
@@ -101,13 +101,17 @@ def restore_hosts(request: WovenRequest, observer: Observer, recover_first: Reco
 
     found: list[Manifest] = []
 
+    contexts: list[Coordination] = []
+
     def plan(context: Coordination) -> Plan[Coordination]:
+        contexts.append(context)
         ask = partial(connect, context, COMMAND, parent=None)
         manifest, plan, _ = _planned(request, context.names, context.observer, ask)
         found.append(manifest)
         return plan
 
-    context, outcome = coordinate(request.config, request.file, plan, observer, recover_first, verdict=verdict_on)
+    with explained(lambda: contexts[0] if contexts else None):
+        context, outcome = coordinate(request.config, request.file, plan, observer, recover_first, verdict=verdict_on)
     given = outcome.results.all(OnHosts)
     reports = restored_by(given)
     each = reports.values()

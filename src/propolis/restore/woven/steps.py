@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from propolis.errors import PreflightError, PropolisError
 from propolis.hosts.coordination import Coordination
 from propolis.hosts.on_hosts import HOSTS_STEPS
 from propolis.hosts.weave import merged
+from propolis.hosts.words import HostLost
 from propolis.repository import Repository
 from propolis.repository.access.conditional import IGNORED, creates_once
 from propolis.repository.records.verdicts import ask, give
@@ -90,6 +92,28 @@ class GiveVerdict(Step[Coordination, None], frozen=True, kw_only=True, tag="give
 def verdict_steps(hosts: Sequence[str]) -> list[Step[Coordination, Any]]:
     """The coordinator's own steps; it is the first of the hosts."""
     return [CheckVerdict(host=hosts[0]), PreparedOnHosts(hosts=tuple(hosts)), GiveVerdict(host=hosts[0])]
+
+
+@contextlib.contextmanager
+def explained(context: Callable[[], Coordination | None]) -> Iterator[None]:
+    """For a `with` block around a run: one that lost a host after the verdict says that nothing is undone."""
+    try:
+        yield
+    except HostLost as lost:
+        run = context()
+        if run is None or not _is_kept(run):
+            raise
+        raise PropolisError(
+            lost.what,
+            left="All hosts keep what they have done; that one finishes its part by itself",
+            next=f"{lost.next.rstrip('.')}. `propolis recover` finishes it at once",
+        ) from lost
+
+
+def _is_kept(context: Coordination) -> bool:
+    with contextlib.suppress(PropolisError):
+        return ask(open_shared(context), context.run_id) == "keep"
+    return False
 
 
 _STEPS: tuple[type[Step[Coordination, Any]], ...] = (CheckVerdict, PreparedOnHosts, GiveVerdict)

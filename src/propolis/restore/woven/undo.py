@@ -27,7 +27,7 @@ from propolis.restore.hosts.verdict import DOWNTIME, verdict_on
 from propolis.restore.review import Review
 from propolis.restore.woven.host import HostOptions, review_of
 from propolis.restore.woven.plan import COMMAND, AskForParts, kept_by, texts_of
-from propolis.restore.woven.steps import Shared, verdict_steps
+from propolis.restore.woven.steps import Shared, explained, verdict_steps
 from propolis.run import Observer, Plan
 from propolis.stack.stack import STORES
 
@@ -64,12 +64,16 @@ def undo_hosts(request: WovenUndoRequest, observer: Observer, recover_first: Rec
     """Undo a restore on all hosts. Raises as `restore_hosts` does."""
     found: list[tuple[str, Mapping[str, Part]]] = []
 
+    contexts: list[Coordination] = []
+
     def plan(context: Coordination) -> Plan[Coordination]:
+        contexts.append(context)
         run, plan, parts = _planned(request, context.names, partial(connect, context, COMMAND, parent=None))
         found.append((run, parts))
         return plan
 
-    context, outcome = coordinate(request.config, request.file, plan, observer, recover_first, verdict=verdict_on)
+    with explained(lambda: contexts[0] if contexts else None):
+        context, outcome = coordinate(request.config, request.file, plan, observer, recover_first, verdict=verdict_on)
     ((undone, parts),) = found
     results = [result for given in outcome.results.all(OnHosts) for result in given.values()]
     checked = [one for one in results if one.get("run") == undone]
