@@ -2,8 +2,10 @@
 
 import contextlib
 import os
+import queue
 import sys
 import threading
+import time
 from pathlib import Path
 
 from propolis.errors import PropolisError
@@ -107,3 +109,32 @@ class Cut(Serving):
                 os.close(file)
 
         threading.Thread(target=run, daemon=True).start()
+
+
+class Slow(Serving):
+    """The real server, whose every answer is on its way for a while."""
+
+    seconds = 0.02
+
+    def serve(self) -> None:
+        inner, self.sink, outer = *os.pipe(), self.sink
+        arriving: queue.SimpleQueue[tuple[float, bytes] | None] = queue.SimpleQueue()
+
+        def take() -> None:
+            while data := os.read(inner, _PIECE):
+                arriving.put((time.monotonic() + self.seconds, data))
+            arriving.put(None)
+
+        def give() -> None:
+            while (found := arriving.get()) is not None:
+                when, data = found
+                time.sleep(max(0.0, when - time.monotonic()))
+                with contextlib.suppress(OSError):
+                    while data:
+                        data = data[os.write(outer, data) :]
+            os.close(outer)
+            os.close(inner)
+
+        for run in (take, give):
+            threading.Thread(target=run, daemon=True).start()
+        super().serve()

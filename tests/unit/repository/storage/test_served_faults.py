@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,11 @@ from propolis.repository import Identity, Repository, verify
 from propolis.repository.storage.base import ObjectExistsError
 from propolis.repository.storage.folder import FolderStorage
 from propolis.repository.storage.opening import open_storage
-from propolis.repository.storage.remote import connection, messages
+from propolis.repository.storage.remote import client, connection, messages
 from propolis.repository.storage.remote.client import RemoteStorage
 from propolis.repository.storage.remote.connection import Connection, LostError
 from unit.repository.repository_tools import TREE, Vault, fill
-from unit.repository.storage.served import HASTY, Cut, Far, Serving, remote, served
+from unit.repository.storage.served import HASTY, Cut, Far, Serving, Slow, remote, served
 
 PACK = random.Random(1).randbytes((3 << 20) + 77)
 LEASE = "locks/shared-20261127T120000Z-00000000000000000000000000000000"
@@ -60,7 +61,7 @@ def leftovers(folder: Path) -> list[str]:
 def test_whatever_is_cut_goes_on_over_a_new_connection(tmp_path: Path, way: str) -> None:
     size = len(PACK)
     places = [0, 3, 4, 60, 150, 200, 300, 400, 600, 10_000, 1 << 20, size // 2]
-    places += [size + more for more in range(-40, 1500, 90)] if way == "sent" else [size * 2, size * 2 + 900]
+    places += [size + more for more in range(-40, 1500, 150)] if way == "sent" else [size * 2, size * 2 + 900]
     for number, place in enumerate(places):
         folder = tmp_path / str(number)
         storage = cut_first(folder, **{way: place})
@@ -211,3 +212,30 @@ def test_an_interrupt_in_the_middle_of_an_object_leaves_nothing_and_the_next_req
     storage.flush()
     storage.close()
     assert [str(path) for path in (tmp_path / "vault").rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize(("kind", "most"), [(Serving, 1), (Slow, client.MOST)])
+def test_a_host_far_away_gets_more_connections_when_there_is_much_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Serving], most: int
+) -> None:
+    monkeypatch.setattr(client, "FAR", 0.015 if most > 1 else 60.0)
+    started: list[Serving] = []
+
+    def start() -> Serving:
+        started.append(kind(tmp_path))
+        return started[-1]
+
+    storage = RemoteStorage(start, str(tmp_path), "ssh://backup.example/x", HASTY)
+    storage.prepare()
+    with ThreadPoolExecutor(8) as pool:
+        for turn in range(20):
+            names = [f"packs/00/{turn}-{number}" for number in range(8)]
+            list(pool.map(lambda name: storage.put(name, PACK[:100_000]), names))
+            if len(started) >= client.MOST:
+                break
+        assert all(pool.map(lambda name: storage.get(name, 1 << 20) == PACK[:100_000], names))
+    assert len(started) == most
+    storage.close()
+    for far in started:
+        far.thread.join(30)
+        assert not far.thread.is_alive()

@@ -6,6 +6,7 @@ import collections
 import contextlib
 import datetime
 import itertools
+import math
 import threading
 import time
 import weakref
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TypeVar
 
-from propolis.errors import IntegrityError, RepositoryError
+from propolis.errors import IntegrityError, PropolisError, RepositoryError
 from propolis.repository.io import direct
 from propolis.repository.io.stream import PIECE, Stream
 from propolis.repository.storage.base import (
@@ -32,6 +33,12 @@ from propolis.repository.storage.remote.paging import place_in_order
 from propolis.s3.endpoint import PATIENT, Patience
 
 _FIRST_TRIES = 2
+MOST = 4
+"""Connections at a time."""
+FAR = 0.01
+"""Seconds that an answer takes, at least, if a host is far away."""
+_BUSY = 2
+"""Requests under way in every connection, at which another one is worth its start."""
 _AHEAD = 4
 """Pieces of an object that are asked for before their turn."""
 _MOST_LISTED = 20_000_000
@@ -40,25 +47,31 @@ T = TypeVar("T")
 
 
 class _Link:
-    """The connection of the moment, made anew when it was lost."""
+    """The connections of the moment. The first is made when it is needed, and anew when it was lost.
+
+    A host far away gets more of them when there is much to do: SSH has no more than 2 MiB on their way in each.
+    """
 
     def __init__(self, start: Start, path: str, place: str, patience: Patience) -> None:
         self._start, self._path, self._place, self._patience = start, path, place, patience
         self._lock = threading.Lock()
-        self._connection: Connection | None = None
+        self._connections: list[Connection] = []
+        self._adding = False
         self._reached = False
 
     def get(self) -> Connection:
         """A connection. Raises `LostError` when none can be made now, or what the server says."""
         with self._lock:
-            found = self._connection
-            if found is None or found.lost is not None:
-                if found is not None:
-                    found.close()
-                self._connection = None
-                self._connection = found = Connection(self._start, self._path, self._place)
+            self._connections = [found for found in self._connections if found.lost is None]
+            if not self._connections:
+                self._connections = [Connection(self._start, self._path, self._place)]
                 self._reached = True
-            return found
+            best = min(self._connections, key=lambda found: found.busy)
+            far = FAR < min(found.round_trip for found in self._connections) < math.inf
+            if far and best.busy >= _BUSY and len(self._connections) < MOST and not self._adding:
+                self._adding = True
+                threading.Thread(target=self._add, name="remote", daemon=True).start()
+            return best
 
     def waits(self) -> Iterator[float]:
         """How long to wait between tries. Who hasn't been reached yet is more likely misnamed than restarting."""
@@ -67,9 +80,20 @@ class _Link:
 
     def close(self) -> None:
         with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
+            for found in self._connections:
+                found.close()
+            self._connections = []
+
+    def _add(self) -> None:
+        with contextlib.suppress(LostError, PropolisError):  # those that are there do as well
+            more = Connection(self._start, self._path, self._place)
+            with self._lock:
+                self._adding = False
+                wanted = bool(self._connections)
+                if wanted:
+                    self._connections.append(more)
+            if not wanted:  # all was closed meanwhile
+                more.close()
 
 
 class RemoteStorage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import itertools
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -98,6 +99,8 @@ class Connection:
         """Start the program and wait until the server answers. Raises `LostError`, or what the server says."""
         self.lost: LostError | PropolisError | None = None
         """Why it can't be used any more."""
+        self.round_trip = math.inf
+        """Seconds that the quickest answer took."""
         self._opened = False
         self._ids = itertools.count(1)
         self._pending: dict[int, Pending] = {}
@@ -128,7 +131,15 @@ class Connection:
 
     def ask(self, make: Callable[[int], m.Request]) -> Answer:
         """Make a request with this ID and wait for its answer."""
-        return self._begin(make).answer.result()
+        began = time.monotonic()
+        answer = self._begin(make).answer.result()
+        self.round_trip = min(self.round_trip, time.monotonic() - began)
+        return answer
+
+    @property
+    def busy(self) -> int:
+        """Requests under way."""
+        return len(self._pending)
 
     def put(self, name: str, data: memoryview, *, create: bool) -> None:
         """Store an object: durable when this returns."""
