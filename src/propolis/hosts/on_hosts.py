@@ -12,7 +12,7 @@ from typing import Any
 from propolis.errors import PropolisError
 from propolis.hosts.coordination import Coordination
 from propolis.hosts.hosts import Answers
-from propolis.hosts.words import HostLost, together
+from propolis.hosts.words import HostLost, kind_of, together
 from propolis.link.messages import Close, Closed, Do, Done, Undo
 from propolis.run import Results, Step
 from propolis.run.step import tag_of
@@ -146,7 +146,7 @@ def _raise(failures: list[PropolisError]) -> None:
     if failures:
         worst = max(failures, key=lambda error: error.exit_code)
         told = together(failures)
-        raise type(worst)(told.what, left=told.left, next=told.next) from worst
+        raise kind_of(worst.exit_code)(told.what, left=told.left, next=told.next) from worst
 
 
 def _without_lost(answers: Answers) -> list[PropolisError]:

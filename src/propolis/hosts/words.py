@@ -69,7 +69,7 @@ def together(errors: list[PropolisError], left: str = "") -> PropolisError:
     if len(errors) == 1:
         return errors[0]
     codes = {error.exit_code for error in errors}
-    kind = type(errors[0]) if len(codes) == 1 else PreflightError
+    kind = kind_of(errors[0].exit_code) if len(codes) == 1 else PreflightError
     nexts = dict.fromkeys(error.next.rstrip(".") for error in errors if error.next)
     lefts = dict.fromkeys(error.left.rstrip(".") for error in errors if error.left)
     return kind(

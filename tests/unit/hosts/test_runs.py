@@ -118,6 +118,18 @@ def test_a_host_that_stays_away_is_named_with_exit_code_16(tmp_path: Path) -> No
     assert outcome(tmp_path) is None
 
 
+def test_hosts_that_are_lost_at_once_are_all_named(tmp_path: Path) -> None:
+    agents = stack([])
+    for name in ("db1", "db2"):
+        agents[name].vanishes = {"do clone"}
+    with pytest.raises(
+        PropolisError, match=r"the host db1 was lost.*the host db2 was lost.*undoes its part"
+    ) as error:
+        run(tmp_path, agents)
+    assert error.value.exit_code == 1
+    assert outcome(tmp_path) == "undone"
+
+
 def test_a_host_lost_before_anything_was_promised_is_no_service_down(tmp_path: Path) -> None:
     agents = stack([])
     hide_when_lost(agents["db1"], "do check")
