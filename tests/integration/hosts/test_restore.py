@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fakes.hosts import FakeHosts
+from integration.restore.test_question import Terminal
 from propolis.command.stores import open_repository
 from propolis.errors import BusyError, InDoubt
 from propolis.hosts.asking import coordinator_state
@@ -19,6 +20,7 @@ from propolis.restore.woven.plan import WovenRequest, restore_hosts
 from propolis.restore.woven.steps import GiveVerdict, PreparedOnHosts
 from propolis.run import SilentObserver
 from propolis.run.journals import open_runs
+from propolis.run.lock import held
 
 PEERS = "cassandra/data/system/peers-37f71aca7dc2383ba70672528af04d4f/nb-1-big-Data.db"
 
@@ -103,6 +105,20 @@ def test_a_plan_shows_what_each_does_and_changes_nothing(hosts: FakeHosts) -> No
     (accept,) = [number for number, line in enumerate(lines) if "accept the restored data" in line]
     assert ready < verdict < accept
     assert states(hosts) == {False}
+
+
+def test_on_a_terminal_every_hosts_loss_is_shown_and_only_a_yes_restores(hosts: FakeHosts) -> None:
+    for answer, code in ((b"n\n", 130), (b"y\n", 0)):
+        terminal = Terminal(hosts.hive, "latest")
+        shown = terminal.read_until(b"[y/N]")
+        for name in hosts.hosts:
+            assert f"{name} (" in shown
+        assert "replaces data on 3 hosts" in shown
+        assert "changed here since the backup" in shown
+        assert not any(held(host.root / "state") for host in hosts.hosts.values()), "nothing is locked meanwhile"
+        terminal.type(answer)
+        assert terminal.end() == code, terminal.shown
+        assert states(hosts) == {answer == b"y\n"}
 
 
 def test_hosts_of_other_names_get_what_they_are_to(hosts: FakeHosts) -> None:
