@@ -9,13 +9,21 @@ from pathlib import Path
 import pytest
 
 from fakes.hosts import FakeHost, FakeHosts
+from propolis.backup import BackupReport
 from propolis.command.stores import open_repository
 from propolis.errors import PreflightError, PropolisError
 from propolis.repository import verify
 
 
-def test_it_is_one_backup_with_the_trees_of_all_hosts(fake_hosts: FakeHosts) -> None:
-    report = fake_hosts.back_up()
+@pytest.fixture(scope="module")
+def report(module_fake_hosts: FakeHosts) -> BackupReport:
+    """The second backup, of 4 MiB more on each host of the database."""
+    for host in module_fake_hosts.stores:
+        (host.root / "cassandra/data/thehive/edgestore/nb-2-big-Data.db").write_bytes(bytes(range(256)) * 16384)
+    return module_fake_hosts.back_up()
+
+
+def test_it_is_one_backup_with_the_trees_of_all_hosts(fake_hosts: FakeHosts, report: BackupReport) -> None:
     trees = {tree.name: tree.host for tree in report.summary.header.trees}
     assert trees["files/hive/folder"] == "hive"
     assert {trees[f"database/{name}/data-0"] for name in ("db1", "db2")} == {"db1", "db2"}
@@ -25,16 +33,13 @@ def test_it_is_one_backup_with_the_trees_of_all_hosts(fake_hosts: FakeHosts) -> 
     assert not list((fake_hosts.hive.repository / "parts").glob("*"))
 
 
-def test_what_did_not_change_is_not_read_on_any_host(fake_hosts: FakeHosts) -> None:
-    fake_hosts.back_up()
-    report = fake_hosts.back_up()
+def test_what_did_not_change_is_not_read_on_any_host(report: BackupReport) -> None:
     assert report.stats.unchanged > 0
     assert report.stats.read < report.stats.bytes
     assert report.summary.header.parent is not None
 
 
-def test_downtime_is_told_of_thehive_and_of_every_host(fake_hosts: FakeHosts) -> None:
-    report = fake_hosts.back_up()
+def test_downtime_is_told_of_thehive_and_of_every_host(report: BackupReport) -> None:
     assert report.downtime is not None
     assert report.summary.header.facts["downtime_seconds"] == report.downtime
     assert [host.host for host in report.hosts] == ["hive", "db1", "db2"]
@@ -43,10 +48,7 @@ def test_downtime_is_told_of_thehive_and_of_every_host(fake_hosts: FakeHosts) ->
     assert all(outage is not None and outage < report.downtime for name, outage in outages.items() if name != "hive")
 
 
-def test_no_data_moves_through_the_coordinator(fake_hosts: FakeHosts) -> None:
-    for host in fake_hosts.stores:
-        (host.root / "cassandra/data/thehive/edgestore/nb-2-big-Data.db").write_bytes(bytes(range(256)) * 16384)
-    report = fake_hosts.back_up()
+def test_no_data_moves_through_the_coordinator(report: BackupReport) -> None:
     assert all(host.read >= 4 << 20 for host in report.hosts if host.host != "hive")
     assert all(host.link_bytes_sent + host.link_bytes_received < 64 << 10 for host in report.hosts)
 
@@ -74,10 +76,9 @@ def test_a_step_that_fails_on_one_host_is_told_and_undone_on_all(fake_hosts: Fak
     fake_hosts.assert_serving()
 
 
-@pytest.mark.parametrize("what", ["cut", "frozen", "crashed"])
-def test_a_host_lost_while_services_are_down_costs_no_service(fake_hosts: FakeHosts, what: str) -> None:
+def test_a_host_that_falls_silent_while_services_are_down_costs_no_service(fake_hosts: FakeHosts) -> None:
     step = fake_hosts.step("backup", "db1, db2: drain and stop the database")
-    ran = fake_hosts.propolis.disturbed(step, getattr(fake_hosts["db1"], what), "backup")
+    ran = fake_hosts.propolis.disturbed(step, fake_hosts["db1"].frozen, "backup")
     assert "host db1 was lost" in ran.one_clear_error(1)
     fake_hosts.assert_serving()
 
@@ -86,11 +87,6 @@ def test_once_the_manifest_is_written_a_lost_host_costs_nothing(fake_hosts: Fake
     step = fake_hosts.step("backup", "hive: write the manifest")
     ran = fake_hosts.propolis.disturbed(step, fake_hosts["db1"].killed, "backup")
     assert "is complete" in ran.one_clear_error(1)
-    fake_hosts.wait_until_recovered()
-
-
-def test_a_killed_coordinator_leaves_nothing_behind(fake_hosts: FakeHosts) -> None:
-    fake_hosts.propolis.killed(fake_hosts.step("backup", "hive: clone"), "after", "backup")
     fake_hosts.wait_until_recovered()
 
 
@@ -108,15 +104,9 @@ def test_the_plan_is_that_of_all_hosts_and_changes_nothing(fake_hosts: FakeHosts
     assert before == [host.newest_journal() for host in fake_hosts.hosts.values()]
 
 
-def test_one_node_alone_is_not_backed_up(fake_hosts: FakeHosts) -> None:
+def test_one_host_alone_is_not_backed_up(fake_hosts: FakeHosts) -> None:
     ran = fake_hosts["db1"].propolis.run("backup")
-    assert "one of 2 nodes of its cluster" in ran.one_clear_error(12)
-
-
-def test_the_command_prints_one_report(fake_hosts: FakeHosts) -> None:
-    ran = fake_hosts.propolis.ok("backup", "--json")
-    told = json.loads(ran.out)
-    assert [host["host"] for host in told["hosts"]] == ["hive", "db1", "db2"]
+    assert "db1 has only a part of the stack" in ran.one_clear_error(12)
 
 
 def test_the_coordinator_may_be_a_host_without_services(fake_hosts: FakeHosts, tmp_path: Path) -> None:
