@@ -173,7 +173,10 @@ def pid_of(storage: RemoteStorage) -> int:
     return open_._far.pid  # type: ignore[attr-defined,no-any-return]
 
 
-def test_a_server_that_is_killed_is_started_again(process: RemoteStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_server_that_is_killed_is_started_again(
+    process: RemoteStorage, monkeypatch: pytest.MonkeyPatch, how: signal.Signals
+) -> None:
     first = pid_of(process)
     send = frames.send_frame
     sent: list[int] = []
@@ -182,7 +185,7 @@ def test_a_server_that_is_killed_is_started_again(process: RemoteStorage, monkey
         send(file, head, bulk)
         sent.append(len(bulk))
         if len(sent) == 4:  # in the middle of an object
-            os.kill(first, signal.SIGKILL)
+            os.kill(first, how)
 
     monkeypatch.setattr(connection, "send_frame", killing)
     process.put("packs/00/one", PACK)

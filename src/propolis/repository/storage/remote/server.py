@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from propolis import __version__
-from propolis.errors import PreflightError, PropolisError, RepositoryError
+from propolis.errors import Interrupted, PreflightError, PropolisError, RepositoryError
 from propolis.link.frames import BrokenFrame, CutFrame, FrameReader, send_frame
 from propolis.link.messages import Beat
 from propolis.repository.io import direct
@@ -70,6 +70,8 @@ class Server:
             raise RepositoryError(
                 f"The client sent what can't be understood: {error}", left="The repository was left as it is"
             ) from None
+        except Interrupted:
+            raise  # it is started again by whoever still needs it
         except PropolisError as error:
             self._fail(error)
             raise
