@@ -17,7 +17,7 @@ from propolis.cli.options import (
 from propolis.command.known import remembered
 from propolis.command.stores import open_repository
 from propolis.errors import IntegrityError
-from propolis.report.backups import backups_as_json, hosts_of, show_findings, show_overview, show_summary
+from propolis.report.backups import backups_as_json, show_findings, show_overview, show_summary
 from propolis.report.json import plain, print_json
 from propolis.report.units import counted
 from propolis.repository.records.marks import read_marks
@@ -67,7 +67,7 @@ def show(
     id = repository.resolve(backup, loaded.name, remarks)
     summary = read_marks(repository).annotate(repository.summary(id))
     if as_json:
-        print_json(plain(summary) | {"hosts": list(hosts_of(summary)), "remarks": remarks})
+        print_json(plain(summary) | {"hosts": list(summary.header.hosts), "remarks": remarks})
     else:
         show_summary(summary)
         show_findings(repository.damaged_rings, remarks)

@@ -51,7 +51,7 @@ def backups_as_json(found: Overview) -> list[Any]:
         for finding, state in lost
     ]
     return listed + [
-        plain(backup) | {"state": "whole", "problem": None, "hosts": list(hosts_of(backup))}
+        plain(backup) | {"state": "whole", "problem": None, "hosts": list(backup.header.hosts)}
         for backup in found.backups
     ]
 
@@ -88,7 +88,7 @@ def show_summary(backup: BackupSummary) -> None:
     show_pairs(
         [
             ("backup", backup.id),
-            ("stack", f"{header.stack} on {', '.join(hosts_of(backup)) or header.host}"),
+            ("stack", f"{header.stack} on {', '.join(header.hosts) or header.host}"),
             ("kind", header.kind),
             ("taken", f"{header.started} to {header.ended} by propolis {header.propolis}"),
             *([("clock", backup.clock)] if backup.clock else []),
@@ -116,6 +116,7 @@ def show_verify(result: VerifyResult) -> None:
     show_pairs(
         [
             ("backup", f"{result.id}: {result.files} files, {human_bytes(result.bytes)}"),
+            *([("of the hosts", ", ".join(result.hosts))] if result.hosts else []),
             ("packs present", str(result.packs)),
             ("packs read", f"{result.packs_read}, {human_bytes(result.stored_bytes_read)}"),
             (
@@ -142,17 +143,10 @@ def age(backup: BackupSummary) -> float:
     return (datetime.datetime.now(datetime.UTC) - ended).total_seconds()
 
 
-def hosts_of(backup: BackupSummary) -> tuple[str, ...]:
-    """The hosts of a backup of several, as their coordinator calls them; none where it is of one."""
-    told = backup.header.facts.get(_HOSTS)
-    names = [*(told if isinstance(told, dict) else ()), *(tree.host for tree in backup.header.trees)]
-    return tuple(dict.fromkeys(name for name in names if name))
-
-
 def _told_by_hosts(backup: BackupSummary) -> Iterator[tuple[str, str]]:
     """What a backup of several hosts tells of each: what it is called on the network, its services and its trees."""
     told = backup.header.facts.get(_HOSTS)
-    for name in hosts_of(backup):
+    for name in backup.header.hosts:
         one = told.get(name) if isinstance(told, dict) else None
         said = one if isinstance(one, dict) else {}
         trees = sum(tree.host == name for tree in backup.header.trees)
@@ -168,7 +162,7 @@ def _told_by_hosts(backup: BackupSummary) -> Iterator[tuple[str, str]]:
 
 
 def _marks(backup: BackupSummary) -> list[str]:
-    count = len(hosts_of(backup))
+    count = len(backup.header.hosts)
     return [
         *([f"{count} hosts"] if count > 1 else []),
         *(["held"] if backup.holds else []),

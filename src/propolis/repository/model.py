@@ -181,6 +181,8 @@ class VerifyResult:
     findings: tuple[Finding, ...]
     remarks: tuple[str, ...] = ()
     """What somebody should know and harms not this backup: other damage, a lease that could not be taken."""
+    hosts: tuple[str, ...] = ()
+    """The hosts of a backup of several."""
 
     @property
     def ok(self) -> bool:

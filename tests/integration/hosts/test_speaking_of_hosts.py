@@ -33,6 +33,7 @@ def test_a_backup_says_which_hosts_it_is_of_and_gives_back_single_files_of_each(
     (listed, *_) = fake_hosts.propolis.ok("list", "--json").json
     assert listed["hosts"] == ["hive", "db1", "db2"]
     assert "3 hosts" in fake_hosts.propolis.ok("list").out
+    assert fake_hosts.propolis.ok("verify", "--level", "manifest", "--json").json["hosts"] == ["hive", "db1", "db2"]
     shown = fake_hosts.propolis.ok("show").out
     assert "fake on hive, db1, db2" in shown
     assert "host db1" in shown

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from propolis.report.backups import backups_as_json, hosts_of, show_backups, show_summary
+from propolis.report.backups import backups_as_json, show_backups, show_summary
 from propolis.repository import BackupId, BackupSummary, Header
 from propolis.repository.format.entries import TreeHeader
 from propolis.repository.records.overview import Overview
@@ -65,5 +65,5 @@ def test_programs_get_the_hosts_by_name() -> None:
 def test_facts_of_any_kind_break_nothing(odd: object, capsys: pytest.CaptureFixture[str]) -> None:
     backup = summary({"hosts": odd}, "db1")
     show_summary(backup)
-    assert hosts_of(backup) == ("db1",)
+    assert backup.header.hosts == ("db1",)
     assert "host db1" in capsys.readouterr().out

@@ -127,11 +127,14 @@ def add_host(
     found = find_host(config, file, name, host)
     confirm(found)
     reach = _reach(config, file, name, host)
+    repository = open_repository(config, identity)
+    if identity is not None:
+        repository.require_pack_key()
     if not found.configured:
         reach.ask(name, "configure", _options(config))
     try:
         key = understood(name, reach.ask(name, "key"), _Key)
-        registered = _register(config, name, key, identity)
+        registered = _register(config, repository, name, key, identity)
     except PropolisError as error:
         there = "" if found.configured else f"{found.file} was written on {name}. "
         raise type(error)(
@@ -202,9 +205,8 @@ def _options(config: Config) -> dict[str, Any]:
     return {"repository": values, "known": told_to_others(config)}
 
 
-def _register(config: Config, name: str, key: _Key, identity: Path | None) -> bool:
+def _register(config: Config, repository: Repository, name: str, key: _Key, identity: Path | None) -> bool:
     """Let the repository know a host's key, with the recovery key; False where it does already."""
-    repository = open_repository(config, identity)
     known = {holder.recipient for holder in repository.ring.recovery + repository.ring.host}
     if key.recipient in known:
         return False

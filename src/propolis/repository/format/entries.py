@@ -79,6 +79,13 @@ class Header(msgspec.Struct, frozen=True):
         return next((tree for tree in self.trees if tree.name == name), None)
 
     @property
+    def hosts(self) -> tuple[str, ...]:
+        """Of several hosts' backup: what their coordinator calls them; none where it is of one host."""
+        told = self.facts.get("hosts")
+        names = [*(told if isinstance(told, dict) else ()), *(tree.host for tree in self.trees)]
+        return tuple(dict.fromkeys(str(name) for name in names if name))
+
+    @property
     def unkept(self) -> list[Unkept]:
         """What was there and is not in the backup, of all trees."""
         return joined(below(tree.name, tree.unkept) for tree in self.trees)

@@ -85,6 +85,7 @@ def verify(
         remarks=tuple(
             f"{found.what} ({found.object}); data that only it lists can't be restored" for found in table.damaged
         ),
+        hosts=manifest.header.hosts,
     )
 
 
