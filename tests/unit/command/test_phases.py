@@ -15,19 +15,25 @@ from ruamel.yaml import YAML
 from propolis import clone
 from propolis.backup import BACKUP_STEPS, BackupOptions
 from propolis.backup.cold import cold_plan
+from propolis.backup.drained import CheckClonedLog
 from propolis.command.context import Context
 from propolis.command.control import ServiceControl
 from propolis.command.kept import Kept, KeptFolder, KeptObjects
 from propolis.command.phases import PHASES, RANK
+from propolis.command.services import AwaitCluster
 from propolis.config.sample import sample
 from propolis.config.schema import Config
 from propolis.repository import Manifest, Repository
 from propolis.restore import RESTORE_STEPS, RestoreRequest, cold
 from propolis.restore.cold import restore_plan
 from propolis.restore.former import UndoRequest, undo_plan
+from propolis.restore.hosts.peers import ForgetPeers
 from propolis.restore.logins import LoginAfter, Logins
 from propolis.restore.prepare import Restoration
+from propolis.restore.steps import StageFolder
 from propolis.run import Plan, SilentObserver
+from propolis.stack.cluster import clusters
+from propolis.stack.model import bare
 from propolis.stack.stack import START_WAVES, services, trees
 from sections import with_everything
 
@@ -96,7 +102,11 @@ def assert_in_order(plan: Plan[Any]) -> None:
 
 @given(contexts(), st.booleans())
 def test_backup(context: Context, unhealthy: bool) -> None:
-    assert_in_order(cold_plan(BackupOptions(force_unhealthy=unhealthy), context))
+    plan = cold_plan(BackupOptions(force_unhealthy=unhealthy), context)
+    assert_in_order(plan)
+    nodes = set(clusters(context.config)).intersection(context.services.running())
+    assert {step.service for step in plan.steps if isinstance(step, AwaitCluster)} == nodes
+    assert sum(isinstance(step, CheckClonedLog) for step in plan.steps) == ("database" in nodes)
 
 
 @dataclass
@@ -123,7 +133,14 @@ def test_restore(context: Context, data: st.DataObject) -> None:
         logins=Logins((login,), set_password=True),
         settings=None,
     )
-    assert_in_order(restore_plan(restoration, context))
+    plan = restore_plan(restoration, context)
+    assert_in_order(plan)
+    whole = any(bare(tree.name).startswith("database/data-") for tree in restoration.in_place)
+    forgets = [step for step in plan.steps if isinstance(step, ForgetPeers)]
+    assert len(forgets) == (whole and "database" in clusters(context.config))
+    assert {place for step in forgets for place in step.data} <= {
+        step.staged for step in plan.steps if isinstance(step, StageFolder)
+    }
 
 
 @given(contexts(), st.sampled_from([0, 7]))
