@@ -21,6 +21,7 @@ from propolis.repository.storage.opening import open_storage
 from propolis.repository.storage.remote import client, connection, messages
 from propolis.repository.storage.remote.client import RemoteStorage
 from propolis.repository.storage.remote.connection import Connection, LostError
+from propolis.s3.endpoint import Patience
 from unit.repository.repository_tools import TREE, Vault, fill
 from unit.repository.storage.served import HASTY, Cut, Far, Serving, Slow, remote, served
 
@@ -242,3 +243,25 @@ def test_a_host_far_away_gets_more_connections_when_there_is_much_to_do(
     for far in started:
         far.thread.join(30)
         assert not far.thread.is_alive()
+
+
+def test_threads_that_wait_for_a_host_try_together(tmp_path: Path) -> None:
+    tries: list[int] = []
+    waiting = threading.Barrier(6, timeout=30)
+
+    class Gone(Far):
+        def serve(self) -> None:
+            tries.append(1)
+            time.sleep(0.2)  # until all wait for it
+
+    storage = RemoteStorage(Gone, str(tmp_path), "ssh://backup/x", Patience(retries=0))
+
+    def ask(_: int) -> str:
+        waiting.wait()
+        with pytest.raises(RepositoryError, match="can't be reached") as raised:
+            storage.size("config")
+        return raised.value.what
+
+    with ThreadPoolExecutor(6) as pool:
+        assert len(set(pool.map(ask, range(6)))) == 1
+    assert len(tries) < 6

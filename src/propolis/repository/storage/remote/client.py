@@ -58,13 +58,18 @@ class _Link:
         self._connections: list[Connection] = []
         self._adding = False
         self._reached = False
+        self._failed: tuple[float, LostError] | None = None
+        """When no connection could be made last, and why."""
 
     def get(self) -> Connection:
         """A connection. Raises `LostError` when none can be made now, or what the server says."""
+        asked = time.monotonic()
         with self._lock:
             self._connections = [found for found in self._connections if found.lost is None]
             if not self._connections:
-                self._connections = [Connection(self._start, self._path, self._place)]
+                if self._failed is not None and self._failed[0] > asked:
+                    raise self._failed[1]  # somebody else tried meanwhile
+                self._connections = [self._first()]
                 self._reached = True
             best = min(self._connections, key=lambda found: found.busy)
             far = FAR < min(found.round_trip for found in self._connections) < math.inf
@@ -72,6 +77,13 @@ class _Link:
                 self._adding = True
                 threading.Thread(target=self._add, name="remote", daemon=True).start()
             return best
+
+    def _first(self) -> Connection:
+        try:
+            return Connection(self._start, self._path, self._place)
+        except LostError as error:
+            self._failed = time.monotonic(), error
+            raise
 
     def waits(self) -> Iterator[float]:
         """How long to wait between tries. Who hasn't been reached yet is more likely misnamed than restarting."""
@@ -105,7 +117,7 @@ class RemoteStorage:
 
     def __init__(self, start: Start, path: str, place: str, patience: Patience = PATIENT) -> None:
         """`start` starts a server; `path` is the folder that it must have; `place`: what people call it."""
-        self._place = place
+        self._place, self._patience = place, patience
         self._link = _Link(start, path, place, patience)
         self._deleted: set[str] = set()
         """Folders in which objects were deleted that may come back after a power cut."""
@@ -232,13 +244,13 @@ class RemoteStorage:
 
         Raises `RepositoryError`.
         """
-        waits = self._link.waits()
+        waits, until = self._link.waits(), time.monotonic() + self._patience.total
         while True:
             try:
                 return request(self._link.get())
             except LostError as error:
                 wait = next(waits, None)
-                if wait is None or lasting(error) is not None:
+                if wait is None or time.monotonic() > until or lasting(error) is not None:
                     raise explained(error, self._place) from None
             time.sleep(wait)
 
