@@ -9,18 +9,20 @@ from typing import Any
 
 import pytest
 
-from propolis.clock import utc_text
+from propolis.clock import utc_now, utc_text
 from propolis.errors import IntegrityError, PropolisError, RepositoryError
 from propolis.repository import BackupSummary, Facts, Identity, Location, Repository, verify
 from propolis.repository.format.part import parse_part_name, part_name
 from propolis.repository.format.rules import check_entries
 from propolis.repository.format.text import TextWriter
+from propolis.repository.records.verdicts import Verdict, ask, give
 from propolis.repository.storage.base import Retention
 from propolis.repository.write.begin import begin, find_parent
 from propolis.repository.write.compose import compose, drop_parts, load_part
 from propolis.repository.write.publish import Publisher
 from unit.repository.memory_storage import MemoryStorage
 from unit.repository.repository_tools import Vault, fill, snapshot
+from unit.repository.storage.served import remote
 
 RUN = "20261127T120000Z-0a1b2c"
 HOSTS = ("db1", "db2", "hive")
@@ -342,3 +344,32 @@ def test_no_backup_refers_to_a_pack_that_vanished(cluster: Cluster) -> None:
     with repository.lease("shared") as lease, pytest.raises(IntegrityError, match="is missing"):
         compose(repository, "hive", RUN, names, HOSTS, Facts(), lease)
     assert repository.names() == []
+
+
+def test_hosts_that_may_only_add_to_a_served_repository(tmp_path: Path) -> None:
+    """Each over its own connection, as behind SSH: they seal, compose and decide, and can remove neither."""
+    key, recovery = Identity.generate(), Identity.generate()
+    first = remote(tmp_path / "served", append_only=True)
+    first.prepare()
+    Repository.create(first, [recovery.recipient], key, segment_bytes=1 << 20)
+    folder = fill(tmp_path / "folder")
+
+    def connected() -> Repository:
+        return Repository(remote(tmp_path / "served", append_only=True), [key])
+
+    coordinator = connected()
+    run = f"{utc_now():%Y%m%dT%H%M%SZ}-0a1b2c"
+    with coordinator.lease("shared") as lease:
+        names = []
+        for host in HOSTS:
+            with begin(connected(), "hive", parent=None) as writer:
+                writer.add_folder("database", f"database/{host}/data-0", folder, Path("/x"))
+                names.append(writer.finish_part(run, host, Facts()))
+        summary = compose(coordinator, "hive", run, names, HOSTS, Facts(), lease)
+    assert verify(Repository.open(Location(str(tmp_path / "served")), [recovery]), summary.id, "full").ok
+    assert not drop_parts(coordinator, names)
+    wishes: tuple[Verdict, ...] = ("undo", "keep")
+    assert [give(connected(), run, wish) for wish in wishes] == ["undo", "undo"]
+    with pytest.raises(RepositoryError):
+        coordinator.storage.put(f"verdicts/{run}", b"{}")
+    assert ask(connected(), run) == "undo"
