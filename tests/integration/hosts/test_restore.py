@@ -209,6 +209,10 @@ def test_all_stay_up_in_doubt_and_end_alike_once_the_repository_is_back(
     hosts.assert_serving()
     assert states(hosts) == {True}
     assert all(open_runs(host.journals).states for host in hosts.hosts.values())
+    for state in (coordinator_state(hosts.config), hosts["db1"].config.state):
+        with pytest.raises(InDoubt):
+            recover(hosts, state)
+    hosts.assert_serving()
     away.rename(repository)
     for host in hosts.hosts.values():
         recover(hosts, host.config.state)
