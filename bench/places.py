@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Literal
 import obstore
 
 from bench import programs
+from bench.programs import Program
 from propolis.platform.process.platform import ProcessPlatform
 from propolis_lab.servers import minio, services, sshd
 from propolis_lab.servers.minio import S3Server
@@ -77,14 +78,14 @@ class Place:
 
 
 @contextmanager
-def place(name: PlaceName, root: Path) -> Iterator[Place]:
-    """A place below a new folder, for as long as the block lasts."""
+def place(name: PlaceName, root: Path, tools: Sequence[str]) -> Iterator[Place]:
+    """A place for these tools below a new folder, for as long as the block lasts."""
     root.mkdir(parents=True)
     if name == "folder":
         yield Place(name, root)
         return
     if name == "ssh":
-        with sshd.run(root / "sshd", _serving(root)) as running:
+        with sshd.run(root / "sshd", _serving(root, tools)) as running:
             yield Place(name, root, ssh=running)
         return
     with minio.run("minio", root) as server:
@@ -104,11 +105,11 @@ def folder_size(root: Path) -> int:
     return sum((Path(where) / name).lstat().st_size for where, _, names in os.walk(root) for name in names)
 
 
-def _serving(root: Path) -> dict[str, list[str]]:
+def _serving(root: Path, tools: Sequence[str]) -> dict[str, list[str]]:
     """What the far end of each tool is: its own server, or that of SFTP."""
-    borg = programs.find("borg")
+    borg = programs.find("borg") if "borg" in tools else Program((), "")
     settings = [f"{name}={value}" for name, value in borg.environment.items()]
-    return {
+    commands = {
         "propolis": [
             sys.executable,
             "-m",
@@ -121,6 +122,7 @@ def _serving(root: Path) -> dict[str, list[str]]:
         "restic": [_SFTP],
         "borg": ["/usr/bin/env", *settings, *borg.command, "serve"],
     }
+    return {tool: commands[tool] for tool in tools if tool in commands}
 
 
 def _started_by(server: Sshd) -> list[int]:

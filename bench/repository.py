@@ -66,7 +66,10 @@ class Run:
         """Measure everything."""
         for number in range(1, self._wanted.rounds + 1):
             for name in self._wanted.places:
-                with _new_folder(self._root), place(name, self._root / name) as where:
+                with (
+                    _new_folder(self._root),
+                    place(name, self._root / name, [tool.name for tool in self._tools]) as where,
+                ):
                     self._round(number, where)
 
     def _round(self, number: int, where: Place) -> None:

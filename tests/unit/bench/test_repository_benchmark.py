@@ -44,6 +44,18 @@ def test_one_round_of_all_operations(tmp_path: Path) -> None:
     assert record.with_suffix(".md").read_text() == page
 
 
+def test_a_repository_behind_an_sshd(tmp_path: Path) -> None:
+    told = benchmark(
+        *("--folder", tmp_path / "work", "--results", tmp_path / "results", "--gigabytes", "0.05", "--rounds", "1"),
+        *("--places", "ssh", "--tools", "propolis", "--operations", "full,restore", "--keep-caches"),
+    )
+    assert told.returncode == 0, told.stderr
+    (record,) = (tmp_path / "results").glob("*.jsonl")
+    _, measured = read_record(record)
+    assert [line.operation for line in measured] == ["full", "restore"]
+    assert all(line.size > 30_000_000 and line.server_cpu > 0 for line in measured)
+
+
 def test_what_does_not_fit_is_not_begun(tmp_path: Path) -> None:
     told = benchmark(
         "--folder", tmp_path / "work", "--gigabytes", "900000", "--places", "folder", "--tools", "propolis"
