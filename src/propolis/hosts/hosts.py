@@ -28,10 +28,13 @@ class Answers:
     failed: dict[str, PropolisError] = field(default_factory=dict)
 
     def error(self) -> PropolisError | None:
-        """All failures as one; None if there is none. One that was only cut short since another failed isn't told."""
+        """All failures as one, with the exit code of the first; None if there is none.
+
+        One that was only cut short since another failed isn't told.
+        """
         errors = list(self.failed.values())
         own = [error for error in errors if not isinstance(error, Interrupted)]
-        return together(own or errors[:1]) if errors else None
+        return together(own or errors[:1], code=(own or errors)[0].exit_code) if errors else None
 
 
 class _Exchange:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from propolis.command.waiting import patiently
 from propolis.errors import BusyError, PropolisError, ServicesDownError
 from propolis.hosts.host import Link
-from propolis.hosts.words import HostLost, error_of
+from propolis.hosts.words import HostLost, error_of, kind_of
 from propolis.link.messages import Answer, Ask, Beat, Failed, Note, Progress
 from propolis.run import Observer
 
@@ -65,7 +65,8 @@ def see_back(wanted: Return, observer: Observer) -> None:
         raise ServicesDownError(
             f"It is not known whether the services of {wanted.host} are running: {error.what}", next=next
         ) from error
-    raise type(error.reason if isinstance(error, HostLost) else error)(error.what, left=error.left, next=next)
+    reason = error.reason if isinstance(error, HostLost) else error
+    raise kind_of(reason.exit_code)(error.what, left=error.left, next=next) from error
 
 
 def _ask(wanted: Return) -> PropolisError | None:

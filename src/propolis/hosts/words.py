@@ -64,12 +64,12 @@ def error_of(host: str, failed: Failed) -> PropolisError:
     )
 
 
-def together(errors: list[PropolisError], left: str = "") -> PropolisError:
-    """One error that says all of them: of their class where they share it, else one of a preflight."""
+def together(errors: list[PropolisError], left: str = "", code: int = PreflightError.exit_code) -> PropolisError:
+    """One error that says all of them: with their exit code where they share it, else with this one."""
     if len(errors) == 1:
         return errors[0]
     codes = {error.exit_code for error in errors}
-    kind = kind_of(errors[0].exit_code) if len(codes) == 1 else PreflightError
+    kind = kind_of(codes.pop() if len(codes) == 1 else code)
     nexts = dict.fromkeys(error.next.rstrip(".") for error in errors if error.next)
     lefts = dict.fromkeys(error.left.rstrip(".") for error in errors if error.left)
     return kind(
