@@ -351,3 +351,14 @@ def test_what_a_server_says_is_printed_without_its_control_characters() -> None:
     error: PropolisError = raised.value
     assert (error.what + error.next).isprintable()
     assert len(error.what) <= m.TEXT
+
+
+def test_what_nobody_expected_at_the_server_is_an_answer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr("propolis.repository.storage.remote.server.page", broken)
+    storage = remote(folder)
+    with pytest.raises(RepositoryError, match="Unexpected ZeroDivisionError at the server of ssh://"):
+        list(storage.list("packs"))
+    assert storage.size("config") == 6

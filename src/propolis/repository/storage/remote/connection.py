@@ -240,10 +240,10 @@ class Connection:
         try:
             while True:
                 self._hear(self._next())
-        except LostError as error:
+        except (LostError, PropolisError) as error:
             self._lose(error)
-        except PropolisError as error:
-            self._lose(error)
+        except Exception as error:  # nobody must wait for ever
+            self._lose(LostError(f"unexpected {type(error).__name__}: {error}", opened=self._opened))
 
     def _hear(self, message: m.FromServer) -> None:
         match message:

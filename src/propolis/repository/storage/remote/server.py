@@ -215,6 +215,9 @@ class Server:
                 answer = told(error, request.id)
             except OSError as error:
                 answer = told(self._storage.failed("be used", error), request.id)
+            except Exception as error:  # whoever asked must not wait for ever
+                what = f"Unexpected {type(error).__name__} at the server of {self._storage.place}: {error}"
+                answer = told(RepositoryError(what, next="Please report it"), request.id)
             self._done_waiting()
             with contextlib.suppress(OSError):  # the client is gone: the reader notices
                 self._send(answer)
