@@ -29,7 +29,7 @@ def woven_plan(
     Raises PreflightError if a host's part doesn't fit into it.
     """
     if strange := [step.phase for step in own if step.phase not in PHASES]:
-        raise ValueError(f"{command}: {', '.join(strange)} is no phase, so its step would be left out")
+        raise ValueError(f"{command}: {', '.join(strange)} is not a phase, so its step would be left out")
     turns = turns_of(parts)
     lines = weave({host: [_shown(step) for step in part.steps] for host, part in parts.items()})
     steps: list[Step[Coordination, Any]] = [BeginOnHosts(hosts=turns)]

@@ -293,5 +293,5 @@ def test_a_host_that_is_through_is_not_lost_when_its_agent_ends() -> None:
 
 
 def test_a_step_of_the_coordinator_that_has_no_phase_is_not_left_out_in_silence() -> None:
-    with pytest.raises(ValueError, match="promis is no phase"):
+    with pytest.raises(ValueError, match="promis is not a phase"):
         woven_plan("backup", {}, [OnHosts(during="promis", calls=(), what="")])
