@@ -13,6 +13,7 @@ settings.load_profile("propolis")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest: two processes that take file after file then end at about the same time."""
     order = (
+        "system/test_cluster",
         "test_killed_restore",
         "test_main_job",
         "test_killed_backup",
