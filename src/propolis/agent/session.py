@@ -90,12 +90,14 @@ class Session:
         for what in (self._listen, self._keep_alive):
             threading.Thread(target=what, name=f"agent{what.__name__}", daemon=True).start()
         last: FromAgent
-        try:
-            with self._interrupts.active(), self._interrupts.shield(), Telling(LinkObserver(self._send)) as told:
-                last = self._answer(first, told) if isinstance(first, Ask) else self._run(first, told)
-        except Exception as error:
-            last = _failed(_as_error(error))
-        self._send(last)
+        with self._interrupts.active(), self._interrupts.shield():
+            try:
+                with Telling(LinkObserver(self._send)) as told:
+                    last = self._answer(first, told) if isinstance(first, Ask) else self._run(first, told)
+            except Exception as error:
+                last = _failed(_as_error(error))
+            self._interrupts.ignore_from_now_on()
+            self._send(last)
         return last.exit_code if isinstance(last, Failed) else 0
 
     def _greeting(self) -> Open | Ask:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,7 +46,7 @@ STEPS = 19
 
 
 class Driver:
-    """A coordinator without threads: what isn't sent here is never said."""
+    """A coordinator that says what it is told to; with a short silence also that it is there, until `silent`."""
 
     def __init__(self, stack: FakeStack, silence: float = LONG) -> None:
         self.stack = stack
@@ -54,10 +55,19 @@ class Driver:
         reading, self.writing = os.pipe()
         self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=self.writing, bufsize=0)
         self.answers = os.fdopen(reading, "rb")
+        self.silent = threading.Event()
+        self.writing_one = threading.Lock()
+        if silence != LONG:
+            threading.Thread(target=self.beat, daemon=True).start()
 
     def send(self, message: ToAgent) -> None:
         assert self.child.stdin is not None
-        self.child.stdin.write(frame(msgspec.msgpack.encode(message)))
+        with self.writing_one:
+            self.child.stdin.write(frame(msgspec.msgpack.encode(message)))
+
+    def beat(self) -> None:
+        while not self.silent.wait(0.2):
+            self.send(Beat())
 
     def receive(self) -> FromAgent:
         while (payload := read_frame(self.answers)) is not None:
@@ -120,6 +130,7 @@ def driven(stack: FakeStack, silence: float = LONG) -> Iterator[Driver]:
     try:
         yield driver
     finally:
+        driver.silent.set()
         if driver.child.stdin is not None:
             driver.child.stdin.close()
         os.close(driver.writing)
@@ -183,7 +194,9 @@ def test_orders_out_of_turn_are_refused_and_hurt_nothing(host: FakeStack) -> Non
             assert isinstance(driver.order(wrong), Failed)
         driver.do(0, 1)
         assert isinstance(driver.order(Undo(step=0)), Failed)
+        driver.send(Cancel())  # too late: another host failed while this one waits
         driver.undo(1, 0)
+        driver.send(Cancel())
         driver.close("undone")
 
 
@@ -240,9 +253,10 @@ def test_a_broken_frame_is_the_end(host: FakeStack) -> None:
 
 @pytest.mark.parametrize("how", ["silent", "frozen", "deaf"])
 def test_one_that_hears_nothing_is_killed_and_recovered(host: FakeStack, how: str) -> None:
-    with driven(host, 1.5) as driver:
+    with driven(host, 2.0) as driver:
         part = driver.open()
         driver.do(*range(stop_of(part, "thehive") + 1))
+        driver.silent.set()
         if how == "frozen":
             driver.child.send_signal(signal.SIGSTOP)
         elif how == "deaf":  # and nobody takes what it says: the coordinator is frozen
