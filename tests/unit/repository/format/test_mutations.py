@@ -298,6 +298,7 @@ def verified(repository: Repository, summary: BackupSummary) -> bool:
         return False
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_every_mutation_is_noticed_or_restores_byte_identically(original: Original, seed: int) -> None:
     chance = random.Random(seed)

@@ -401,6 +401,7 @@ class Interleaved(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unmeasured")
 def test_no_order_of_events_costs_a_byte_or_leaves_garbage() -> None:
     from hypothesis.stateful import run_state_machine_as_test
 
