@@ -272,7 +272,7 @@ class FakeHosts:
         assert runs.states == ()
         assert runs.unreadable == ()
 
-    def wait_until_recovered(self, timeout: float = 90) -> None:
+    def wait_until_recovered(self, timeout: float = 180) -> None:
         """Wait for watchdogs to have closed every journal, and for their recoveries to be gone."""
         deadline = time.monotonic() + timeout
         states = [host.root / "state" for host in self.hosts.values()]

@@ -281,7 +281,7 @@ class FakeStack:
         assert runs.unreadable == ()
         assert list(self.root.rglob(".propolis-*")) == []
 
-    def wait_until_recovered(self, timeout: float = 60) -> None:
+    def wait_until_recovered(self, timeout: float = 180) -> None:
         """Wait for a watchdog to have closed every journal, and for its recovery to be gone."""
         deadline = time.monotonic() + timeout
         while open_runs(self.journals).states or held(self.root / "state"):

@@ -68,7 +68,7 @@ def test_whatever_was_acknowledged_before_the_stop_is_in_the_backup(settled: Sce
 
     already = len(lines())
     settled.lab.api("POST", "/api/v1/lab/load", {"per-second": 20})
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while len(lines()) < already + 40:
         assert time.monotonic() < deadline, "the load writes nothing"
         time.sleep(0.2)

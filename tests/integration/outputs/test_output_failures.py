@@ -118,7 +118,7 @@ def start(stack: FakeStack, command: str, **streams: Any) -> subprocess.Popen[by
 
 def wait_for(stack: FakeStack, event: bytes, former: Path) -> None:
     """Until the running command's journal has it."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while (journal := stack.newest_journal()) == former or event not in journal.read_bytes():
         assert time.monotonic() < deadline
         time.sleep(0.005)

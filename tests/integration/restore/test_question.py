@@ -47,7 +47,7 @@ class Terminal:
         os.close(terminal)
 
     def read_until(self, text: bytes) -> str:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while text not in self.shown:
             assert time.monotonic() < deadline, self.shown
             self._read()

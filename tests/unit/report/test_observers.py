@@ -42,14 +42,14 @@ def test_a_step_that_takes_long_is_announced_before_it_has_ended(monkeypatch: py
 
 
 def test_a_short_step_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(observers, "LONG", 0.05)
+    monkeypatch.setattr(observers, "LONG", 1.0)
     out = Lines()
     observer = PlainObserver(out)
     observer.step_started(1, 19, "check")
     observer.step_ended(1, 19, "check", 0.0)
     observer.step_started(2, 19, "stop TheHive")
     observer.undoing("stop TheHive")
-    time.sleep(0.2)
+    time.sleep(1.1)
     assert out.getvalue().splitlines() == ["[ 1/19] check  (0.0 s)", "undo: stop TheHive"]
 
 
@@ -76,9 +76,9 @@ def test_nothing_moves_on_a_terminal_once_a_step_has_failed(monkeypatch: pytest.
 
 
 def test_a_failed_step_is_not_announced_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(observers, "LONG", 0.2)
+    monkeypatch.setattr(observers, "LONG", 1.0)
     out = Lines()
     with Telling(PlainObserver(out)) as told:
         told.step_started(1, 19, "check the stack")
-    time.sleep(0.4)
+    time.sleep(1.1)
     assert out.getvalue() == ""
