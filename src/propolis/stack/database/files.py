@@ -106,7 +106,8 @@ def peer_tables(folders: Iterable[Path]) -> Iterator[Path]:
 def is_empty_segment(path: Path) -> bool:
     """Whether a segment of the commit log holds no write: it has no section but empty ones, and then nothing.
 
-    All that a drained node leaves is one such segment (4.0, 4.1, 5.0). What another one holds, a start writes again.
+    All that a drained node leaves is one such segment (seen on 4.1 and 5.0). What another one holds, a start writes
+    again.
     """
     with path.open("rb") as file:
         head = file.read(14)  # version, ID, length of the parameters; a checksum follows those
