@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-downtime bench-repository lock setup setup-test clean
+.PHONY: help demo test check format bench bench-downtime bench-cluster bench-repository lock setup setup-test clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -32,11 +32,15 @@ format: $(VENV)/.installed ## Format the code and fix what can be fixed automati
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: bench-downtime bench-repository ## Run all benchmarks; results go to bench/results/
+bench: bench-downtime bench-cluster bench-repository ## Run all benchmarks; results go to bench/results/
 
 bench-downtime: setup-test ## Compare the downtime of a cold backup with rsync's
 	mkdir -p /var/tmp/propolis-bench
 	$(RUN) -m bench.cold_vs_rsync --folder /var/tmp/propolis-bench --lab $(ARGS)
+
+bench-cluster: setup-test ## Compare the downtime of a cluster's cold backup with stop, rsync and start by hand
+	mkdir -p /var/tmp/propolis-bench
+	$(RUN) -m bench.cluster_downtime --folder /var/tmp/propolis-bench $(ARGS)
 
 bench-repository: setup-test ## Compare the repository with restic, borg, tar | zstd | age and cp, e.g. ARGS="--files 1000000"
 	mkdir -p /var/tmp/propolis-bench/repository
