@@ -19,8 +19,12 @@ from propolis.repository import verify
 def report(module_fake_hosts: FakeHosts) -> BackupReport:
     """The second backup, of 4 MiB more on each host of the database."""
     for host in module_fake_hosts.stores:
-        (host.root / "cassandra/data/thehive/edgestore/nb-2-big-Data.db").write_bytes(bytes(range(256)) * 16384)
+        grow(host)
     return module_fake_hosts.back_up()
+
+
+def grow(host: FakeHost) -> None:
+    (host.root / "cassandra/data/thehive/edgestore/nb-2-big-Data.db").write_bytes(bytes(range(256)) * 16384)
 
 
 def test_it_is_one_backup_with_the_trees_of_all_hosts(fake_hosts: FakeHosts, report: BackupReport) -> None:
@@ -50,6 +54,15 @@ def test_downtime_is_told_of_thehive_and_of_every_host(report: BackupReport) -> 
 
 def test_no_data_moves_through_the_coordinator(report: BackupReport) -> None:
     assert all(host.read >= 4 << 20 for host in report.hosts if host.host != "hive")
+    assert all(host.link_bytes_sent + host.link_bytes_received < 64 << 10 for host in report.hosts)
+
+
+def test_nor_with_a_single_other_host(tmp_path: Path) -> None:
+    with FakeHosts.up(tmp_path, nodes=1) as hosts:
+        grow(hosts["db1"])
+        report = hosts.back_up()
+    assert [host.host for host in report.hosts] == ["hive", "db1"]
+    assert report.hosts[1].read >= 4 << 20
     assert all(host.link_bytes_sent + host.link_bytes_received < 64 << 10 for host in report.hosts)
 
 

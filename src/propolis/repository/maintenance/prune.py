@@ -140,6 +140,8 @@ class _Prune:
         parts = find_parts(self._repository, self._backups, self._old_ns)
         usage = Usage(self._repository, self._indexes.load(), kept, parts.needed)
         result.findings += usage.findings + parts.damaged
+        if result.findings and self._lease is not None:
+            self._lease.check()  # what seems to be missing may only have gone since others took the lease's place
         result.packs = len(usage.stored)
         if self._lease is not None and result.removed:
             # First: who finds one gone must be able to tell that it was meant to go.

@@ -15,6 +15,7 @@ from propolis.repository.format.names import pack_name
 from propolis.repository.format.table import PackContents
 from propolis.repository.maintenance.prune import prune
 from propolis.repository.maintenance.repack import Repacker
+from propolis.repository.maintenance.usage import Indexes
 from propolis.repository.model import Stats
 from propolis.repository.read.packs import PackOpener
 from propolis.repository.records.marks import add_hold, read_marks, record_verification, release_holds
@@ -525,3 +526,20 @@ def test_killed_at_any_operation_prune_loses_nothing_and_the_next_one_finishes(
         if not dying.dead:
             break
     assert count > 10
+
+
+def test_what_goes_while_a_prune_sleeps_beyond_its_lease_is_no_damage(
+    vault: Vault, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = Indexes.load
+
+    def sleep(indexes: Indexes) -> Any:
+        loaded = load(indexes)
+        for lease in vault.objects("locks"):
+            (vault.folder / lease).unlink()
+        (vault.folder / vault.objects("packs")[0]).unlink()
+        return loaded
+
+    monkeypatch.setattr(Indexes, "load", sleep)
+    with pytest.raises(RepositoryError, match="ran out"):
+        prune(vault.host, RetentionConfig(keep=KeepConfig(last=3), min_verified=0), "hive")
