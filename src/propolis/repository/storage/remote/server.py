@@ -160,6 +160,8 @@ class Server:
         try:
             self._rights.put(put.name, put.size)
             arriving = Arriving(self._storage, put.name, put.size, create=put.create, keep=self._append_only)
+        except Interrupted:  # of this server, whose client tries again at another one: no answer to its request
+            raise
         except PropolisError as error:
             self._refuse(put.id, max(put.size, 0), error)
             return
@@ -190,6 +192,8 @@ class Server:
             arriving.add(piece.data)
         except ValueError as error:
             raise BrokenProtocol(str(error)) from None
+        except Interrupted:
+            raise
         except PropolisError as error:
             del self._arriving[piece.id]
             arriving.drop()
