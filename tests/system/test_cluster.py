@@ -167,12 +167,17 @@ def test_every_service_comes_back_when_the_coordinator_is_killed_while_all_are_s
     assert len(scene.propolis.ok("list", "--json").json) == 1
 
 
-def test_a_restore_whose_coordinator_is_killed_between_old_data_and_new_is_undone_on_every_host(
-    scene: Scene, backed_up: Proof
+@pytest.mark.parametrize(
+    "words",
+    ["addresses of other nodes", "aside and the restored content in", "wait until all are ready"],
+    ids=["staged", "swapped", "prepared"],
+)
+def test_a_restore_whose_coordinator_is_killed_before_the_verdict_is_undone_on_every_host(
+    scene: Scene, backed_up: Proof, words: str
 ) -> None:
     scene.cluster.hive.seed(2, 5, seed=77)
     before = snapshot_of_cluster(scene.cluster)
-    scene.propolis.killed(scene.step("restore", "aside and the restored content in"), "after", "restore", "latest")
+    scene.propolis.killed(scene.step("restore", words), "after", "restore", "latest")
     scene.wait_until_recovered()
     assert compare(before, snapshot_of_cluster(scene.cluster)) == []
 
