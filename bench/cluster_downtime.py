@@ -11,26 +11,21 @@ index answers only once most of its nodes run, so those are waited for together.
 from __future__ import annotations
 
 import argparse
-import os
-import random
 import shutil
 import socket
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from bench.data import MIB, Source, attachments, count
+from bench.downtime import grow, rsync, size_of, table, take_turns
 from bench.machine import filesystem, machine
 from propolis import __version__
 from propolis.config.load import load
 from propolis.stack.stack import folders
 from propolis_lab.lab import Cluster, Options, spread
-from propolis_lab.proof.outside import Watcher
 from propolis_lab.servers import answers, cql
 
 RESULTS = Path(__file__).parent / "results"
@@ -59,25 +54,13 @@ def _accepts(address: str) -> bool:
         return True
 
 
-def rsync(stopped: list[Path], target: Path) -> None:
-    """Copy every folder, one after another."""
-    for folder in stopped:
-        destination = target / folder.relative_to("/")
-        destination.mkdir(parents=True)
-        subprocess.run(["rsync", "-aW", f"{folder}/", f"{destination}/"], check=True)
-
-
 def measure(cluster: Cluster, work: Path, rounds: int, megabytes: int, files: int) -> str:
     """Take turns; returns a Markdown section."""
-    grown = cluster.hive.layout.attachments / "attachment"
-    owner = grown.stat()
-    attachments(grown, megabytes * MIB, files, random.Random(1), Source("propolis 1"))
-    for path in grown.iterdir():
-        os.chown(path, owner.st_uid, owner.st_gid)
+    grow(cluster.hive.layout.attachments / "attachment", megabytes, files)
     config = spread.set_up(cluster, str(work / "repository"), "bench")
     spread.register(cluster, work / "recovery.key", propolis)
     stopped = [tree.path for lab in cluster.hosts.values() for tree in folders(load(spread.config_of(lab)))]
-    counts = [count(path) for path in stopped]
+    size = size_of(stopped)
     ways: dict[str, Callable[[], None]] = {
         "stop and start, host by host": lambda: host_by_host(cluster, lambda: None),
         "`propolis backup --cold` on the coordinator": lambda: propolis("backup", "--cold", "-q", "--config", config),
@@ -85,34 +68,16 @@ def measure(cluster: Cluster, work: Path, rounds: int, megabytes: int, files: in
             cluster, lambda: rsync(stopped, work / "rsync")
         ),
     }
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds):
-        names = list(ways)
-        # In turns, and each time another first, so that a busy machine treats all alike.
-        for name in names[number % len(names) :] + names[: number % len(names)]:
-            os.sync()
-            with Watcher(cluster.hive.thehive_url) as watcher:
-                time.sleep(1)
-                ways[name]()
-                time.sleep(1)
-            assert watcher.downtime > 0, "TheHive was not seen to go down and come back"
-            taken[name].append(watcher.downtime)
-            print(f"round {number + 1}, {name}: {watcher.downtime:.2f} s", flush=True)
-            shutil.rmtree(work / "rsync", ignore_errors=True)
-    own = statistics.median(taken["stop and start, host by host"])
+    taken = take_turns(ways, rounds, cluster.hive.thehive_url, work / "rsync")
     options = cluster.options
     lines = [
         f"Cassandra {options.cassandra} and {options.index} with {options.nodes} nodes each, TheHive stand-in; "
         f"{len(cluster.hosts)} hosts in folders of this machine, which share its processors and its disk; "
-        f"{sum(size for _, size in counts) / 2**30:.2f} GiB in {sum(number for number, _ in counts)} files; "
+        f"{size}; "
         f"{rounds} rounds in turns, medians (least–most).",
         "",
-        "| | seconds down | more than stop and start alone |",
-        "| --- | ---: | ---: |",
+        *table(taken),
     ]
-    for name, seconds in taken.items():
-        median = statistics.median(seconds)
-        lines.append(f"| {name} | {median:.1f} ({min(seconds):.1f}–{max(seconds):.1f}) | {median - own:+.1f} |")
     return "\n".join([*lines, ""])
 
 
